@@ -1,0 +1,16 @@
+//! Owns people, names, rooms, messages and the hub that brings them together.
+//! Knows no bytes, no sockets, no wire format and no clock: requests come in already understood,
+//! times come in as arguments, and what happens goes out as [`Event`]s with who hears them.
+//!
+//! Everything that others rely on is decided here, once, for all protocols: what a name may be,
+//! what a text may hold, who holds which name, and the one order in which a room hears things.
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod name;
+mod text;
+mod time;
+
+pub use name::{MAX_NAME_BYTES, Name, NameError};
+pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, split};
+pub use time::TimeOfDay;

@@ -1,0 +1,268 @@
+//! Owns what a name of a person or a room may be, and when two names are the same.
+//! Knows nothing of who holds a name: that is the hub's.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+use unicode_script::{Script, UnicodeScript};
+use unicode_security::mixed_script::AugmentedScriptSet;
+
+/// The longest name, in bytes of UTF-8.
+pub const MAX_NAME_BYTES: usize = 64;
+
+/// A name that keeps the rules, as its owner wrote it.
+///
+/// 1 to 64 bytes of UTF-8, without control, white-space or format characters, without any of
+/// `:` `|` `>` `"` (the six protocols cut their frames at these), and not mixing scripts that
+/// UTS 39 calls confusable (Cyrillic `а` in an otherwise Latin name is how people are
+/// impersonated). It is shown as given and compared after NFC and case-folding, so `Zoë`, `zoë`
+/// and `ZOË` are one name however the dots are encoded.
+///
+/// One allocation of exactly the name's length: there is one of these per member.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Name(Box<str>);
+
+/// Why a text is not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// Nothing at all.
+    Empty,
+    /// More than [`MAX_NAME_BYTES`].
+    TooLong { bytes: usize },
+    /// A character that would break a frame, a line or a terminal.
+    Forbidden { character: char },
+    /// Letters of scripts that nobody writes one word in.
+    MixedScripts,
+}
+
+impl Name {
+    /// Checks the rules; the text is copied only when it keeps them.
+    pub fn parse(text: &str) -> Result<Name, NameError> {
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_NAME_BYTES {
+            return Err(NameError::TooLong { bytes: text.len() });
+        }
+        if let Some(character) = text.chars().find(|&c| is_forbidden(c)) {
+            return Err(NameError::Forbidden { character });
+        }
+        if !text.is_ascii() && mixes_scripts(text) {
+            return Err(NameError::MixedScripts);
+        }
+        Ok(Name(text.into()))
+    }
+
+    /// As its owner wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether both are one name: equal after NFC and case-folding.
+    pub fn same_as(&self, other: &str) -> bool {
+        if self.0.is_ascii() && other.is_ascii() {
+            return self.0.eq_ignore_ascii_case(other);
+        }
+        fold(&self.0) == fold(other)
+    }
+
+    /// A hash under which names that are the same are equal. The hasher must be keyed: peers
+    /// choose these strings.
+    pub fn hash_of(text: &str, hasher: &impl BuildHasher) -> u64 {
+        let mut state = hasher.build_hasher();
+        if text.is_ascii() {
+            // The common case costs no allocation: a name is short enough for the stack.
+            let mut folded = [0u8; MAX_NAME_BYTES];
+            for piece in text.as_bytes().chunks(MAX_NAME_BYTES) {
+                for (to, from) in folded.iter_mut().zip(piece) {
+                    *to = from.to_ascii_lowercase();
+                }
+                state.write(folded.get(..piece.len()).unwrap_or_default());
+            }
+        } else {
+            state.write(fold(text).as_bytes());
+        }
+        state.finish()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Empty => write!(f, "a name has at least one character"),
+            NameError::TooLong { bytes } => write!(
+                f,
+                "a name has at most {MAX_NAME_BYTES} bytes of UTF-8, this one has {bytes}"
+            ),
+            NameError::Forbidden { character } => write!(
+                f,
+                "a name has no white space, no control or format characters and none of : | > \", \
+                 this one has {character:?}"
+            ),
+            NameError::MixedScripts => {
+                write!(f, "a name keeps to one script, this one mixes several")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+fn is_forbidden(c: char) -> bool {
+    matches!(c, ':' | '|' | '>' | '"')
+        || c.is_control()
+        || c.is_whitespace()
+        || (!c.is_ascii() && c.general_category() == GeneralCategory::Format)
+}
+
+/// UTS 39, restriction level "highly restrictive": one script, or Latin with the scripts of
+/// Chinese, Japanese or Korean. Digits, punctuation and emoji belong to every script.
+fn mixes_scripts(text: &str) -> bool {
+    let resolve = |chars: &mut dyn Iterator<Item = char>| {
+        let mut scripts = AugmentedScriptSet::default();
+        chars.for_each(|c| scripts.intersect_with(c.into()));
+        scripts
+    };
+    if !resolve(&mut text.chars()).is_empty() {
+        return false;
+    }
+    let rest = resolve(&mut text.chars().filter(|c| c.script() != Script::Latin));
+    !(rest.hanb || rest.jpan || rest.kore)
+}
+
+/// The form in which names are compared.
+fn fold(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(text.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(text)
+        };
+    }
+    let composed: Cow<'_, str> = if is_nfc(text) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfc().collect())
+    };
+    let folded = unicase::UniCase::unicode(composed).to_folded_case();
+    // Folding may take letters apart (ŉ) or leave marks to be composed again.
+    Cow::Owned(folded.nfc().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+
+    fn error(text: &str) -> NameError {
+        Name::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn rules_are_named_when_broken() {
+        assert_eq!(error(""), NameError::Empty);
+        assert_eq!(error(&"x".repeat(65)), NameError::TooLong { bytes: 65 });
+        assert_eq!(error(&"é".repeat(33)), NameError::TooLong { bytes: 66 });
+        for character in [
+            ':',
+            '|',
+            '>',
+            '"',
+            ' ',
+            '\t',
+            '\n',
+            '\r',
+            '\0',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{9b}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{202e}',
+            '\u{2028}',
+            '\u{3000}',
+            '\u{feff}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(
+                error(&format!("a{character}b")),
+                NameError::Forbidden { character },
+                "{character:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn ordinary_names_of_the_world_are_names() {
+        for good in [
+            "a",
+            "alice",
+            "o'brien",
+            "<bot",
+            "Zoë",
+            "Ωμέγα",
+            "Алиса",
+            "김철수",
+            "李小龙",
+            "たろうタロ",
+            "Li李",
+            "Ken健二",
+            "محمد",
+            "राम",
+            "🐦",
+            "tom-7_x",
+            "Vân",
+            &"x".repeat(64),
+            &"é".repeat(32),
+        ] {
+            assert_eq!(
+                Name::parse(good).map(|n| n.to_string()),
+                Ok(good.to_string())
+            );
+        }
+    }
+
+    #[test]
+    fn names_that_imitate_others_with_letters_of_another_script_are_refused() {
+        for bad in ["p\u{430}ul", "\u{391}lice", "admin\u{441}"] {
+            assert_eq!(error(bad), NameError::MixedScripts, "{bad}");
+        }
+    }
+
+    #[test]
+    fn same_name_however_it_is_written() {
+        let hasher = RandomState::new();
+        for (one, other) in [
+            ("Alice", "aLICE"),
+            ("Zo\u{eb}", "ZOE\u{308}"),
+            ("straße", "STRASSE"),
+            ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+            ("\u{212b}ngström", "ångström"),
+        ] {
+            let name = Name::parse(one).unwrap();
+            assert!(name.same_as(other), "{one} {other}");
+            assert_eq!(Name::hash_of(one, &hasher), Name::hash_of(other, &hasher));
+            assert_eq!(name.as_str(), one, "shown as given");
+        }
+        assert!(!Name::parse("alice").unwrap().same_as("alicia"));
+        assert!(!Name::parse("alice").unwrap().same_as("alicé"));
+    }
+}

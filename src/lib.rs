@@ -1,0 +1,5 @@
+//! mynah: one message in, N deliveries out, in six wire formats.
+
+pub mod chat;
+pub mod protocol;
+pub mod reactor;

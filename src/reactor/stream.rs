@@ -1,0 +1,51 @@
+//! Owns what a byte stream is to those who use one: the first of the two transport traits, and its
+//! production half, a TCP connection of mio. Knows nothing of the bytes.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+/// A stream that takes and gives bytes without ever blocking.
+///
+/// `WouldBlock` means: wait for readiness. Any other error means that the connection is dead.
+/// `Interrupted` is never returned.
+pub trait Stream {
+    /// Takes bytes in; `Ok(0)` (for a buffer that is not empty) is the peer's end of sending.
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Gives bytes out; fewer than offered when the kernel's buffer is full.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Gives out several pieces as if they were one.
+    fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Ends the sending half: the peer reads what was sent, then an end of file.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Stream for mio::net::TcpStream {
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        retrying(|| self.read(buffer))
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        retrying(|| self.write(bytes))
+    }
+
+    fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        retrying(|| self.write_vectored(pieces))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// A system call again and again until no signal came between (signal(7)).
+fn retrying<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
