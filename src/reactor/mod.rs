@@ -1,15 +1,16 @@
 //! Owns everything that touches the kernel: the poll, sockets, listeners, batched datagrams, timers,
-//! signals and the one helper thread.
 //! Knows nothing of what the bytes mean: no message, no member, no wire format.
 //!
 //! Everything is edge-triggered, as mio is: after a readiness whoever owns the socket goes on until
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+mod helper;
 mod key;
 mod poller;
 mod stream;
 
+pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};
 pub use poller::{Poller, Readiness};
 pub use stream::Stream;
