@@ -1,4 +1,5 @@
 //! Owns everything that touches the kernel: the poll, sockets, listeners, batched datagrams, timers,
+//! signals and the one helper thread.
 //! Knows nothing of what the bytes mean: no message, no member, no wire format.
 //!
 //! Everything is edge-triggered, as mio is: after a readiness whoever owns the socket goes on until
@@ -8,9 +9,11 @@
 mod helper;
 mod key;
 mod poller;
+mod signals;
 mod stream;
 
 pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};
 pub use poller::{Poller, Readiness};
+pub use signals::{Signal, Signals};
 pub use stream::Stream;
