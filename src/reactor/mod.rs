@@ -11,9 +11,11 @@ mod key;
 mod poller;
 mod signals;
 mod stream;
+mod timers;
 
 pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};
 pub use poller::{Poller, Readiness};
 pub use signals::{Signal, Signals};
 pub use stream::Stream;
+pub use timers::{TimerId, Timers};
