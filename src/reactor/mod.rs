@@ -6,15 +6,19 @@
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+mod descriptors;
 mod helper;
 mod key;
+mod listener;
 mod poller;
 mod signals;
 mod stream;
 mod timers;
 
+pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};
+pub use listener::{Accept, Listener, Pause, plain};
 pub use poller::{Poller, Readiness};
 pub use signals::{Signal, Signals};
 pub use stream::Stream;

@@ -41,7 +41,7 @@ impl Stream for mio::net::TcpStream {
 }
 
 /// A system call again and again until no signal came between (signal(7)).
-fn retrying<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn retrying<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
