@@ -1,5 +1,6 @@
 //! mynah: one message in, N deliveries out, in six wire formats.
 
 pub mod chat;
+pub mod fanout;
 pub mod protocol;
 pub mod reactor;
