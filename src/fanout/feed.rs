@@ -203,6 +203,20 @@ impl Feed {
         self.cursor
     }
 
+    /// How far the log's end is ahead, in bytes, whatever of it will be skipped: what is kept for
+    /// this member's sake.
+    pub fn behind(&self, log: &Log) -> usize {
+        usize::try_from(log.end().saturating_sub(self.cursor)).unwrap_or(usize::MAX)
+    }
+
+    /// All that is due, if it is one slice of the log and no more: what almost every send is.
+    pub fn plain<'a>(&self, log: &'a Log) -> Option<&'a [u8]> {
+        match self.detours {
+            None if self.cursor < log.end() => Some(log.slice(self.cursor, log.end())),
+            _ => None,
+        }
+    }
+
     /// Bytes due and not sent: of the log, and of private frames.
     pub fn unsent(&self, log: &Log) -> usize {
         let mut unsent = 0u64;

@@ -46,47 +46,46 @@ pub enum SlowConsumer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stall(Option<Instant>);
 
-/// Detours of one member: each direct message and each own word between others' takes memory of its
-/// own while it lags, so they are counted as if they were at least this long.
-const DETOUR_BYTES: usize = 48;
-
 impl LagLimits {
-    /// Judges a member whose last send the kernel did not take whole.
-    pub fn judge(
+    /// Judges by size a member whose last send the kernel did not take whole.
+    pub fn judge(&self, feed: &Feed, log: &Log) -> Result<(), SlowConsumer> {
+        let (behind, limit) = (feed.behind(log), self.backlog_bytes);
+        if behind > limit {
+            return Err(SlowConsumer::Backlog { behind, limit });
+        }
+        let (waiting, limit) = (waiting(feed), self.outbox_bytes);
+        if waiting > limit {
+            return Err(SlowConsumer::Outbox { waiting, limit });
+        }
+        Ok(())
+    }
+
+    /// Judges by time, every now and then, a member whose last send the kernel did not take whole.
+    pub fn judge_stall(
         &self,
         feed: &Feed,
         log: &Log,
         stall: &mut Stall,
         now: Instant,
     ) -> Result<(), SlowConsumer> {
-        let behind =
-            usize::try_from(log.end().saturating_sub(feed.needs_from())).unwrap_or(usize::MAX);
-        if behind > self.backlog_bytes {
-            return Err(SlowConsumer::Backlog {
-                behind,
-                limit: self.backlog_bytes,
-            });
-        }
-        let waiting = feed.private_bytes() + feed.detours() * DETOUR_BYTES;
-        if waiting > self.outbox_bytes {
-            return Err(SlowConsumer::Outbox {
-                waiting,
-                limit: self.outbox_bytes,
-            });
-        }
-        if behind.max(waiting) <= self.stall_bytes {
+        let behind = feed.behind(log).max(waiting(feed));
+        if behind <= self.stall_bytes {
             stall.0 = None;
             return Ok(());
         }
         let since = now.saturating_duration_since(*stall.0.get_or_insert(now));
         if since > self.stall_time {
-            return Err(SlowConsumer::Stalled {
-                behind: behind.max(waiting),
-                since,
-            });
+            return Err(SlowConsumer::Stalled { behind, since });
         }
         Ok(())
     }
+}
+
+/// What waits for this member alone. Each direct message and each own word between others' takes memory
+/// of its own while it lags, so a detour counts as if it were at least so long.
+fn waiting(feed: &Feed) -> usize {
+    const DETOUR_BYTES: usize = 48;
+    feed.private_bytes() + feed.detours() * DETOUR_BYTES
 }
 
 impl fmt::Display for SlowConsumer {
@@ -120,26 +119,27 @@ mod tests {
         let mut feed = Feed::default();
 
         log.append(|bytes| bytes.resize(limits.stall_bytes, 0));
-        assert_eq!(limits.judge(&feed, &log, &mut stall, start), Ok(()));
+        assert_eq!(limits.judge_stall(&feed, &log, &mut stall, start), Ok(()));
         assert_eq!(stall, Stall::default());
 
         log.append(|bytes| bytes.push(0));
-        assert_eq!(limits.judge(&feed, &log, &mut stall, start), Ok(()));
+        assert_eq!(limits.judge_stall(&feed, &log, &mut stall, start), Ok(()));
         let just = start + limits.stall_time;
-        assert_eq!(limits.judge(&feed, &log, &mut stall, just), Ok(()));
+        assert_eq!(limits.judge_stall(&feed, &log, &mut stall, just), Ok(()));
         let late = just + Duration::from_millis(1);
         assert!(matches!(
-            limits.judge(&feed, &log, &mut stall, late),
+            limits.judge_stall(&feed, &log, &mut stall, late),
             Err(SlowConsumer::Stalled { .. })
         ));
 
         feed.advance(&log, 1);
-        assert_eq!(limits.judge(&feed, &log, &mut stall, late), Ok(()));
+        assert_eq!(limits.judge_stall(&feed, &log, &mut stall, late), Ok(()));
         assert_eq!(stall, Stall::default(), "who catches up begins anew");
 
+        assert_eq!(limits.judge(&feed, &log), Ok(()));
         log.append(|bytes| bytes.resize(bytes.len() + limits.backlog_bytes, 0));
         assert!(matches!(
-            limits.judge(&feed, &log, &mut stall, late),
+            limits.judge(&feed, &log),
             Err(SlowConsumer::Backlog { .. })
         ));
 
@@ -147,7 +147,7 @@ mod tests {
         feed.join(log.end());
         feed.push_private(&log, &vec![0; limits.outbox_bytes]);
         assert!(matches!(
-            limits.judge(&feed, &log, &mut stall, late),
+            limits.judge(&feed, &log),
             Err(SlowConsumer::Outbox { .. })
         ));
     }

@@ -199,6 +199,9 @@ impl World {
             let member = &mut self.members[index];
             let log = self.audience.log();
             let pieces = member.feed.pieces(log);
+            if let Some(plain) = member.feed.plain(log) {
+                assert_eq!(*pieces.slices()[0], *plain, "both ways offer the same");
+            }
             let offered = pieces.bytes();
             let taken = offered.min(usize::from(member.takes));
             let bytes = pieces
@@ -208,11 +211,11 @@ impl World {
             member.got.extend(bytes.take(taken));
             member.feed.advance(log, taken);
             let refused = taken < offered;
-            if refused
-                && LIMITS
-                    .judge(&member.feed, log, &mut member.stall, self.now)
-                    .is_err()
-            {
+            let (feed, stall) = (&member.feed, &mut member.stall);
+            let verdict = LIMITS
+                .judge(feed, log)
+                .and_then(|()| LIMITS.judge_stall(feed, log, stall, self.now));
+            if refused && verdict.is_err() {
                 self.part(index, true);
             }
             let member = &mut self.members[index];
