@@ -6,10 +6,16 @@
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+mod helper;
 mod key;
 mod poller;
+mod signals;
 mod stream;
+mod timers;
 
+pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};
 pub use poller::{Poller, Readiness};
+pub use signals::{Signal, Signals};
 pub use stream::Stream;
+pub use timers::{TimerId, Timers};

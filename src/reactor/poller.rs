@@ -51,6 +51,11 @@ impl Poller {
             .register(source, token, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// Registers what nothing is ever sent by: a listener, signals.
+    pub fn register_reading(&self, source: &mut impl Source, token: Token) -> io::Result<()> {
+        self.registry().register(source, token, Interest::READABLE)
+    }
+
     /// A handle by which another thread ends a [`wait`](Poller::wait). One per poller.
     pub fn waker(&self, token: Token) -> io::Result<Waker> {
         Waker::new(self.registry(), token)
