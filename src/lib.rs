@@ -4,3 +4,4 @@ pub mod chat;
 pub mod fanout;
 pub mod protocol;
 pub mod reactor;
+pub mod server;

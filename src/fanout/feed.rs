@@ -200,13 +200,20 @@ impl Feed {
 
     /// The first offset of the log that this member still needs; past every end if it needs none.
     pub fn needs_from(&self) -> u64 {
-        self.cursor
+        let mut cursor = self.cursor;
+        for detour in self.detours.iter().flat_map(|detours| detours.iter()) {
+            if detour.begins_at() != cursor {
+                break;
+            }
+            cursor = detour.resumes_at();
+        }
+        cursor
     }
 
     /// How far the log's end is ahead, in bytes, whatever of it will be skipped: what is kept for
     /// this member's sake.
     pub fn behind(&self, log: &Log) -> usize {
-        usize::try_from(log.end().saturating_sub(self.cursor)).unwrap_or(usize::MAX)
+        usize::try_from(log.end().saturating_sub(self.needs_from())).unwrap_or(usize::MAX)
     }
 
     /// All that is due, if it is one slice of the log and no more: what almost every send is.

@@ -59,13 +59,6 @@ impl Protocol {
         }
     }
 
-    /// Whether newcomers are told of their own arrival.
-    pub fn tells_newcomers(self) -> bool {
-        match self {
-            Protocol::TcpRoom => false,
-        }
-    }
-
     /// Appends an event as members of this protocol hear it: whole frames, or nothing.
     pub fn encode_event(self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self {
