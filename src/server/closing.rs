@@ -2,6 +2,7 @@
 //! Handlers mark, and [`let_go`](Server::let_go) closes, after the batch.
 
 use std::fmt;
+use std::time::Instant;
 
 use super::connection::{CloseReason, Place, State};
 use super::core::Server;
@@ -111,7 +112,8 @@ impl<S: Stream> Server<S> {
 
     /// Ends all conversations: what is due is sent, then everybody is closed. The owner goes on
     /// taking turns for as long as it has patience or until [`is_empty`](Server::is_empty).
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Instant) {
+        self.now = now;
         self.stopping = true;
         for key in self.connections.keys() {
             self.begin_close(key, CloseReason::Stopping);
