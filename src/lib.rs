@@ -1,6 +1,7 @@
 //! mynah: one message in, N deliveries out, in six wire formats.
 
 pub mod chat;
+pub mod client;
 pub mod fanout;
 pub mod protocol;
 pub mod reactor;
