@@ -2,7 +2,7 @@
 //! back is shown. Knows no protocol, only [`ClientSession`].
 //!
 //! A turn is: wait; take in what signals, the connection and the person have; let what is due fall due;
-//! send out to both sides. Nothing in it blocks, and what one side does not take stops the reading of the
+//! send out to both sides; let go of what has nothing more to send. Nothing in it blocks, and what one side does not take stops the reading of the
 //! other, never the hearing of Ctrl-C.
 
 use std::collections::VecDeque;
@@ -173,6 +173,7 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             self.take_in();
             self.fall_due(Instant::now());
             self.send_out();
+            self.let_go();
         }
     }
 
@@ -387,7 +388,6 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
                 let limit = JOINING_LIMIT.as_secs();
                 self.lose(&format!("the server did not let us in within {limit} s"));
             }
-            Stage::Finishing { .. } if answered => self.leave(true),
             Stage::Finishing {
                 deadline,
                 progress: last,
@@ -396,12 +396,6 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
                 *deadline = now + CONFIRMATION_LIMIT;
             }
             Stage::Finishing { deadline, .. } if *deadline <= now => self.leave(true),
-            Stage::Leaving { deadline, .. }
-                if self.link.unsent() == 0 && !self.link.is_finished() =>
-            {
-                self.link.finish();
-                *deadline = now + LEAVING_LIMIT;
-            }
             Stage::Leaving { deadline, confirm } if *deadline <= now => {
                 if *confirm && !answered {
                     self.lose("the server does not answer");
@@ -415,9 +409,6 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             | Stage::Leaving { .. }
             | Stage::Over { .. } => {}
         }
-        if self.console.is_gone() && !matches!(self.stage, Stage::Leaving { confirm: false, .. }) {
-            self.leave(false);
-        }
         if self.hurry.is_some_and(|hurry| hurry <= now) {
             self.end(Ok(()));
             self.console.abandon();
@@ -427,6 +418,25 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
     fn send_out(&mut self) {
         self.link.send_out();
         self.console.send_out();
+    }
+
+    /// What became due by sending out: nothing else would wake us for it.
+    fn let_go(&mut self) {
+        if self.console.is_gone() && !matches!(self.stage, Stage::Leaving { confirm: false, .. }) {
+            self.leave(false);
+        }
+        if matches!(self.stage, Stage::Finishing { .. }) && self.is_all_answered() {
+            self.leave(true);
+        }
+        if let Stage::Leaving { deadline, .. } = &mut self.stage
+            && !self.link.is_finished()
+        {
+            self.link.send_out();
+            if self.link.unsent() == 0 {
+                self.link.finish();
+                *deadline = Instant::now() + LEAVING_LIMIT;
+            }
+        }
     }
 
     /// There is no more input: what was said is still to be sent and heard back.
