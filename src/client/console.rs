@@ -19,9 +19,9 @@ use crate::reactor::Poller;
 pub enum Typed {
     /// A whole line.
     Line(String),
-    /// There will be no more; all that was said is to be sent first.
+    /// There will be no more: a pipe was read to its end, or a terminal was hung up.
     End,
-    /// Leave, now.
+    /// Ctrl-C, or Ctrl-D at an empty line.
     Leave,
 }
 
@@ -123,13 +123,11 @@ impl Console {
                     whole.extend(lines.finish());
                 }
                 typed.extend(whole.into_iter().map(Typed::Line));
-                typed.extend(self.input.has_ended().then_some(Typed::End));
             }
-            Face::Terminal(_) => {
-                self.take_keys(&buffer[..count], typed);
-                // The terminal is gone: nobody waits for the last confirmations.
-                typed.extend(self.input.has_ended().then_some(Typed::Leave));
-            }
+            Face::Terminal(_) => self.take_keys(&buffer[..count], typed),
+        }
+        if self.input.has_ended() {
+            typed.push(Typed::End);
         }
     }
 

@@ -98,10 +98,12 @@ struct Conversation<S, T> {
 }
 
 /// ```text
-///  Joining ──▶ Talking ──▶ Finishing ──▶ Leaving ──▶ Over
-///     │           │   input's end  all answered        ▲
-///     └───────────┴──── Ctrl-C, /quit ──▶ Leaving ─────┤
-///                                 lost, refused ───────┘
+///            let in      input's end     all answered      FIN
+///   Joining ────────▶ Talking ────▶ Finishing ────▶ Leaving ────▶ Over
+///      │                 │              │              ▲           ▲
+///      ├─────────────────┴──────────────┴─ Ctrl-C, ────┘           │
+///      │                                   /quit                   │
+///      └───────────────── (from any) lost, refused ────────────────┘
 /// ```
 enum Stage {
     /// The server has not let us in yet.
@@ -260,13 +262,8 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
         for told in told {
             match told {
                 Told::Refused { reason } => {
-                    // Who is leaving anyway does not mind.
-                    let minds = !matches!(self.stage, Stage::Leaving { confirm: false, .. });
                     let server = self.server.to_string();
-                    return self.end(match minds {
-                        true => Err(Failure::Refused { server, reason }),
-                        false => Ok(()),
-                    });
+                    return self.fail(Failure::Refused { server, reason });
                 }
                 told => self.console.show(&Event::Told(told)),
             }
@@ -290,7 +287,6 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             Some(error) => said_in_passing(error),
         };
         match self.stage {
-            Stage::Leaving { confirm: false, .. } => self.end(Ok(())),
             // It is the answer to our own end, or as good as that.
             Stage::Leaving { confirm: true, .. } | Stage::Finishing { .. }
                 if self.is_all_answered() =>
@@ -301,10 +297,10 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             Stage::Talking if !self.link.input().is_empty() => {
                 self.lose(&format!("{how} in the middle of a message"));
             }
-            Stage::Talking | Stage::Finishing { .. } | Stage::Leaving { confirm: true, .. } => {
-                self.lose(&how)
-            }
-            Stage::Over { .. } => {}
+            Stage::Talking
+            | Stage::Finishing { .. }
+            | Stage::Leaving { .. }
+            | Stage::Over { .. } => self.lose(&how),
         }
     }
 
@@ -317,6 +313,8 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
         for typed in typed {
             match typed {
                 Typed::Line(line) => self.typed.push_back(line),
+                // It was hung up: nobody is there to wait for confirmations.
+                Typed::End if self.console.is_terminal() => self.leave(false),
                 Typed::End => {
                     self.handle_typed();
                     self.finish();
@@ -473,10 +471,20 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             1 => format!("{reason}; 1 message was not confirmed"),
             count => format!("{reason}; {count} messages were not confirmed"),
         };
-        self.end(Err(Failure::Lost {
-            server: self.server.to_string(),
-            reason,
-        }));
+        let server = self.server.to_string();
+        self.fail(Failure::Lost { server, reason });
+    }
+
+    /// Who is leaving anyway does not mind how it ends.
+    fn fail(&mut self, failure: Failure) {
+        match self.stage {
+            Stage::Leaving { confirm: false, .. } => self.end(Ok(())),
+            Stage::Joining { .. }
+            | Stage::Talking
+            | Stage::Finishing { .. }
+            | Stage::Leaving { confirm: true, .. }
+            | Stage::Over { .. } => self.end(Err(failure)),
+        }
     }
 
     /// Nothing goes over the connection any more. The first result stays.
