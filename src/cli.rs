@@ -35,7 +35,7 @@ pub enum ChatProtocol {
 /// `mynah chat tcp-room`
 #[derive(Debug, Args)]
 pub struct TcpRoomArgs {
-    /// The server; without a port it is 42069, and IPv6 is ::1 or [::1]:PORT
+    /// The server; without a port it is 42069, and an IPv6 address with one stands in brackets
     #[arg(value_name = "HOST[:PORT]")]
     pub server: Option<String>,
     #[command(flatten)]

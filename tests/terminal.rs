@@ -224,7 +224,7 @@ impl vte::Perform for Screen {
     }
 }
 
-/// The bell as little as anything else that nobody asked for.
+/// No bell, no title, no cursor movement but those that the editor needs.
 fn expect_nothing_else(terminal: &Terminal) {
     assert!(
         terminal.screen.unexpected.is_empty(),

@@ -2,12 +2,13 @@
 //! terminal, tied together. Knows no wire format: that is the session's.
 //!
 //! ```text
-//!  keys ──▶ keys ──▶ editor ──┐                                        ┌── connect
-//!  pipe ──▶ lines ────────────┴▶ console ──▶ run ──▶ session ──▶ link ─┴▶ server
-//!                     show ◀────────────────┘ (input: what a line means)
+//!  terminal ─▶ keys ─▶ editor ─┐                        ┌─▶ session ─▶ link ─▶ server
+//!  pipe ─────▶ lines ──────────┴─▶ console ─▶ input ─▶ run     │        │
+//!  either ◀─ stdio ◀─ console ◀─ show ◀──────────────────┴─────┘◀───────┘
 //! ```
 //!
-//! [`run`] is all that others need; the parts above it are pure, the parts beside it never block.
+//! [`run()`] is all that others need. What a key, a line, an event and an address mean is decided in files
+//! that know no descriptor; those that know one never block on it.
 
 mod address;
 mod connect;
