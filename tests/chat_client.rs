@@ -191,7 +191,7 @@ fn commands_that_are_none_get_a_notice_and_two_slashes_say_one() {
         lines.next(),
         "* there is no command /dance: /help lists them, and //dance says /dance"
     );
-    assert_eq!(lines.next(), "* it is /msg NAME TEXT");
+    assert_eq!(lines.next(), "* usage: /msg NAME TEXT");
     assert_eq!(lines.next(), "* tcp-room has nothing for /msg");
     assert!(lines.next().ends_with(" alice: /etc"));
     assert_eq!(client.end(), left());

@@ -32,6 +32,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(args: &[&str]) -> Terminal {
+        Terminal::start_where(args, &[])
+    }
+
+    /// With these variables in the environment.
+    fn start_where(args: &[&str], environment: &[(&str, &str)]) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -48,6 +53,7 @@ impl Terminal {
                 .args(args)
                 .env("TERM", "xterm")
                 .env_remove("NO_COLOR")
+                .envs(environment.iter().copied())
                 .stdin(Stdio::from(line.try_clone().unwrap()))
                 .stdout(Stdio::from(line.try_clone().unwrap()))
                 .stderr(Stdio::from(line.try_clone().unwrap()))
@@ -150,6 +156,7 @@ struct Screen {
     rows: Vec<Vec<char>>,
     column: usize,
     paste_brackets: bool,
+    coloured: bool,
     unexpected: Vec<String>,
 }
 
@@ -159,6 +166,7 @@ impl Default for Screen {
             rows: vec![Vec::new()],
             column: 0,
             paste_brackets: false,
+            coloured: false,
             unexpected: Vec::new(),
         }
     }
@@ -206,7 +214,7 @@ impl vte::Perform for Screen {
                 self.row().truncate(column);
             }
             (b"", 'C', columns) => self.column += usize::from(columns.max(1)),
-            (b"", 'm', _) => {}
+            (b"", 'm', _) => self.coloured = true,
             (b"", 'H', 0) => self.column = 0,
             (b"", 'J', 2) => self.rows = vec![Vec::new()],
             (b"?", 'h', 2004) => self.paste_brackets = true,
@@ -306,6 +314,23 @@ fn a_long_line_scrolls_and_another_width_shows_more_of_it() {
     terminal.press("\x0cx");
     terminal.expect(&[&format!("> {line}x")]);
     assert_eq!(terminal.screen.rows.len(), 1, "Ctrl-L clears the screen");
+}
+
+#[test]
+fn colours_are_for_who_wants_them() {
+    for (environment, coloured) in [
+        (&[][..], true),
+        (&[("NO_COLOR", "")], true),
+        (&[("NO_COLOR", "1")], false),
+    ] {
+        let server = Server::bind();
+        let address = server.address.to_string();
+        let args = ["chat", "tcp-room", &address, "--name", "alice"];
+        let mut terminal = Terminal::start_where(&args, environment);
+        let _peer = server.accept_joined("alice");
+        terminal.expect(&["* joined lobby as alice", "> "]);
+        assert_eq!(terminal.screen.coloured, coloured, "{environment:?}");
+    }
 }
 
 #[test]

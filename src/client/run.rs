@@ -351,7 +351,7 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             // A script that ends with it wants to know what became of its lines, a person wants to go.
             input::Typed::Leave if self.console.is_terminal() => self.leave(false),
             input::Typed::Leave => self.finish(),
-            input::Typed::Incomplete { usage } => self.notice(&format!("it is {usage}")),
+            input::Typed::Incomplete { usage } => self.notice(&format!("usage: {usage}")),
             input::Typed::Unknown { word } => self.notice(&format!(
                 "there is no command /{word}: /help lists them, and //{word} says /{word}"
             )),
