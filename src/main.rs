@@ -1,1 +1,13 @@
-fn main() {}
+//! The door: parse, run one command, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mynah::cli::{Cli, Command};
+use mynah::commands;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Chat(args) => commands::chat::run(args),
+    }
+}

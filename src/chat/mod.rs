@@ -7,10 +7,17 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod event;
+mod history;
+mod hub;
 mod name;
+mod room;
 mod text;
 mod time;
 
+pub use event::{Choice, Deliver, Event, Refusal, Request, Said};
+pub use history::{HISTORY_LINES, History, Line};
+pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
 pub use name::{MAX_NAME_BYTES, Name, NameError};
 pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, split};
 pub use time::TimeOfDay;

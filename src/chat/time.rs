@@ -11,6 +11,13 @@ pub struct TimeOfDay {
 }
 
 impl TimeOfDay {
+    /// 00:00:00.
+    pub const MIDNIGHT: TimeOfDay = TimeOfDay {
+        hour: 0,
+        minute: 0,
+        second: 0,
+    };
+
     /// `None` when a part is out of range (there is no leap second in these protocols).
     pub fn new(hour: u32, minute: u32, second: u32) -> Option<TimeOfDay> {
         let part = |value: u32, limit: u32| u8::try_from(value).ok().filter(|_| value < limit);

@@ -1,0 +1,115 @@
+//! Owns the words between the hub and those who use it: what may be wanted, what happens, who hears
+//! it, and what is answered. Knows neither the hub nor anybody who listens.
+
+use std::fmt;
+
+use super::{MemberId, NameError, RoomId, TimeOfDay};
+
+/// Which room somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// The one room of most protocols.
+    Lobby,
+    /// A room that stands.
+    Join(&'a str),
+    /// A room that is opened for it; who opens it is its host.
+    Create(&'a str),
+}
+
+/// What a session asks of the hub on behalf of its person. Borrowed from the frame it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Let me in under this name. It is not checked yet.
+    Enter { choice: Choice<'a>, name: &'a str },
+    /// Tell the room. `time` is what my clock says; without one the server's counts.
+    Say {
+        text: &'a str,
+        time: Option<TimeOfDay>,
+    },
+    /// Tell one member.
+    Direct { to: &'a str, text: &'a str },
+    /// I am going.
+    Leave,
+}
+
+/// What happened, as those who hear it are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Somebody spoke to the room.
+    Said {
+        from: &'a str,
+        text: &'a str,
+        time: TimeOfDay,
+    },
+    /// Somebody spoke to one member.
+    Direct {
+        from: &'a str,
+        text: &'a str,
+        time: TimeOfDay,
+    },
+    /// Somebody is in the room from now on.
+    Arrived { name: &'a str },
+    /// Somebody is not in the room any more.
+    Left { name: &'a str },
+    /// The room is gone; its members are in none.
+    RoomClosed,
+}
+
+/// Where events go: whoever owns the connections encodes them and sends them out.
+pub trait Deliver<Seat> {
+    /// To everybody who is heard in the room. `actor` is whose doing it is, where that matters to what
+    /// they hear of it themselves: their own words, their own arrival.
+    fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: Seat);
+
+    /// To one member alone.
+    fn to_member(&mut self, seat: Seat, event: Event<'_>);
+
+    /// This member is in the room's audience from now on, and is `id`.
+    /// Called after the others were told, before anything else happens in the room.
+    fn seat(&mut self, seat: Seat, room: RoomId, id: MemberId);
+
+    /// This member is in no room any more, and its id means nothing. Called before the others are
+    /// told that it left, and after all were told that the room closed.
+    fn unseat(&mut self, seat: Seat, room: RoomId);
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It breaks the rules for names.
+    NotAName(NameError),
+    /// Somebody else in that room holds it.
+    NameTaken,
+    /// Rooms are opened once.
+    RoomExists,
+    /// Nobody has opened it, or its host has gone.
+    NoSuchRoom,
+    /// The room holds as many as it may.
+    RoomFull { limit: usize },
+    /// There are as many rooms as there may be.
+    TooManyRooms { limit: usize },
+}
+
+/// What became of something said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It went to this many others.
+    ToOthers(usize),
+    /// There was nothing in it.
+    Nothing,
+    /// Nobody of that name is there.
+    NobodyThere,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotAName(error) => error.fmt(f),
+            Refusal::NameTaken => write!(f, "name taken"),
+            Refusal::RoomExists => write!(f, "room exists"),
+            Refusal::NoSuchRoom => write!(f, "no such room"),
+            Refusal::RoomFull { limit } => write!(f, "room full, {limit} are in it"),
+            Refusal::TooManyRooms { limit } => write!(f, "too many rooms, {limit} stand"),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Owns what each subcommand does, one file each: thin, from its flags to the room that does the work.
+
+pub mod chat;

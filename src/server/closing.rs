@@ -1,0 +1,175 @@
+//! Owns how connections end: politely, with all that is due; or at once, when nothing more can be done.
+//! Handlers mark, and [`let_go`](Server::let_go) closes, after the batch.
+
+use std::fmt;
+use std::time::Instant;
+
+use super::connection::{CloseReason, Place, State};
+use super::core::Server;
+use crate::protocol::Patience;
+use crate::reactor::{Key, Stream};
+
+impl<S: Stream> Server<S> {
+    /// Ends a conversation: the member leaves at once and its name is free, what is due is still sent.
+    pub(super) fn begin_close(&mut self, key: Key, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if connection.state != State::Open {
+            return;
+        }
+        connection.state = State::Closing {
+            peer_ended: matches!(reason, CloseReason::Left),
+        };
+        connection.carry = None;
+        self.note_end(key, &reason);
+        self.leave(key);
+        self.be_patient(
+            key,
+            Patience::Limited {
+                why: "closing",
+                time: self.limits.closing_time,
+            },
+        );
+        self.push_pending(key);
+    }
+
+    /// Ends a connection that is dead or is to be cut: nothing more is sent. Not while audiences are
+    /// being walked over: then it is [`cut`](Server::cut).
+    pub(super) fn lose(&mut self, key: Key, reason: CloseReason) {
+        if let CloseReason::Lost(_) = reason {
+            self.counters.lost += 1;
+        }
+        self.cut(key, &reason);
+        self.leave(key);
+    }
+
+    /// Marks a connection as dead. Its member leaves when it is let go, and that makes a turn due.
+    pub(super) fn cut(&mut self, key: Key, reason: &CloseReason) {
+        self.note_end(key, reason);
+        self.doom(key);
+    }
+
+    /// Has a connection let go at the end of the turn.
+    pub(super) fn doom(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && connection.state != State::Dead
+        {
+            connection.state = State::Dead;
+            connection.feed.abandon();
+            let room = connection.room();
+            let house = connection.house();
+            if let (Some(room), Some(house)) = (room, self.houses.get_mut(house)) {
+                house.exchange.touch(room);
+            }
+            self.doomed.push(key);
+        }
+    }
+
+    /// Goes on with closing once everything is sent: our half is ended, the peer's is drained.
+    pub(super) fn finish_if_closing(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let State::Closing { peer_ended } = connection.state else {
+            return;
+        };
+        // With nothing to be read any more there is nothing to linger for.
+        if peer_ended || connection.stream.finish().is_err() {
+            self.doom(key);
+            return;
+        }
+        connection.state = State::Lingering;
+        connection.readable = true;
+        if !std::mem::replace(&mut connection.in_ready, true) {
+            self.ready.push_back(key);
+        }
+        self.be_patient(
+            key,
+            Patience::Limited {
+                why: "lingering",
+                time: self.limits.lingering_time,
+            },
+        );
+    }
+
+    /// Step 6: closes what was marked. What their leaving makes due goes out next turn, without waiting.
+    pub(super) fn let_go(&mut self) {
+        while let Some(key) = self.doomed.pop() {
+            self.leave(key);
+            let Some(connection) = self.connections.remove(key) else {
+                continue;
+            };
+            if let Some(deadline) = connection.deadline {
+                self.timers.cancel(deadline);
+            }
+            self.census.leave(&connection.peer);
+        }
+        if self.doomed.capacity() > KEPT_DOOMED {
+            self.doomed = Vec::new();
+        }
+    }
+
+    /// Ends all conversations: what is due is sent, then everybody is closed. The owner goes on
+    /// taking turns for as long as it has patience or until [`is_empty`](Server::is_empty).
+    pub fn stop(&mut self, now: Instant) {
+        self.now = now;
+        self.stopping = true;
+        for key in self.connections.keys() {
+            self.begin_close(key, CloseReason::Stopping);
+        }
+    }
+
+    /// Ends a connection that the owner could not register or found dead.
+    pub fn drop_connection(&mut self, key: Key, error: std::io::Error) {
+        self.lose(key, CloseReason::Lost(error));
+    }
+
+    /// Frees a member's name and its place, if it has one.
+    fn leave(&mut self, key: Key) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        if let Place::In { id, .. } = connection.place
+            && let Some((hub, mut delivery)) = self.desk(connection.house())
+        {
+            hub.leave(id, &mut delivery);
+        }
+    }
+
+    /// Logs how a connection ends: what we did to it loudly, what it did itself quietly.
+    fn note_end(&self, key: Key, reason: &CloseReason) {
+        let level = match reason {
+            CloseReason::Slow(_) | CloseReason::ClosedLate => log::Level::Warn,
+            CloseReason::Violation(_) | CloseReason::TimedOut { .. } => log::Level::Info,
+            CloseReason::Left
+            | CloseReason::Refused(_)
+            | CloseReason::Lost(_)
+            | CloseReason::Stopping => log::Level::Debug,
+        };
+        self.note(key, level, reason);
+    }
+
+    /// Logs something about a connection, with its name if it has one.
+    pub(super) fn note(&self, key: Key, level: log::Level, what: &dyn fmt::Display) {
+        if !log::log_enabled!(level) {
+            return;
+        }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let (protocol, peer) = (connection.protocol, &connection.peer);
+        let house = self.houses.get(connection.house());
+        let name = match connection.place {
+            Place::In { id, .. } => house.and_then(|house| house.hub.name(id)),
+            Place::Nowhere | Place::Leaving { .. } => None,
+        };
+        match name {
+            Some(name) => log::log!(level, "{protocol} {peer} {name}: {what}"),
+            None => log::log!(level, "{protocol} {peer}: {what}"),
+        }
+    }
+}
+
+/// What is kept of the list of the doomed: more than that were a mass departure.
+const KEPT_DOOMED: usize = 64;

@@ -1,0 +1,225 @@
+//! Owns one connection: its stream, its session, its place in a room, and what it is due.
+//! Knows nothing of the other connections.
+
+use std::fmt;
+use std::io;
+
+use super::address::PeerAddress;
+use super::limits::Bucket;
+use crate::chat::{MemberId, Refusal, RoomId};
+use crate::fanout::{Feed, Log, SlowConsumer};
+use crate::protocol::registry::{Protocol, Session, Violation};
+use crate::reactor::{Stream, TimerId};
+
+/// Everything about one connection. There are thousands of these and most are idle, so what only a
+/// busy one needs is boxed and given back; what the fan-out touches stands first.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Connection<S> {
+    pub(super) feed: Feed,
+    pub(super) stream: S,
+    pub(super) state: State,
+    /// The last send was refused: wait for the writable edge.
+    pub(super) blocked: bool,
+    /// It stands in the list of those to be sent to.
+    pub(super) in_pending: bool,
+    /// Its audience knows that it is behind.
+    pub(super) behind: bool,
+    /// It stands in the list of those that are watched for stalling.
+    pub(super) lagging: bool,
+    /// The kernel has bytes for us that we have not read.
+    pub(super) readable: bool,
+    /// The kernel said that the peer has ended: a short read is not the last.
+    pub(super) read_closed: bool,
+    /// It stands in the list of those to be read.
+    pub(super) in_ready: bool,
+    /// Which of the server's houses it belongs to.
+    house: u8,
+    pub(super) protocol: Protocol,
+    pub(super) session: Session,
+    pub(super) place: Place,
+    /// The bytes of an unfinished frame.
+    pub(super) carry: Option<Box<Carry>>,
+    /// What happens if the peer takes too long.
+    pub(super) deadline: Option<TimerId>,
+    pub(super) peer: PeerAddress,
+    pub(super) rate: Bucket,
+}
+
+/// How far a connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// In conversation.
+    Open,
+    /// Nothing more becomes due; what is due goes out. What the peer says is not heard; it may have
+    /// said all it will.
+    Closing { peer_ended: bool },
+    /// Everything is out and our half is ended; the peer's half is drained.
+    Lingering,
+    /// Nothing can be done for it; it is let go at the end of the turn.
+    Dead,
+}
+
+/// Where a connection hears from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In no room yet.
+    Nowhere,
+    /// A member, with its seat in the audience.
+    In {
+        room: RoomId,
+        id: MemberId,
+        seat: u32,
+    },
+    /// Not a member any more, but there may be something due from before.
+    Leaving { room: RoomId },
+}
+
+/// The beginning of a frame whose rest has not come.
+#[derive(Debug)]
+pub(super) struct Carry {
+    pub(super) bytes: Vec<u8>,
+    /// Until there are as many, the session need not be asked.
+    pub(super) needed: usize,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub enum CloseReason {
+    /// The peer ended its half.
+    Left,
+    /// It was not let in.
+    Refused(Refusal),
+    /// It broke a rule of its protocol.
+    Violation(Violation),
+    /// It took too long.
+    TimedOut { why: &'static str },
+    /// It does not read what it is due.
+    Slow(SlowConsumer),
+    /// It did not take what was due in the time it had.
+    ClosedLate,
+    /// The connection died.
+    Lost(io::Error),
+    /// We are going.
+    Stopping,
+}
+
+/// What came of offering a connection what it is due.
+#[derive(Debug)]
+pub(super) enum Offered {
+    /// It has everything.
+    Done,
+    /// It took all that one write offers, and there is more.
+    More,
+    /// The kernel took less than was offered.
+    Refused,
+    /// The connection is dead.
+    Lost(io::Error),
+}
+
+impl<S: Stream> Connection<S> {
+    pub(super) fn new(
+        stream: S,
+        peer: PeerAddress,
+        protocol: Protocol,
+        house: usize,
+    ) -> Connection<S> {
+        Connection {
+            feed: Feed::default(),
+            stream,
+            state: State::Open,
+            blocked: false,
+            in_pending: false,
+            behind: false,
+            lagging: false,
+            readable: false,
+            read_closed: false,
+            in_ready: false,
+            house: u8::try_from(house).expect("invariant: a house per protocol at the most"),
+            protocol,
+            session: protocol.session(),
+            place: Place::Nowhere,
+            carry: None,
+            deadline: None,
+            peer,
+            rate: Bucket::default(),
+        }
+    }
+
+    /// One write for all that is due.
+    pub(super) fn offer(&mut self, log: &Log) -> Offered {
+        let (offered, result) = if let Some(plain) = self.feed.plain(log) {
+            (plain.len(), self.stream.send(plain))
+        } else {
+            let pieces = self.feed.pieces(log);
+            let result = match pieces.slices() {
+                [] => Ok(0),
+                [one] => self.stream.send(one),
+                many => self.stream.send_vectored(many),
+            };
+            (pieces.bytes(), result)
+        };
+        match result {
+            Ok(sent) => {
+                self.feed.advance(log, sent);
+                if sent < offered {
+                    self.blocked = true;
+                    Offered::Refused
+                } else if self.feed.is_done(log) {
+                    Offered::Done
+                } else {
+                    Offered::More
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Offered::Refused
+            }
+            Err(error) => Offered::Lost(error),
+        }
+    }
+
+    pub(super) fn house(&self) -> usize {
+        usize::from(self.house)
+    }
+
+    /// How many bytes of an unfinished frame there are.
+    pub(super) fn partial(&self) -> usize {
+        self.carry.as_ref().map_or(0, |carry| carry.bytes.len())
+    }
+
+    /// Whose log it hears, if any.
+    pub(super) fn room(&self) -> Option<RoomId> {
+        match self.place {
+            Place::Nowhere => None,
+            Place::In { room, .. } | Place::Leaving { room } => Some(room),
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Left => write!(f, "left"),
+            CloseReason::Refused(refusal) => write!(f, "refused: {refusal}"),
+            CloseReason::Violation(violation) => write!(f, "violation: {violation}"),
+            CloseReason::TimedOut { why } => write!(f, "timed out: {why}"),
+            CloseReason::Slow(slow) => write!(f, "slow consumer: {slow}"),
+            CloseReason::ClosedLate => write!(f, "did not take what was due while closing"),
+            CloseReason::Lost(error) => write!(f, "lost: {error}"),
+            CloseReason::Stopping => write!(f, "the server is stopping"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // What 10,000 idle members cost is this, the slab's share, a name and its index.
+        let size = size_of::<Connection<mio::net::TcpStream>>();
+        assert!(size <= 104, "a connection takes {size} bytes");
+    }
+}

@@ -1,0 +1,566 @@
+//! Owns the server's state and the turn: what comes in, what is decided, what falls due.
+//! How it goes out is in `sending`, how connections end in `closing`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::address::{Census, PeerAddress};
+use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
+use super::counters::Counters;
+use super::exchange::{Delivery, Exchange};
+use super::limits::Limits;
+use crate::chat::{Hub, LOBBY, Name, Refusal, Request, RoomId, Said, TimeOfDay};
+use crate::fanout::Stall;
+use crate::protocol::registry::{Protocol, Session, Violation};
+use crate::protocol::{AfterVerdict, Patience, ServerSession, Step, Welcome};
+use crate::reactor::{Key, Readiness, Slots, Stream, Timers};
+
+/// Everything that is taken from one connection in one turn. Enough that a burst is gathered, little
+/// enough that a flooder keeps nobody waiting.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What all connections together may bring in one turn, read and appended. Well under the backlog
+/// limit, so that nobody becomes a slow consumer by what it was never offered.
+const TURN_BYTES: usize = 256 * 1024;
+
+/// The longest frame of any protocol that a server takes; an unfinished one is put before what is read,
+/// so that sessions always see one slice.
+const LONGEST_FRAME: usize = 16 * 1024;
+
+/// How often those that lag are looked at.
+pub(super) const LAGGARDS_TICK: Duration = Duration::from_secs(1);
+
+/// The server, driven by whoever owns the sockets.
+///
+/// Driving it: [`accept`](Server::accept) what connects, pass on every
+/// [`handle_readiness`](Server::handle_readiness), then take one [`turn`](Server::turn); again at the latest at
+/// [`next_deadline`](Server::next_deadline).
+#[derive(Debug)]
+pub struct Server<S> {
+    pub(super) limits: Limits,
+    pub(super) counters: Counters,
+    pub(super) connections: Slots<Connection<S>>,
+    /// One for all protocols, or one for each.
+    pub(super) houses: Vec<House>,
+    pub(super) timers: Timers<Timer>,
+    /// Connections to read from, in turn. Each stands here once.
+    pub(super) ready: VecDeque<Key>,
+    /// Connections to send to apart from their audience. Each stands here once.
+    pub(super) pending: Vec<Key>,
+    /// Connections whose last send was refused, watched for stalling.
+    pub(super) laggards: Vec<(Key, Stall)>,
+    pub(super) laggards_watched: bool,
+    /// Connections to let go at the end of the turn.
+    pub(super) doomed: Vec<Key>,
+    pub(super) stopping: bool,
+    /// When it all began: what the milliseconds of rates count from.
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    wall: TimeOfDay,
+    pub(super) census: Census,
+    /// One buffer for all reads.
+    scratch: Box<[u8]>,
+    /// Working memory of a turn, kept between turns.
+    pub(super) offers: Vec<(Key, Offered)>,
+    pub(super) rooms: Vec<RoomId>,
+    pub(super) spare: Vec<Key>,
+    due: Vec<Timer>,
+}
+
+/// People and rooms, and those who hear them.
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) hub: Hub<Key>,
+    pub(super) exchange: Exchange,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    /// A connection takes too long, whatever it is at.
+    Connection(Key),
+    /// Time to look at the laggards.
+    Laggards,
+}
+
+impl<S: Stream> Server<S> {
+    /// A server without connections. With `isolate` each protocol has rooms and names of its own.
+    pub fn new(limits: Limits, isolate: bool, now: Instant) -> Server<S> {
+        let houses = if isolate { Protocol::ALL.len() } else { 1 };
+        let house = || House {
+            hub: Hub::new(limits.hub),
+            exchange: Exchange::default(),
+        };
+        Server {
+            limits,
+            counters: Counters::default(),
+            connections: Slots::new(),
+            houses: std::iter::repeat_with(house).take(houses).collect(),
+            timers: Timers::new(now),
+            ready: VecDeque::new(),
+            pending: Vec::new(),
+            laggards: Vec::new(),
+            laggards_watched: false,
+            doomed: Vec::new(),
+            stopping: false,
+            start: now,
+            now,
+            wall: TimeOfDay::MIDNIGHT,
+            census: Census::default(),
+            scratch: vec![0; LONGEST_FRAME + READ_BYTES].into_boxed_slice(),
+            offers: Vec::new(),
+            rooms: Vec::new(),
+            spare: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    /// Takes a connection in, unless its address has as many as it may: then it is told so, if its
+    /// protocol can, and dropped. The owner registers the stream under the key it gets.
+    pub fn accept(
+        &mut self,
+        mut stream: S,
+        peer: SocketAddr,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Option<Key> {
+        self.now = now;
+        let peer = PeerAddress::new(peer);
+        if !self.census.enter(&peer, self.limits.max_per_address) {
+            self.counters.turned_away += 1;
+            log::warn!(
+                "{protocol} {peer}: turned away, its address has as many connections as it may"
+            );
+            // Its buffer is empty: these few bytes are taken or the connection is dead.
+            let _ = stream.send(protocol.no_room());
+            return None;
+        }
+        self.counters.accepted += 1;
+        log::debug!("{protocol} {peer}: connected");
+        let house = self.house_of(protocol);
+        let connection = Connection::new(stream, peer, protocol, house);
+        let patience = connection.session.patience(0);
+        let key = self.connections.insert_with(|_| connection);
+        self.be_patient(key, patience);
+        Some(key)
+    }
+
+    /// The stream of a connection, to be registered.
+    pub fn stream_mut(&mut self, key: Key) -> Option<&mut S> {
+        Some(&mut self.connections.get_mut(key)?.stream)
+    }
+
+    /// Notes what the kernel told; nothing is done before the turn.
+    pub fn handle_readiness(&mut self, key: Key, readiness: Readiness) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if readiness.readable || readiness.read_closed {
+            connection.readable = true;
+            connection.read_closed |= readiness.read_closed;
+            if !std::mem::replace(&mut connection.in_ready, true) {
+                self.ready.push_back(key);
+            }
+        }
+        if readiness.writable && std::mem::replace(&mut connection.blocked, false) {
+            self.push_pending(key);
+        }
+    }
+
+    /// Steps 2 to 6. `wall` is the local time, for those whose own is no good.
+    pub fn turn(&mut self, now: Instant, wall: TimeOfDay) {
+        self.now = now;
+        self.wall = wall;
+        self.take_in();
+        self.fall_due();
+        self.send_out();
+        self.let_go();
+    }
+
+    /// When the next turn is due at the latest: a past time is at once, `None` when something is ready.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let at_once = !self.ready.is_empty()
+            || !self.pending.is_empty()
+            || !self.doomed.is_empty()
+            || self.houses.iter().any(|house| house.exchange.is_touched());
+        if at_once {
+            Some(self.now)
+        } else {
+            self.timers.next_deadline()
+        }
+    }
+
+    /// Whether there are no connections.
+    pub fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The memory of all rooms' logs, in bytes.
+    pub fn log_memory(&self) -> usize {
+        self.houses
+            .iter()
+            .map(|house| house.exchange.log_memory())
+            .sum()
+    }
+
+    /// The people and rooms that a protocol sees.
+    pub fn hub(&self, protocol: Protocol) -> Option<&Hub<Key>> {
+        self.houses
+            .get(self.house_of(protocol))
+            .map(|house| &house.hub)
+    }
+
+    /// Checks that what is known twice is known alike. For tests: it walks over everything.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so.
+    pub fn audit(&self) {
+        let mut members = 0;
+        for (key, connection) in self.connections.iter() {
+            assert_ne!(
+                connection.state,
+                State::Dead,
+                "the dead are let go in their turn"
+            );
+            let Place::In { room, id, seat } = connection.place else {
+                continue;
+            };
+            members += 1;
+            assert_eq!(connection.state, State::Open, "who closes has left");
+            let house = self.houses.get(connection.house());
+            let house = house.expect("invariant: each protocol has a house");
+            assert!(house.hub.name(id).is_some(), "a member has a name");
+            let audience = house.exchange.audience(room, connection.protocol);
+            let seats = audience.map(|audience| audience.members());
+            assert_eq!(seats.and_then(|seats| seats.get(seat as usize)), Some(&key));
+        }
+        let held: usize = self.houses.iter().map(|house| house.hub.count(LOBBY)).sum();
+        assert_eq!(held, members, "names are held by those who are in");
+    }
+
+    fn house_of(&self, protocol: Protocol) -> usize {
+        if self.houses.len() == 1 {
+            return 0;
+        }
+        let position = Protocol::ALL.iter().position(|other| *other == protocol);
+        position.unwrap_or_default()
+    }
+
+    pub(super) fn push_pending(&mut self, key: Key) {
+        if let Some(connection) = self.connections.get_mut(key)
+            && !std::mem::replace(&mut connection.in_pending, true)
+        {
+            self.pending.push(key);
+        }
+    }
+
+    /// Arms the timer for what the session said, instead of whatever was armed.
+    pub(super) fn be_patient(&mut self, key: Key, patience: Patience) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        if let Some(armed) = connection.deadline.take() {
+            self.timers.cancel(armed);
+        }
+        if let Patience::Limited { time, .. } = patience {
+            let timer = Timer::Connection(key);
+            connection.deadline = Some(self.timers.arm(self.now + time, timer));
+        }
+    }
+
+    /// Steps 2 and 3: reads in turn, until everybody had theirs or the turn has its fill.
+    fn take_in(&mut self) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut intake = 0;
+        for _ in 0..self.ready.len() {
+            if intake >= TURN_BYTES {
+                break;
+            }
+            let Some(key) = self.ready.pop_front() else {
+                break;
+            };
+            intake += self.read(key, &mut scratch);
+            for house in &mut self.houses {
+                intake += house.exchange.take_appended();
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Reads once from a connection and lets its session have it. Returns the bytes read.
+    fn read(&mut self, key: Key, scratch: &mut [u8]) -> usize {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return 0;
+        };
+        connection.in_ready = false;
+        let lingering = match connection.state {
+            State::Open => false,
+            State::Lingering => true,
+            State::Closing { .. } | State::Dead => return 0,
+        };
+        if let Some(house) = self.houses.get(connection.house()) {
+            let log = house.exchange.log(connection.room(), connection.protocol);
+            if connection.feed.unsent(log) > self.limits.unsent_bytes {
+                // It stays `readable` and is taken up again when enough is sent.
+                return 0;
+            }
+        }
+        let (_, room) = scratch.split_at_mut(LONGEST_FRAME);
+        match connection.stream.recv(room) {
+            Ok(0) if lingering => self.doom(key),
+            Ok(0) => self.begin_close(key, CloseReason::Left),
+            Ok(read) => {
+                // A short read is the last one (epoll(7)), unless the peer has ended: of that the
+                // kernel does not tell again.
+                let more = read == room.len() || connection.read_closed;
+                connection.readable = more;
+                if more {
+                    connection.in_ready = true;
+                    self.ready.push_back(key);
+                }
+                if !lingering {
+                    self.digest(key, scratch, read);
+                }
+                return read;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                connection.readable = false;
+                if lingering && self.stopping {
+                    self.doom(key);
+                }
+            }
+            Err(_) if lingering => self.doom(key),
+            Err(error) => self.lose(key, CloseReason::Lost(error)),
+        }
+        0
+    }
+
+    /// Gives a session the bytes that were read behind those that it did not use before, frame by frame.
+    fn digest(&mut self, key: Key, scratch: &mut [u8], read: usize) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let before = connection.session.patience(connection.partial());
+        let (front, room) = scratch.split_at_mut(LONGEST_FRAME);
+        let news = room.get(..read).unwrap_or_default();
+        let mut carried = 0;
+        if let Some(mut carry) = connection.carry.take() {
+            if carry.bytes.len() + read < carry.needed {
+                carry.bytes.extend_from_slice(news);
+                let patience = connection.session.patience(carry.bytes.len());
+                connection.carry = Some(carry);
+                if patience != before {
+                    self.be_patient(key, patience);
+                }
+                return;
+            }
+            carried = carry.bytes.len();
+            debug_assert!(
+                carried <= LONGEST_FRAME,
+                "invariant: codecs bound their frames"
+            );
+            if let Some(place) = front.get_mut(LONGEST_FRAME - carried..) {
+                place.copy_from_slice(&carry.bytes);
+            }
+        }
+        let bytes = scratch.get(LONGEST_FRAME - carried..LONGEST_FRAME + read);
+        let mut rest = bytes.unwrap_or_default();
+        let mut moved_on = false;
+        while !rest.is_empty() {
+            let Some(connection) = self.connections.get_mut(key) else {
+                return;
+            };
+            if connection.state != State::Open {
+                return;
+            }
+            match connection.session.handle_bytes(rest) {
+                Ok(Step::NeedMore { needed }) => {
+                    connection.carry = Some(Box::new(Carry {
+                        bytes: rest.to_vec(),
+                        needed,
+                    }));
+                    break;
+                }
+                Ok(Step::Frame { used, request }) => {
+                    rest = rest.get(used..).unwrap_or_default();
+                    moved_on = true;
+                    if let Some(request) = request {
+                        self.decide(key, request);
+                    }
+                }
+                Err(violation) => {
+                    self.end_for_violation(key, violation);
+                    return;
+                }
+            }
+        }
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let after = connection.session.patience(connection.partial());
+        if connection.state == State::Open && (moved_on || before != after) {
+            let idle = after == Patience::ForEver && connection.deadline.is_none();
+            if !idle {
+                self.be_patient(key, after);
+            }
+        }
+    }
+
+    /// Step 3: what a session asks, the hub decides.
+    fn decide(&mut self, key: Key, request: Request<'_>) {
+        let Some(connection) = self.connections.get(key) else {
+            return;
+        };
+        let (house, place, wall) = (connection.house(), connection.place, self.wall);
+        match (request, place) {
+            (Request::Enter { choice, name }, _) => {
+                let Some((hub, mut delivery)) = self.desk(house) else {
+                    return;
+                };
+                let entered = Name::parse(name)
+                    .map_err(Refusal::NotAName)
+                    .and_then(|name| hub.enter(choice, name, key, &mut delivery));
+                self.tell_verdict(key, entered.map(|_| ()));
+            }
+            (Request::Say { text, time }, Place::In { id, .. }) => {
+                if self.has_rate_left(key)
+                    && let Some((hub, mut delivery)) = self.desk(house)
+                {
+                    let said = hub.say(id, text, time.unwrap_or(wall), &mut delivery);
+                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+                }
+            }
+            (Request::Direct { to, text }, Place::In { id, .. }) => {
+                if self.has_rate_left(key)
+                    && let Some((hub, mut delivery)) = self.desk(house)
+                {
+                    let said = hub.direct(id, to, text, wall, &mut delivery);
+                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+                }
+            }
+            (Request::Leave, _) => self.begin_close(key, CloseReason::Left),
+            (Request::Say { .. } | Request::Direct { .. }, Place::Nowhere)
+            | (Request::Say { .. } | Request::Direct { .. }, Place::Leaving { .. }) => {
+                debug_assert!(false, "invariant: sessions let only members speak");
+            }
+        }
+    }
+
+    /// Tells a session what became of its peer's wish to come in.
+    fn tell_verdict(&mut self, key: Key, entered: Result<(), Refusal>) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let room = connection.room().unwrap_or(LOBBY);
+        let house = self.houses.get(connection.house());
+        let verdict = match (entered, house.and_then(|house| house.hub.history(room))) {
+            (Ok(()), Some(history)) => Ok(Welcome { history }),
+            (Ok(()), None) => Err(Refusal::NoSuchRoom),
+            (Err(refusal), _) => Err(refusal),
+        };
+        let mut frame = Vec::new();
+        let after = connection.session.handle_verdict(verdict, &mut frame);
+        self.push_private(key, &frame);
+        match entered {
+            Ok(()) => {
+                self.counters.joined += 1;
+                self.note(key, log::Level::Debug, &"joined");
+            }
+            Err(refusal) => {
+                self.counters.refused += 1;
+                match after {
+                    AfterVerdict::Close => self.begin_close(key, CloseReason::Refused(refusal)),
+                    AfterVerdict::Stay => {}
+                }
+            }
+        }
+    }
+
+    /// Whether a member may say one more thing now; what it may not is counted and dropped.
+    fn has_rate_left(&mut self, key: Key) -> bool {
+        let (Some(rate), Some(connection)) =
+            (self.limits.message_rate, self.connections.get_mut(key))
+        else {
+            return true;
+        };
+        if connection.peer.is_loopback() || connection.rate.take(rate, self.start, self.now) {
+            return true;
+        }
+        self.counters.over_rate += 1;
+        false
+    }
+
+    fn end_for_violation(&mut self, key: Key, violation: Violation) {
+        self.counters.violations += 1;
+        let mut farewell = Vec::new();
+        Session::farewell(&violation, &mut farewell);
+        self.push_private(key, &farewell);
+        self.begin_close(key, CloseReason::Violation(violation));
+    }
+
+    /// Gives one connection bytes of its own.
+    fn push_private(&mut self, key: Key, frame: &[u8]) {
+        let house = self.connections.get(key).map(Connection::house);
+        if let Some((_, mut delivery)) = house.and_then(|house| self.desk(house)) {
+            delivery.push_private(key, |_, out| out.extend_from_slice(frame));
+        }
+    }
+
+    /// A house's hub, and the hands that carry what it decides.
+    pub(super) fn desk(&mut self, house: usize) -> Option<(&mut Hub<Key>, Delivery<'_, S>)> {
+        let House { hub, exchange } = self.houses.get_mut(house)?;
+        let delivery = Delivery {
+            exchange,
+            connections: &mut self.connections,
+            pending: &mut self.pending,
+        };
+        Some((hub, delivery))
+    }
+
+    /// Step 4: whatever takes too long.
+    fn fall_due(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.expire(self.now, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                Timer::Connection(key) => self.run_out_of_patience(key),
+                Timer::Laggards => self.look_at_laggards(),
+            }
+        }
+        self.due = due;
+    }
+
+    fn run_out_of_patience(&mut self, key: Key) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        connection.deadline = None;
+        match connection.state {
+            State::Open => {
+                let why = match connection.session.patience(connection.partial()) {
+                    Patience::Limited { why, .. } => why,
+                    Patience::ForEver => "",
+                };
+                self.counters.timed_out += 1;
+                self.begin_close(key, CloseReason::TimedOut { why });
+            }
+            State::Closing { .. } => {
+                self.counters.closed_late += 1;
+                self.lose(key, CloseReason::ClosedLate);
+            }
+            State::Lingering | State::Dead => self.doom(key),
+        }
+    }
+}

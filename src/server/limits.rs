@@ -1,0 +1,104 @@
+//! Owns the server's limits and their defaults, and the bucket that one of them is kept with.
+
+use std::time::{Duration, Instant};
+
+use crate::chat::HubLimits;
+use crate::fanout::LagLimits;
+
+/// Everything that is bounded. The constants say why that much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rooms and their members.
+    pub hub: HubLimits,
+    /// How far a member may lag.
+    pub lag: LagLimits,
+    /// Connections from one IPv4 address or IPv6 /64; this machine's own do not count.
+    pub max_per_address: usize,
+    /// Messages of one member outside loopback; `None` is as many as it likes.
+    pub message_rate: Option<MessageRate>,
+    /// Bytes unsent to a connection beyond which it is not read from: who does not listen shall not
+    /// speak, and a flooder that floods itself is slowed down instead of cut.
+    pub unsent_bytes: usize,
+    /// How long what is due may take to go out once a connection is closing.
+    pub closing_time: Duration,
+    /// How long the peer may take to close after we have, its last bytes being drained: unread bytes
+    /// would turn our last words into a reset.
+    pub lingering_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            hub: HubLimits::default(),
+            lag: LagLimits::default(),
+            max_per_address: 16,
+            message_rate: Some(MessageRate::default()),
+            unsent_bytes: 64 * 1024,
+            closing_time: Duration::from_secs(2),
+            lingering_time: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How fast one member may speak: `burst` messages at once, `per_second` in the long run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRate {
+    /// More than anybody types, pasted lines included.
+    pub burst: u16,
+    /// More than anybody reads.
+    pub per_second: u16,
+}
+
+impl Default for MessageRate {
+    fn default() -> Self {
+        MessageRate {
+            burst: 50,
+            per_second: 20,
+        }
+    }
+}
+
+/// A token bucket in eight bytes: when it would be full again, in milliseconds of its server's time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket {
+    full_at: u64,
+}
+
+impl Bucket {
+    /// Takes one token out, if there is one. `start` is any instant that stays the same.
+    pub(super) fn take(&mut self, rate: MessageRate, start: Instant, now: Instant) -> bool {
+        let now = now.saturating_duration_since(start).as_millis() as u64;
+        let each = 1000 / u64::from(rate.per_second.clamp(1, 1000));
+        let full_at = self.full_at.max(now) + each;
+        if full_at > now + each * u64::from(rate.burst) {
+            return false;
+        }
+        self.full_at = full_at;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let (rate, start) = (MessageRate::default(), Instant::now());
+        let mut bucket = Bucket::default();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let taken = |bucket: &mut Bucket, now| {
+            (0..1000)
+                .take_while(|_| bucket.take(rate, start, now))
+                .count()
+        };
+        assert_eq!(taken(&mut bucket, at(0)), 50);
+        assert_eq!(taken(&mut bucket, at(49)), 0);
+        assert_eq!(taken(&mut bucket, at(1000)), 20);
+        assert_eq!(
+            taken(&mut bucket, at(3_600_000)),
+            50,
+            "it holds no more than the burst"
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! Owns what ties sessions, hub, fan-out and transport together: the server itself.
+//! Knows a connection only as a [`Stream`](crate::reactor::Stream), so that the same code runs on mio's
+//! sockets and on the tests' in-memory network, and no clock but the times it is given.
+//!
+//! A turn is the same six steps, in this order, always:
+//!
+//! 1. **wait** (the driver: [`run`], or a test) until something is ready or the next timer is due
+//! 2. **take in**: read what is ready, each connection and the turn as a whole bounded
+//! 3. **decide**: sessions turn bytes into requests, the hub turns requests into events, events are
+//!    encoded once per audience
+//! 4. **fall due**: timers
+//! 5. **send out**: every connection with something to send gets one write for all of it
+//! 6. **let go**: connections marked for closing are closed
+//!
+//! ```text
+//!                    peer ends, breaks a rule,                all sent          peer ends, or
+//!   accept           is refused, is too late                                    has had its time
+//!  ───────▶ Open ───────────────────────────▶ Closing ───────▶ Lingering ───────▶ (gone)
+//!             │                                  │                                  ▲
+//!             └──── dead, or a slow consumer ────┴──────────────────────────────────┘
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod address;
+mod closing;
+mod connection;
+mod core;
+mod counters;
+mod exchange;
+mod limits;
+mod sending;
+
+pub use self::core::Server;
+pub use connection::CloseReason;
+pub use counters::Counters;
+pub use limits::{Limits, MessageRate};

@@ -1,0 +1,464 @@
+//! The client as a person uses it: the binary on a real pseudo-terminal, looked at through a small screen.
+
+mod support;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use support::{Server, until, wait_for_exit};
+
+/// A terminal of 40 columns with the client on it.
+struct Terminal {
+    child: Child,
+    keyboard: File,
+    /// Kept open, so that the terminal outlives the client and can be looked at.
+    line: File,
+    shown: mpsc::Receiver<Vec<u8>>,
+    parser: vte::Parser,
+    screen: Screen,
+}
+
+impl Terminal {
+    fn start(args: &[&str]) -> Terminal {
+        Terminal::start_where(args, &[])
+    }
+
+    /// With these variables in the environment.
+    fn start_where(args: &[&str], environment: &[(&str, &str)]) -> Terminal {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let name = ptsname(&keyboard, Vec::new()).unwrap();
+        let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+        let line = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOCTTY)
+            .open(path)
+            .unwrap();
+        let mut terminal = Terminal {
+            child: Command::new(env!("CARGO_BIN_EXE_mynah"))
+                .args(args)
+                .env("TERM", "xterm")
+                .env_remove("NO_COLOR")
+                .envs(environment.iter().copied())
+                .stdin(Stdio::from(line.try_clone().unwrap()))
+                .stdout(Stdio::from(line.try_clone().unwrap()))
+                .stderr(Stdio::from(line.try_clone().unwrap()))
+                // A group of its own with its parent in the session: one that can be stopped.
+                .process_group(0)
+                .spawn()
+                .unwrap(),
+            shown: read_pieces(keyboard.try_clone().unwrap()),
+            keyboard: keyboard.into(),
+            line,
+            parser: vte::Parser::new(),
+            screen: Screen::default(),
+        };
+        terminal.set_columns(40);
+        terminal
+    }
+
+    /// Joined as alice, with the editor on the screen.
+    fn joined(server: &Server) -> (Terminal, support::Peer) {
+        let address = server.address.to_string();
+        let mut terminal = Terminal::start(&["chat", "tcp-room", &address, "--name", "alice"]);
+        let peer = server.accept_joined("alice");
+        terminal.expect(&["* joined lobby as alice", "> "]);
+        (terminal, peer)
+    }
+
+    fn set_columns(&mut self, columns: u16) {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.line, size).unwrap();
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until the screen's last rows are these, and the cursor is at the end of the last one.
+    fn expect(&mut self, rows: &[&str]) {
+        let column = rows.last().map_or(0, |row| row.chars().count());
+        self.expect_cursor(rows, column);
+    }
+
+    /// The same with the cursor in that column of the last row.
+    fn expect_cursor(&mut self, rows: &[&str], column: usize) {
+        let deadline = Instant::now() + support::PATIENCE;
+        while !(self.screen.ends_with(rows) && self.screen.column == column) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.shown.recv_timeout(left) {
+                Ok(bytes) => self.parser.advance(&mut self.screen, &bytes),
+                Err(_) => panic!("not {rows:?} and column {column} but {:?}", self.screen),
+            }
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.line).unwrap().local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    /// Waits for the end; the terminal is as it was.
+    fn expect_exit(&mut self, status: i32) {
+        assert_eq!(wait_for_exit(&mut self.child).code(), Some(status));
+        let modes = tcgetattr(&self.line).unwrap().local_modes;
+        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read_pieces(from: OwnedFd) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let mut from = File::from(from);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Rows as a terminal would show them, of any length, and what it was asked for besides.
+#[derive(Debug)]
+struct Screen {
+    rows: Vec<Vec<char>>,
+    column: usize,
+    paste_brackets: bool,
+    coloured: bool,
+    unexpected: Vec<String>,
+}
+
+impl Default for Screen {
+    fn default() -> Screen {
+        Screen {
+            rows: vec![Vec::new()],
+            column: 0,
+            paste_brackets: false,
+            coloured: false,
+            unexpected: Vec::new(),
+        }
+    }
+}
+
+impl Screen {
+    fn row(&mut self) -> &mut Vec<char> {
+        self.rows.last_mut().expect("there is always one")
+    }
+
+    fn ends_with(&self, rows: &[&str]) -> bool {
+        let shown = self
+            .rows
+            .iter()
+            .rev()
+            .map(|row| row.iter().collect::<String>());
+        self.rows.len() >= rows.len() && rows.iter().rev().copied().eq(shown.take(rows.len()))
+    }
+}
+
+impl vte::Perform for Screen {
+    fn print(&mut self, c: char) {
+        let column = self.column;
+        let row = self.row();
+        if row.len() <= column {
+            row.resize(column + 1, ' ');
+        }
+        row[column] = c;
+        self.column += 1;
+    }
+
+    fn execute(&mut self, byte: u8) {
+        match byte {
+            b'\r' => self.column = 0,
+            b'\n' => self.rows.push(Vec::new()),
+            byte => self.unexpected.push(format!("control {byte}")),
+        }
+    }
+
+    fn csi_dispatch(&mut self, params: &vte::Params, intermediates: &[u8], _: bool, action: char) {
+        let first = params.iter().next().map_or(0, |param| param[0]);
+        match (intermediates, action, first) {
+            (b"", 'K', 0) => {
+                let column = self.column;
+                self.row().truncate(column);
+            }
+            (b"", 'C', columns) => self.column += usize::from(columns.max(1)),
+            (b"", 'm', _) => self.coloured = true,
+            (b"", 'H', 0) => self.column = 0,
+            (b"", 'J', 2) => self.rows = vec![Vec::new()],
+            (b"?", 'h', 2004) => self.paste_brackets = true,
+            (b"?", 'l', 2004) => self.paste_brackets = false,
+            other => self.unexpected.push(format!("{other:?}")),
+        }
+    }
+
+    fn osc_dispatch(&mut self, params: &[&[u8]], _: bool) {
+        self.unexpected.push(format!("OSC {params:?}"));
+    }
+
+    fn esc_dispatch(&mut self, _: &[u8], _: bool, byte: u8) {
+        self.unexpected.push(format!("ESC {byte}"));
+    }
+}
+
+/// No bell, no title, no cursor movement but those that the editor needs.
+fn expect_nothing_else(terminal: &Terminal) {
+    assert!(
+        terminal.screen.unexpected.is_empty(),
+        "{:?}",
+        terminal.screen
+    );
+}
+
+#[test]
+fn a_line_is_typed_with_editing_keys_and_said() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    assert!(terminal.is_raw());
+    terminal.press("helo wrld");
+    terminal.expect(&["* joined lobby as alice", "> helo wrld"]);
+    terminal.press("\x1b[D\x1b[D\x1b[Do");
+    terminal.expect_cursor(&["> helo world"], 9);
+    terminal.press("\x01\x1b[C\x1b[C\x1b[Cl\x05!\x7f?");
+    terminal.expect(&["> hello world?"]);
+    terminal.press("\r");
+    let (_, name, text) = peer.read_say();
+    assert_eq!((name.as_str(), text.as_str()), ("alice", "hello world?"));
+    terminal.expect(&["* joined lobby as alice", "> "]);
+    peer.say("12:00:00", "alice", "hello world?");
+    terminal.expect(&["12:00:00 alice: hello world?", "> "]);
+    terminal.press("\x1b[A");
+    terminal.expect(&["12:00:00 alice: hello world?", "> hello world?"]);
+    expect_nothing_else(&terminal);
+}
+
+#[test]
+fn a_message_that_comes_while_somebody_types_leaves_the_line_whole() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    terminal.press("half a li\x1b[D");
+    terminal.expect_cursor(&["> half a li"], 10);
+    peer.say("12:00:00", "bob", "hello");
+    terminal.expect_cursor(
+        &[
+            "* joined lobby as alice",
+            "12:00:00 bob: hello",
+            "> half a li",
+        ],
+        10,
+    );
+    terminal.press("\x05ne\r");
+    assert_eq!(peer.read_say().2, "half a line");
+    expect_nothing_else(&terminal);
+}
+
+#[test]
+fn escape_sequences_of_others_are_shown_and_not_obeyed() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    peer.say(
+        "12:\x1b[2J",
+        "b\x1b[Hob",
+        "\x1b]0;owned\x07\u{9b}2J\x08\r\n\x1bc.",
+    );
+    terminal.expect(&[
+        "* joined lobby as alice",
+        "12:\u{fffd}[2J b\u{fffd}[Hob: \u{fffd}]0;owned\u{fffd}\u{fffd}2J\u{fffd} \u{fffd}c.",
+        "> ",
+    ]);
+    expect_nothing_else(&terminal);
+}
+
+#[test]
+fn a_long_line_scrolls_and_another_width_shows_more_of_it() {
+    let server = Server::bind();
+    let (mut terminal, _peer) = Terminal::joined(&server);
+    let line = "0123456789".repeat(5);
+    terminal.press(&line);
+    // 37 columns are left for text; the window moves by 18.
+    terminal.expect(&[&format!("> {}", &line[18..])]);
+    terminal.set_columns(80);
+    terminal.signal(Signal::WINCH);
+    terminal.expect(&[&format!("> {line}")]);
+    terminal.press("\x0cx");
+    terminal.expect(&[&format!("> {line}x")]);
+    assert_eq!(terminal.screen.rows.len(), 1, "Ctrl-L clears the screen");
+}
+
+#[test]
+fn colours_are_for_who_wants_them() {
+    for (environment, coloured) in [
+        (&[][..], true),
+        (&[("NO_COLOR", "")], true),
+        (&[("NO_COLOR", "1")], false),
+    ] {
+        let server = Server::bind();
+        let address = server.address.to_string();
+        let args = ["chat", "tcp-room", &address, "--name", "alice"];
+        let mut terminal = Terminal::start_where(&args, environment);
+        let _peer = server.accept_joined("alice");
+        terminal.expect(&["* joined lobby as alice", "> "]);
+        assert_eq!(terminal.screen.coloured, coloured, "{environment:?}");
+    }
+}
+
+#[test]
+fn every_way_out_restores_the_terminal() {
+    type Goes = fn(&mut Terminal);
+    let table: [Goes; 5] = [
+        |terminal| terminal.press("unsent\x03"),
+        |terminal| terminal.press("\x04"),
+        |terminal| terminal.press("/quit\r"),
+        |terminal| terminal.signal(Signal::TERM),
+        |terminal| terminal.signal(Signal::HUP),
+    ];
+    for goes in table {
+        let server = Server::bind();
+        let (mut terminal, mut peer) = Terminal::joined(&server);
+        assert!(terminal.is_raw());
+        goes(&mut terminal);
+        peer.expect_end();
+        drop(peer);
+        terminal.expect_exit(0);
+        terminal.expect(&["* joined lobby as alice", ""]);
+        assert!(!terminal.screen.paste_brackets);
+        expect_nothing_else(&terminal);
+    }
+}
+
+#[test]
+fn a_server_that_goes_is_said_on_a_terminal_in_order() {
+    let server = Server::bind();
+    let (mut terminal, peer) = Terminal::joined(&server);
+    terminal.press("half");
+    terminal.expect(&["> half"]);
+    drop(peer);
+    terminal.expect_exit(1);
+    let reason = format!(
+        "mynah: {}: the server closed the connection",
+        server.address
+    );
+    terminal.expect(&["* joined lobby as alice", &reason, ""]);
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_for_a_while() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    terminal.press("half");
+    terminal.expect(&["> half"]);
+    terminal.press("\x1a");
+    let pid = Pid::from_child(&terminal.child);
+    until("stop", || {
+        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
+        let (_, status) = waitpid(Some(pid), options).unwrap()?;
+        status.stopped().then_some(())
+    });
+    assert!(!terminal.is_raw());
+    terminal.signal(Signal::CONT);
+    peer.say("12:00:00", "bob", "back?");
+    terminal.expect(&["12:00:00 bob: back?", "> half"]);
+    assert!(terminal.is_raw());
+    assert!(terminal.screen.paste_brackets);
+}
+
+#[test]
+fn a_pasted_text_waits_for_enter() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    terminal.press("\x1b[200~two\nlines\x1b[201~");
+    terminal.expect(&["> two lines"]);
+    terminal.press("\r");
+    assert_eq!(peer.read_say().2, "two lines");
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    let server = Server::bind();
+    let mut terminal = Terminal::start(&["chat", "tcp-room"]);
+    terminal.expect(&["server: "]);
+    terminal.press("host:abc\n");
+    terminal.expect(&[
+        "\"abc\" is not a port: a port is a number from 1 to 65535",
+        "server: ",
+    ]);
+    terminal.press(&format!("{}\n", server.address));
+    terminal.expect(&["name: "]);
+    terminal.press("alice\n");
+    let mut peer = server.accept_joined("alice");
+    terminal.expect(&["* joined lobby as alice", "> "]);
+    terminal.press("\x04");
+    peer.expect_end();
+    drop(peer);
+    terminal.expect_exit(0);
+}
+
+#[test]
+fn lines_typed_before_joining_wait_and_ctrl_c_does_not() {
+    let server = Server::bind();
+    let address = server.address.to_string();
+    let mut terminal = Terminal::start(&["chat", "tcp-room", &address, "--name", "alice"]);
+    let mut peer = server.accept();
+    peer.read_join();
+    terminal.expect(&["> "]);
+    terminal.press("early\r");
+    terminal.expect(&["> "]);
+    peer.welcome(&[]);
+    assert_eq!(peer.echo(), "early");
+
+    let mut terminal = Terminal::start(&["chat", "tcp-room", &address, "--name", "alice"]);
+    let mut peer = server.accept();
+    peer.read_join();
+    terminal.expect(&["> "]);
+    terminal.press("\x03");
+    peer.expect_end();
+    drop(peer);
+    terminal.expect_exit(0);
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_is_not_deaf_to_ctrl_c() {
+    let server = Server::bind();
+    let (mut terminal, mut peer) = Terminal::joined(&server);
+    // The reading thread ends at the next piece, and nobody reads from then on.
+    terminal.shown = mpsc::channel().1;
+    peer.stream
+        .set_write_timeout(Some(std::time::Duration::from_millis(500)))
+        .unwrap();
+    let frame = support::said("12:00:00", "bob", &"x".repeat(4000));
+    let full = (0..100_000).any(|_| peer.stream.write_all(&frame).is_err());
+    assert!(full, "400 MB went to a client whose terminal nobody reads");
+    terminal.press("\x03");
+    terminal.expect_exit(0);
+}
