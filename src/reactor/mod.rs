@@ -6,6 +6,7 @@
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+mod datagram;
 mod descriptors;
 mod helper;
 mod key;
@@ -13,8 +14,10 @@ mod listener;
 mod poller;
 mod signals;
 mod stream;
+mod sys;
 mod timers;
 
+pub use datagram::{BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, UdpPort};
 pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};

@@ -1,0 +1,466 @@
+//! Owns what a datagram port is to those who use one: the second of the two transport traits, and its
+//! production half, a UDP socket. Knows nothing of what the datagrams mean.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
+use mio::event::Source;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::listener::plain;
+use super::stream::retrying;
+use super::sys;
+
+/// A port that takes and gives datagrams in batches, without ever blocking.
+///
+/// `WouldBlock` means: wait for readiness. `Interrupted` is never returned. Any other error concerns
+/// one datagram, is to be counted, and ends nothing: a peer that went away or a network that is down
+/// must not cost the others their port.
+pub trait DatagramPort {
+    /// Puts what has arrived, [`BATCH`] datagrams at most, into `inbox`, instead of what was there.
+    /// At least one, or an error.
+    ///
+    /// After a readiness go on until `WouldBlock`, or (when the turn's budget is spent) in the next
+    /// turn without waiting. A batch that is not full promises nothing: datagrams are no stream.
+    fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()>;
+
+    /// Sends the first datagrams of `outgoing`, in order, and returns how many: at least one unless
+    /// there are none, [`BATCH`] at most. Go on with those behind them until `WouldBlock`.
+    ///
+    /// An error is about the first of them alone, which was not sent. `WouldBlock`: keep them all
+    /// until the port is writable. Anything else (a destination that cannot be reached or is not
+    /// allowed, a datagram too long for the way, a full queue of the device): drop that one and go on
+    /// behind it.
+    fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize>;
+}
+
+/// A datagram to send. Many may share their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// Of the port's own family.
+    pub to: SocketAddr,
+    pub bytes: &'a [u8],
+}
+
+/// A datagram that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming<'a> {
+    /// In [plain](plain) form.
+    pub from: SocketAddr,
+    pub bytes: &'a [u8],
+    /// It was longer than [`MAX_DATAGRAM`], and these are only its first bytes.
+    pub truncated: bool,
+}
+
+/// Datagrams per system call. It is also what one port may take in per turn before the connections
+/// have theirs again; beyond 32 there is nothing to be gained by more.
+pub const BATCH: usize = 32;
+
+/// What is kept of a datagram. No protocol here has longer ones; a peer that sends them is told apart
+/// by [`Incoming::truncated`].
+pub const MAX_DATAGRAM: usize = 4096;
+
+/// One byte more than is kept, which is how a truncated datagram shows.
+pub(super) const ROOM: usize = MAX_DATAGRAM + 1;
+
+/// The buffers into which datagrams are received, again and again: 128 KiB, of which those few that
+/// are ever filled are ever touched.
+#[derive(Debug)]
+pub struct Inbox {
+    buffers: Box<[[u8; ROOM]]>,
+    /// Who filled the first buffers, and how far.
+    arrived: Vec<(SocketAddr, usize)>,
+}
+
+impl Inbox {
+    /// Empty; its memory serves any number of ports in turn.
+    pub fn new() -> Inbox {
+        Inbox {
+            buffers: vec![[0; ROOM]; BATCH].into_boxed_slice(),
+            arrived: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// The datagrams of the last batch, in the order of their arrival.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Incoming<'_>> {
+        self.arrived
+            .iter()
+            .zip(&self.buffers)
+            .map(|(&(from, len), buffer)| Incoming {
+                from,
+                bytes: &buffer[..len.min(MAX_DATAGRAM)],
+                truncated: len > MAX_DATAGRAM,
+            })
+    }
+
+    /// Whether a batch has no room for another datagram.
+    pub fn is_full(&self) -> bool {
+        self.arrived.len() == BATCH
+    }
+
+    /// Forgets the last batch.
+    pub fn clear(&mut self) {
+        self.arrived.clear();
+    }
+
+    /// For ports that have no kernel to do it: receives `bytes` as a socket would, truncation and all.
+    ///
+    /// # Panics
+    ///
+    /// If it [is full](Inbox::is_full).
+    pub fn push(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let kept = bytes.len().min(ROOM);
+        self.buffers[self.arrived.len()][..kept].copy_from_slice(&bytes[..kept]);
+        self.arrived.push((plain(from), kept));
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Inbox::new()
+    }
+}
+
+/// A UDP socket.
+///
+/// Register it with [`register`](super::Poller::register), once.
+#[derive(Debug)]
+pub struct UdpPort {
+    inner: UdpSocket,
+    /// Until a kernel or a sandbox turns out to have no calls for many datagrams.
+    batching: bool,
+}
+
+impl UdpPort {
+    /// Takes the port `addr`, or fails; never another one, never beside another program (neither
+    /// `SO_REUSEADDR` nor `SO_REUSEPORT`). Port 0 is any free one.
+    ///
+    /// An IPv6 address takes IPv6 only, whatever the system's default.
+    pub fn bind(addr: SocketAddr) -> io::Result<UdpPort> {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        Ok(UdpPort {
+            inner: UdpSocket::from_std(socket.into()),
+            batching: true,
+        })
+    }
+
+    /// Where it receives, with the real port.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn recv_many(&self, inbox: &mut Inbox) -> io::Result<()> {
+        let Inbox { buffers, arrived } = inbox;
+        self.inner.try_io(|| {
+            sys::recv_many(self.inner.as_fd(), buffers, |from, len| {
+                arrived.push((plain(from), len));
+            })
+        })
+    }
+
+    fn send_many(&self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+        self.inner
+            .try_io(|| sys::send_many(self.inner.as_fd(), outgoing))
+    }
+
+    fn recv_one_by_one(&self, inbox: &mut Inbox) -> io::Result<()> {
+        while let Some(buffer) = inbox.buffers.get_mut(inbox.arrived.len()) {
+            match retrying(|| self.inner.recv_from(buffer)) {
+                Ok((len, from)) => inbox.arrived.push((plain(from), len)),
+                Err(error) if inbox.arrived.is_empty() => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn send_one_by_one(&self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+        let mut sent = 0;
+        for datagram in outgoing.iter().take(BATCH) {
+            match retrying(|| self.inner.send_to(datagram.bytes, datagram.to)) {
+                Ok(_) => sent += 1,
+                // It is the first of the next call, which says so again.
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+}
+
+impl DatagramPort for UdpPort {
+    fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.clear();
+        if self.batching {
+            match retrying(|| self.recv_many(inbox)) {
+                Err(error) if is_unknown_call(&error) => self.batching = false,
+                result => return result,
+            }
+        }
+        self.recv_one_by_one(inbox)
+    }
+
+    fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+        if outgoing.is_empty() {
+            return Ok(0);
+        }
+        if self.batching {
+            match retrying(|| self.send_many(outgoing)) {
+                Err(error) if is_unknown_call(&error) => self.batching = false,
+                result => return result,
+            }
+        }
+        self.send_one_by_one(outgoing)
+    }
+}
+
+fn is_unknown_call(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::NOSYS)
+}
+
+impl Source for UdpPort {
+    fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.inner.register(registry, token, what)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
+        self.inner.reregister(registry, token, what)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.inner.deregister(registry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::reactor::Poller;
+
+    const PORT: Token = Token(5);
+
+    /// A port on loopback of each family, with and without calls for many datagrams: every test runs
+    /// on each. IPv6 is left out, with a word about it, on a machine without.
+    fn on_every_port(test: impl Fn(Receiver)) {
+        for ip in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+            for batching in [true, false] {
+                match UdpPort::bind(SocketAddr::new(ip, 0)) {
+                    Ok(port) => test(Receiver::new(UdpPort { batching, ..port })),
+                    Err(error) if ip.is_ipv6() => println!("SKIPPED: no IPv6 here ({error})"),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+
+    /// A registered port, and one to talk to it with.
+    struct Receiver {
+        poller: Poller,
+        port: UdpPort,
+        addr: SocketAddr,
+        other: UdpPort,
+        inbox: Inbox,
+    }
+
+    impl Receiver {
+        fn new(mut port: UdpPort) -> Receiver {
+            let poller = Poller::new().unwrap();
+            poller.register(&mut port, PORT).unwrap();
+            let addr = port.local_addr().unwrap();
+            let other = UdpPort {
+                batching: port.batching,
+                ..UdpPort::bind(SocketAddr::new(addr.ip(), 0)).unwrap()
+            };
+            Receiver {
+                poller,
+                port,
+                addr,
+                other,
+                inbox: Inbox::new(),
+            }
+        }
+
+        /// Takes in `count` datagrams as the loop does; what each was, and the size of each batch.
+        fn recv(&mut self, count: usize) -> (Vec<(Vec<u8>, bool)>, Vec<usize>) {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let (mut datagrams, mut batches) = (Vec::new(), Vec::new());
+            while datagrams.len() < count {
+                match self.port.recv_batch(&mut self.inbox) {
+                    Ok(()) => {
+                        batches.push(self.inbox.iter().len());
+                        for datagram in self.inbox.iter() {
+                            assert_eq!(datagram.from, self.other.local_addr().unwrap());
+                            datagrams.push((datagram.bytes.to_vec(), datagram.truncated));
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        let left = deadline.saturating_duration_since(Instant::now());
+                        assert!(!left.is_zero(), "only {} of {count}", datagrams.len());
+                        let _ = self.poller.wait(Some(left)).unwrap();
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            let end = self.port.recv_batch(&mut self.inbox).unwrap_err();
+            assert_eq!(end.kind(), io::ErrorKind::WouldBlock);
+            (datagrams, batches)
+        }
+    }
+
+    /// Sends all there is, as the loop does; how many were refused.
+    fn send_all(port: &mut UdpPort, mut outgoing: &[Outgoing<'_>]) -> Vec<io::Error> {
+        let mut refused = Vec::new();
+        while !outgoing.is_empty() {
+            match port.send_batch(outgoing) {
+                Ok(sent) => {
+                    assert!((1..=BATCH).contains(&sent));
+                    outgoing = &outgoing[sent..];
+                }
+                Err(error) => {
+                    assert_ne!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock,
+                        "loopback takes all"
+                    );
+                    refused.push(error);
+                    outgoing = &outgoing[1..];
+                }
+            }
+        }
+        refused
+    }
+
+    #[test]
+    fn more_than_a_batch_arrives_in_order_and_in_batches() {
+        on_every_port(|mut receiver| {
+            assert_eq!(receiver.port.send_batch(&[]).unwrap(), 0);
+            let texts: Vec<String> = (0..2 * BATCH + 5)
+                .map(|n| format!("datagram {n}"))
+                .collect();
+            let outgoing: Vec<Outgoing> = texts
+                .iter()
+                .map(|text| Outgoing {
+                    to: receiver.addr,
+                    bytes: text.as_bytes(),
+                })
+                .collect();
+            assert!(send_all(&mut receiver.other, &outgoing).is_empty());
+            let (datagrams, batches) = receiver.recv(outgoing.len());
+            assert!(
+                datagrams
+                    .iter()
+                    .map(|(bytes, _)| &bytes[..])
+                    .eq(texts.iter().map(|t| t.as_bytes()))
+            );
+            assert_eq!(batches, [BATCH, BATCH, 5]);
+        });
+    }
+
+    #[test]
+    fn a_datagram_too_long_to_keep_is_marked_and_its_neighbours_are_whole() {
+        on_every_port(|mut receiver| {
+            let bytes = vec![b'x'; 2 * MAX_DATAGRAM];
+            let lengths = [0, MAX_DATAGRAM, MAX_DATAGRAM + 1, 2 * MAX_DATAGRAM, 1];
+            let outgoing = lengths.map(|len| Outgoing {
+                to: receiver.addr,
+                bytes: &bytes[..len],
+            });
+            assert!(send_all(&mut receiver.other, &outgoing).is_empty());
+            let (datagrams, _) = receiver.recv(lengths.len());
+            let shapes: Vec<(usize, bool)> = datagrams.iter().map(|(b, t)| (b.len(), *t)).collect();
+            assert_eq!(
+                shapes,
+                [
+                    (0, false),
+                    (MAX_DATAGRAM, false),
+                    (MAX_DATAGRAM, true),
+                    (MAX_DATAGRAM, true),
+                    (1, false)
+                ]
+            );
+        });
+    }
+
+    #[test]
+    fn a_refused_datagram_costs_no_other() {
+        on_every_port(|mut receiver| {
+            let too_long = vec![0; 70_000];
+            let good = |bytes| Outgoing {
+                to: receiver.addr,
+                bytes,
+            };
+            let outgoing = [
+                good(b"first"),
+                good(&too_long),
+                good(b"second"),
+                Outgoing {
+                    to: SocketAddr::new(receiver.addr.ip(), 0),
+                    bytes: b"to port 0",
+                },
+                good(b"third"),
+            ];
+            let refused = send_all(&mut receiver.other, &outgoing);
+            let refused: Vec<_> = refused.iter().map(Errno::from_io_error).collect();
+            assert_eq!(refused, [Some(Errno::MSGSIZE), Some(Errno::INVAL)]);
+            let (datagrams, _) = receiver.recv(3);
+            let heard: Vec<&[u8]> = datagrams.iter().map(|(bytes, _)| &bytes[..]).collect();
+            assert_eq!(heard, [&b"first"[..], b"second", b"third"]);
+        });
+    }
+
+    #[test]
+    fn a_peer_that_went_away_ends_nothing() {
+        on_every_port(|mut receiver| {
+            let gone = UdpPort::bind(SocketAddr::new(receiver.addr.ip(), 0))
+                .and_then(|port| port.local_addr())
+                .unwrap();
+            let outgoing = [gone, receiver.addr, gone, receiver.addr].map(|to| Outgoing {
+                to,
+                bytes: b"hello",
+            });
+            for _ in 0..3 {
+                assert!(send_all(&mut receiver.other, &outgoing).is_empty());
+                assert_eq!(receiver.recv(2).0.len(), 2);
+                let nothing = receiver.other.recv_batch(&mut receiver.inbox).unwrap_err();
+                assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+            }
+        });
+    }
+
+    #[test]
+    fn a_port_in_use_is_refused() {
+        on_every_port(|receiver| {
+            let error = UdpPort::bind(receiver.addr).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        });
+    }
+
+    #[test]
+    fn a_port_without_kernel_fills_the_inbox_alike() {
+        let mut inbox = Inbox::new();
+        let from: SocketAddr = "[::ffff:192.0.2.7]:7000".parse().unwrap();
+        for _ in 0..BATCH - 1 {
+            inbox.push(from, b"short");
+        }
+        assert!(!inbox.is_full());
+        inbox.push(from, &[b'x'; 2 * MAX_DATAGRAM]);
+        assert!(inbox.is_full());
+        let last = inbox.iter().last().unwrap();
+        assert_eq!(last.from, "192.0.2.7:7000".parse().unwrap());
+        assert_eq!((last.bytes.len(), last.truncated), (MAX_DATAGRAM, true));
+        inbox.clear();
+        assert_eq!(inbox.iter().len(), 0);
+    }
+}

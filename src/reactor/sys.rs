@@ -1,0 +1,129 @@
+//! Owns the system calls that no crate has safely for us: many datagrams at once. The only file of
+//! the program with `unsafe` in it. Knows nothing beyond their arguments.
+
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{io, mem, ptr};
+
+use socket2::SockAddr;
+
+use super::datagram::{BATCH, Outgoing, ROOM};
+
+/// recvmmsg(2): fills the first of `buffers` with what has arrived, and tells `arrived` from whom
+/// and how long each is. Never waits; at least one datagram, or an error.
+pub(super) fn recv_many(
+    socket: BorrowedFd<'_>,
+    buffers: &mut [[u8; ROOM]],
+    mut arrived: impl FnMut(SocketAddr, usize),
+) -> io::Result<()> {
+    let count = buffers.len().min(BATCH);
+    // SAFETY: all three are plain C structures of integers and pointers, for which all zeros (null
+    // pointers, zero lengths) is a value. `sockaddr_in6` is the longer of the two families' names.
+    let (mut headers, mut pieces, mut names) = unsafe {
+        (
+            mem::zeroed::<[libc::mmsghdr; BATCH]>(),
+            mem::zeroed::<[libc::iovec; BATCH]>(),
+            mem::zeroed::<[libc::sockaddr_in6; BATCH]>(),
+        )
+    };
+    // Element pointers are all derived from these, once: a later `&mut` to a whole array would
+    // invalidate what the headers already point to.
+    let (first_piece, first_name) = (pieces.as_mut_ptr(), names.as_mut_ptr());
+    for (index, (header, buffer)) in headers.iter_mut().zip(buffers).enumerate() {
+        let piece = libc::iovec {
+            iov_base: buffer.as_mut_ptr().cast(),
+            iov_len: buffer.len(),
+        };
+        // SAFETY: `index` is less than BATCH, the length of both arrays.
+        let (at, name) = unsafe { (first_piece.add(index), first_name.add(index)) };
+        // SAFETY: `at` is an element of `pieces`.
+        unsafe { at.write(piece) };
+        header.msg_hdr.msg_name = name.cast();
+        header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+        header.msg_hdr.msg_iov = at;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: the first `count` headers are filled in above: each has a name of the size it says, and
+    // one piece, which is a whole buffer borrowed mutably until the end of this function. Without a
+    // timeout and with MSG_DONTWAIT the kernel keeps none of the pointers.
+    let result = unsafe {
+        libc::recvmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            count as libc::c_uint,
+            libc::MSG_DONTWAIT,
+            ptr::null_mut(),
+        )
+    };
+    let received = usize::try_from(result).map_err(|_| io::Error::last_os_error())?;
+    for (header, name) in headers.iter().zip(&names).take(received) {
+        let from = decode_name(name).expect("invariant: a UDP socket hears IPv4 or IPv6");
+        arrived(from, header.msg_len as usize);
+    }
+    Ok(())
+}
+
+/// sendmmsg(2): sends the first of `outgoing`, [`BATCH`] at most, and returns how many went. Never
+/// waits. An error concerns the first alone.
+pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+    let count = outgoing.len().min(BATCH);
+    // SAFETY: both are plain C structures of integers and pointers, for which all zeros is a value.
+    let (mut headers, mut pieces) = unsafe {
+        (
+            mem::zeroed::<[libc::mmsghdr; BATCH]>(),
+            mem::zeroed::<[libc::iovec; BATCH]>(),
+        )
+    };
+    let mut names = [const { MaybeUninit::<SockAddr>::uninit() }; BATCH];
+    let slots = headers.iter_mut().zip(&mut pieces).zip(&mut names);
+    for (datagram, ((header, piece), name)) in outgoing.iter().zip(slots) {
+        let name = name.write(SockAddr::from(datagram.to));
+        // The kernel only reads them, but shares its structures with receiving.
+        piece.iov_base = datagram.bytes.as_ptr().cast_mut().cast();
+        piece.iov_len = datagram.bytes.len();
+        header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
+        header.msg_hdr.msg_namelen = name.len();
+        header.msg_hdr.msg_iov = piece;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: the first `count` headers are filled in above: each has a name and one piece of the
+    // sizes they say, in arrays that live (and are not touched) until after the call; the bytes are
+    // borrowed for this whole function and only read. The kernel keeps none of the pointers.
+    let result = unsafe {
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            count as libc::c_uint,
+            libc::MSG_DONTWAIT,
+        )
+    };
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// A socket's name of either family; `None` for any other.
+fn decode_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
+    match libc::c_int::from(name.sin6_family) {
+        libc::AF_INET => {
+            let name = ptr::from_ref(name).cast::<libc::sockaddr_in>();
+            // SAFETY: a `sockaddr_in` is shorter than the `sockaddr_in6` in whose place the kernel put
+            // it, has the same alignment, and any bytes are a value of it.
+            let name = unsafe { &*name };
+            let ip = Ipv4Addr::from(u32::from_be(name.sin_addr.s_addr));
+            let port = u16::from_be(name.sin_port);
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, port)))
+        }
+        libc::AF_INET6 => {
+            let ip = Ipv6Addr::from(name.sin6_addr.s6_addr);
+            let port = u16::from_be(name.sin6_port);
+            let (flow, scope) = (name.sin6_flowinfo, name.sin6_scope_id);
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, flow, scope)))
+        }
+        _ => None,
+    }
+}
+
+const _: () = assert!(size_of::<libc::sockaddr_in>() <= size_of::<libc::sockaddr_in6>());
+const _: () = assert!(align_of::<libc::sockaddr_in>() <= align_of::<libc::sockaddr_in6>());
