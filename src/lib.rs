@@ -5,6 +5,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod fanout;
+pub mod journal;
 pub mod protocol;
 pub mod reactor;
 pub mod server;

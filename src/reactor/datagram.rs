@@ -49,7 +49,7 @@ pub struct Outgoing<'a> {
 /// A datagram that has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming<'a> {
-    /// In [plain](plain) form.
+    /// In [`plain`] form.
     pub from: SocketAddr,
     pub bytes: &'a [u8],
     /// It was longer than [`MAX_DATAGRAM`], and these are only its first bytes.

@@ -30,7 +30,7 @@ pub enum Accept {
     /// Somebody is there. The socket's options are set already.
     Connection {
         stream: TcpStream,
-        /// In [plain](plain) form.
+        /// In [`plain`] form.
         peer: SocketAddr,
     },
     /// Nobody waits; the next one makes the listener readable.

@@ -1,0 +1,236 @@
+//! Owns the program's log: what a record looks like, and its way to standard error. Knows nothing of
+//! what is logged, and relies on nobody: what peers wrote may stand in a record, so it is made
+//! harmless here.
+//! Whoever logs never waits, not even when standard error is a full pipe that nobody reads.
+//!
+//! ```text
+//!  log::warn! ──▶ escaped, cut ──▶ time and level ──▶ queue ──▶ thread ──▶ one write(2) per record
+//!                 (line.rs)        (simplelog)        (queue.rs)
+//! ```
+//!
+//! The thread is the journal's own, not the helper's: a write to a full pipe may take for ever, and
+//! must not stop saves; and a save that takes for ever is just what the log has to tell about.
+
+mod limited;
+mod line;
+mod queue;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::thread;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::stdio::stderr;
+use simplelog::{ConfigBuilder, WriteLogger};
+
+pub use limited::Limited;
+pub use line::MAX_LINE_BYTES;
+
+use queue::{Lines, Queue};
+
+/// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
+/// way has a tenth of a second to get out.
+#[derive(Debug)]
+pub struct Journal {
+    queue: Arc<Queue>,
+}
+
+/// From now on what is logged at `level` or above goes to standard error, one line per record:
+/// `2026-02-03T04:05:06.789Z [WARN] message`.
+///
+/// Fails when the system has no thread to give, or the process has a logger already.
+pub fn start(level: LevelFilter) -> io::Result<Journal> {
+    let queue = Arc::new(Queue::new());
+    let theirs = Arc::clone(&queue);
+    thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || theirs.drain(StandardError))?;
+    log::set_boxed_logger(Box::new(Logger::new(level, &queue))).map_err(io::Error::other)?;
+    log::set_max_level(level);
+    Ok(Journal { queue })
+}
+
+impl Journal {
+    /// Waits until everything logged so far is written, a tenth of a second at most.
+    pub fn flush(&self) {
+        self.queue.flush();
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Makes every message harmless before it is formatted into a line.
+struct Logger {
+    formatter: Box<WriteLogger<Lines>>,
+    queue: Arc<Queue>,
+}
+
+impl Logger {
+    fn new(level: LevelFilter, queue: &Arc<Queue>) -> Logger {
+        let config = ConfigBuilder::new()
+            .set_time_format_rfc3339()
+            .set_thread_level(LevelFilter::Off)
+            .set_location_level(LevelFilter::Off)
+            .build();
+        Logger {
+            formatter: WriteLogger::new(level, config, Lines::new(Arc::clone(queue))),
+            queue: Arc::clone(queue),
+        }
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.formatter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let message = line::harmless(*record.args());
+        self.formatter.log(
+            &Record::builder()
+                .metadata(record.metadata().clone())
+                .args(format_args!("{message}"))
+                .build(),
+        );
+    }
+
+    fn flush(&self) {
+        self.queue.flush();
+    }
+}
+
+/// Standard error without the lock and without the panic of the standard library's: the journal's
+/// thread may be stuck in a write when another wants to say why it dies.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match rustix::io::write(stderr(), bytes) {
+                Err(Errno::INTR) => {}
+                // A terminal shares this mode with its standard input, which a client reads
+                // without blocking.
+                Err(Errno::AGAIN) => {
+                    let mut writable = [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)];
+                    match poll(&mut writable, None) {
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::{Duration, Instant};
+
+    use log::Level;
+
+    use super::*;
+
+    fn log(logger: &Logger, level: Level, message: &str) {
+        logger.log(
+            &Record::builder()
+                .level(level)
+                .target("mynah::test")
+                .args(format_args!("{message}"))
+                .build(),
+        );
+    }
+
+    /// A logger whose records come out at the end of a pipe.
+    fn piped(level: LevelFilter) -> (Logger, io::PipeReader) {
+        let (reader, writer) = io::pipe().unwrap();
+        let queue = Arc::new(Queue::new());
+        let logger = Logger::new(level, &queue);
+        thread::spawn(move || queue.drain(writer));
+        (logger, reader)
+    }
+
+    /// What stands behind the time, which is checked for its shape.
+    fn after_time(line: &str) -> &str {
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert_eq!((&time[4..5], &time[10..11]), ("-", "T"), "{time}");
+        assert!(time.ends_with('Z'), "{time}");
+        rest
+    }
+
+    #[test]
+    fn a_record_is_one_line_whatever_stands_in_it() {
+        let (logger, mut reader) = piped(LevelFilter::Info);
+        log(
+            &logger,
+            Level::Warn,
+            "ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J",
+        );
+        log(&logger, Level::Debug, "not at this level");
+        log(&logger, Level::Info, &"x".repeat(5000));
+        logger.flush();
+        let mut bytes = [0; 4096];
+        let len = reader.read(&mut bytes).unwrap();
+        let text = std::str::from_utf8(&bytes[..len]).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert_eq!(
+            after_time(lines[0]),
+            r"[WARN] ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
+        );
+        assert!(lines[1].len() < MAX_LINE_BYTES);
+        assert!(lines[1].ends_with("xxx…"));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_blocks_nobody() {
+        const RECORDS: usize = 4000;
+        let (logger, mut reader) = piped(LevelFilter::Info);
+        let begin = Instant::now();
+        for number in 0..RECORDS {
+            log(
+                &logger,
+                Level::Info,
+                &format!("{number} {}", "x".repeat(500)),
+            );
+        }
+        logger.flush();
+        assert!(begin.elapsed() < Duration::from_secs(5), "somebody waited");
+
+        // Read at last: what was kept comes in order, and what was dropped is said.
+        drop(logger);
+        let mut text = String::new();
+        let (mut next, mut missing) = (0, 0);
+        while next + missing < RECORDS {
+            let mut bytes = [0; 4096];
+            let len = reader.read(&mut bytes).unwrap();
+            text.push_str(std::str::from_utf8(&bytes[..len]).unwrap());
+            while let Some((line, rest)) = text.split_once('\n') {
+                if let Some((count, _)) = line.split_once(" log records dropped") {
+                    missing += count.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+                } else {
+                    let message = after_time(line).strip_prefix("[INFO] ").unwrap();
+                    let number: usize = message.split(' ').next().unwrap().parse().unwrap();
+                    assert_eq!(number, next);
+                    next += 1;
+                }
+                text = rest.to_owned();
+            }
+        }
+        assert!(missing > 0 && next > 0);
+    }
+}
