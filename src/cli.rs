@@ -1,6 +1,12 @@
 //! Owns every flag and its help text. Knows nothing of what they make the program do.
 
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
+
+use crate::config::Listen;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
@@ -13,8 +19,29 @@ pub struct Cli {
 /// What the program is to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the server: every protocol on this machine, unless told otherwise
+    Serve(ServeArgs),
     /// Talk to others through a server
     Chat(ChatArgs),
+}
+
+/// `mynah serve`
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Listen for a protocol (tcp-room) on an address; repeatable, and given once, only what is named
+    /// is opened; port 0 lets the kernel choose
+    #[arg(long, value_name = "NAME=ADDR:PORT")]
+    pub listen: Vec<Listen>,
+    /// Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state
+    /// directory]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Give each protocol rooms and names of its own
+    #[arg(long)]
+    pub isolate: bool,
+    /// What is told on standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, value_parser = levels())]
+    pub log_level: LevelFilter,
 }
 
 /// `mynah chat`
@@ -51,6 +78,12 @@ pub struct ChatOptions {
     /// Print events as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// The levels of the `log` crate by their names.
+fn levels() -> impl TypedValueParser<Value = LevelFilter> {
+    PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
+        .map(|name| name.parse().unwrap_or(LevelFilter::Info))
 }
 
 #[cfg(test)]

@@ -1,9 +1,47 @@
-//! mynah: one message in, N deliveries out, in six wire formats.
+//! mynah: one message in, N deliveries out, in six wire formats, on one event loop without async.
+//!
+//! This page is the map: what each room owns and what it may not know. Read the rooms in this order.
+//!
+//! | room | owns | may not know |
+//! |---|---|---|
+//! | [`chat`] | people, names, rooms, messages, history, the hub | bytes, sockets, clocks |
+//! | [`protocol`] | one folder per wire protocol: codec, server half, client half | sockets, clocks, each other |
+//! | [`fanout`] | the shared log of an audience, cursors, who lags | protocols, sockets |
+//! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
+//! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
+//! | [`client`] | a session, a transport and a terminal, tied together | |
+//! | [`journal`] | the log on standard error, which never blocks | |
+//! | [`config`], [`cli`] | the flags, and the settings that they become | what is done with them |
+//! | [`commands`] | one thin file per subcommand | |
+//!
+//! The never-rules are greps in `tests/architecture.rs`. The road that data takes:
+//!
+//! ```text
+//!  socket ──bytes──▶ reactor ──bytes──▶ protocol session ──Request──▶ chat hub
+//!                                                                       │ Event, and who hears it
+//!  socket ◀─bytes─── reactor ◀─bytes─── fan-out log / outbox ◀─encode once per wire format
+//! ```
+//!
+//! One direction, no way back: a session never touches a socket, the hub never sees a byte, the reactor
+//! never knows what a message is. A turn of the loop is six steps, always in this order: wait, take in,
+//! decide, fall due, send out, let go; [`server`] tells what each one is.
+//!
+//! Four ideas carry it:
+//!
+//! 1. **Sessions are pure.** Bytes in, requests or events out; they run in tests without a socket, a
+//!    byte at a time, on a clock that the test holds.
+//! 2. **One log per audience; members are cursors.** To say something to ten thousand members is to
+//!    encode it once and append it once; each member then gets one write of `log[cursor..end]`.
+//! 3. **An idle connection owns (almost) nothing.** Reads go to one shared buffer; what only a busy
+//!    connection needs is allocated on first need and given back.
+//! 4. **The server runs without a network.** It knows a connection as a [`reactor::Stream`], and the
+//!    simulator in `tests/simulation` is one, seeded and as unkind as it likes.
 
 pub mod chat;
 pub mod cli;
 pub mod client;
 pub mod commands;
+pub mod config;
 pub mod fanout;
 pub mod journal;
 pub mod protocol;

@@ -8,6 +8,7 @@ use mynah::commands;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Serve(args) => commands::serve::run(args),
         Command::Chat(args) => commands::chat::run(args),
     }
 }

@@ -1,3 +1,4 @@
 //! Owns what each subcommand does, one file each: thin, from its flags to the room that does the work.
 
 pub mod chat;
+pub mod serve;

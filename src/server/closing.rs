@@ -4,10 +4,10 @@
 use std::fmt;
 use std::time::Instant;
 
-use super::connection::{CloseReason, Place, State};
-use super::core::Server;
+use super::connection::{CloseReason, Connection, Place, State};
+use super::core::{House, Server};
 use crate::protocol::Patience;
-use crate::reactor::{Key, Stream};
+use crate::reactor::{Key, Slots, Stream};
 
 impl<S: Stream> Server<S> {
     /// Ends a conversation: the member leaves at once and its name is free, what is due is still sent.
@@ -137,37 +137,59 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    /// Logs how a connection ends: what we did to it loudly, what it did itself quietly.
-    fn note_end(&self, key: Key, reason: &CloseReason) {
-        let level = match reason {
-            CloseReason::Slow(_) | CloseReason::ClosedLate => log::Level::Warn,
-            CloseReason::Violation(_) | CloseReason::TimedOut { .. } => log::Level::Info,
-            CloseReason::Left
-            | CloseReason::Refused(_)
-            | CloseReason::Lost(_)
-            | CloseReason::Stopping => log::Level::Debug,
+    /// Has the log told how a connection ends.
+    fn note_end(&mut self, key: Key, reason: &CloseReason) {
+        let Server {
+            connections,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            connections,
+            houses,
+            key,
         };
-        self.note(key, level, reason);
+        notes.end(*now, format_args!("{who}"), reason);
     }
 
-    /// Logs something about a connection, with its name if it has one.
-    pub(super) fn note(&self, key: Key, level: log::Level, what: &dyn fmt::Display) {
-        if !log::log_enabled!(level) {
-            return;
+    /// A connection as the log calls it.
+    pub(super) fn who(&self, key: Key) -> impl fmt::Display {
+        let Server {
+            connections,
+            houses,
+            ..
+        } = self;
+        Who {
+            connections,
+            houses,
+            key,
         }
-        let Some(connection) = self.connections.get(key) else {
-            return;
+    }
+}
+
+/// A connection as the log calls it: protocol, address, and name if it has one. Formatted only if it
+/// is logged.
+struct Who<'a, S> {
+    connections: &'a Slots<Connection<S>>,
+    houses: &'a [House],
+    key: Key,
+}
+
+impl<S> fmt::Display for Who<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(connection) = self.connections.get(self.key) else {
+            return Ok(());
         };
-        let (protocol, peer) = (connection.protocol, &connection.peer);
-        let house = self.houses.get(connection.house());
-        let name = match connection.place {
-            Place::In { id, .. } => house.and_then(|house| house.hub.name(id)),
-            Place::Nowhere | Place::Leaving { .. } => None,
-        };
-        match name {
-            Some(name) => log::log!(level, "{protocol} {peer} {name}: {what}"),
-            None => log::log!(level, "{protocol} {peer}: {what}"),
+        write!(f, "{} {}", connection.protocol, connection.peer)?;
+        if let Place::In { id, .. } = connection.place
+            && let Some(house) = self.houses.get(connection.house())
+            && let Some(name) = house.hub.name(id)
+        {
+            write!(f, " {name}")?;
         }
+        Ok(())
     }
 }
 

@@ -117,6 +117,13 @@ pub(super) enum Offered {
     Lost(io::Error),
 }
 
+impl<S> Connection<S> {
+    /// Which of the server's houses it belongs to.
+    pub(super) fn house(&self) -> usize {
+        usize::from(self.house)
+    }
+}
+
 impl<S: Stream> Connection<S> {
     pub(super) fn new(
         stream: S,
@@ -177,10 +184,6 @@ impl<S: Stream> Connection<S> {
             }
             Err(error) => Offered::Lost(error),
         }
-    }
-
-    pub(super) fn house(&self) -> usize {
-        usize::from(self.house)
     }
 
     /// How many bytes of an unfinished frame there are.

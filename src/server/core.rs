@@ -10,6 +10,7 @@ use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::exchange::{Delivery, Exchange};
 use super::limits::Limits;
+use super::notes::Notes;
 use crate::chat::{Hub, LOBBY, Name, Refusal, Request, RoomId, Said, TimeOfDay};
 use crate::fanout::Stall;
 use crate::protocol::registry::{Protocol, Session, Violation};
@@ -56,6 +57,7 @@ pub struct Server<S> {
     pub(super) stopping: bool,
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
+    pub(super) notes: Notes,
     pub(super) now: Instant,
     wall: TimeOfDay,
     pub(super) census: Census,
@@ -105,6 +107,7 @@ impl<S: Stream> Server<S> {
             doomed: Vec::new(),
             stopping: false,
             start: now,
+            notes: Notes::new(),
             now,
             wall: TimeOfDay::MIDNIGHT,
             census: Census::default(),
@@ -129,9 +132,8 @@ impl<S: Stream> Server<S> {
         let peer = PeerAddress::new(peer);
         if !self.census.enter(&peer, self.limits.max_per_address) {
             self.counters.turned_away += 1;
-            log::warn!(
-                "{protocol} {peer}: turned away, its address has as many connections as it may"
-            );
+            self.notes
+                .turned_away(now, format_args!("{protocol} {peer}"));
             // Its buffer is empty: these few bytes are taken or the connection is dead.
             let _ = stream.send(protocol.no_room());
             return None;
@@ -476,7 +478,7 @@ impl<S: Stream> Server<S> {
         match entered {
             Ok(()) => {
                 self.counters.joined += 1;
-                self.note(key, log::Level::Debug, &"joined");
+                log::debug!("{}: joined", self.who(key));
             }
             Err(refusal) => {
                 self.counters.refused += 1;
@@ -531,6 +533,7 @@ impl<S: Stream> Server<S> {
 
     /// Step 4: whatever takes too long.
     fn fall_due(&mut self) {
+        self.notes.catch_up(self.now);
         let mut due = std::mem::take(&mut self.due);
         self.timers.expire(self.now, &mut due);
         for timer in due.drain(..) {

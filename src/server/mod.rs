@@ -4,7 +4,7 @@
 //!
 //! A turn is the same six steps, in this order, always:
 //!
-//! 1. **wait** (the driver: [`run`], or a test) until something is ready or the next timer is due
+//! 1. **wait** (the driver: [`run()`], or a test) until something is ready or the next timer is due
 //! 2. **take in**: read what is ready, each connection and the turn as a whole bounded
 //! 3. **decide**: sessions turn bytes into requests, the hub turns requests into events, events are
 //!    encoded once per audience
@@ -23,15 +23,19 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod address;
+mod clock;
 mod closing;
 mod connection;
 mod core;
 mod counters;
 mod exchange;
 mod limits;
+mod notes;
+mod run;
 mod sending;
 
 pub use self::core::Server;
 pub use connection::CloseReason;
 pub use counters::Counters;
 pub use limits::{Limits, MessageRate};
+pub use run::{Door, OpenError, run};

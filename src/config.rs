@@ -1,0 +1,197 @@
+//! Owns what the program is set to: the flags, the environment and the defaults become one [`Settings`].
+//! Knows nothing of what is done with it.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::cli::ServeArgs;
+use crate::protocol::registry::Protocol;
+use crate::server::Limits;
+
+/// Everything that `mynah serve` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What to listen for, and where.
+    pub listen: Vec<Listen>,
+    /// Where what must outlive the process is kept. Not made before something is.
+    pub data_dir: PathBuf,
+    /// Whether each protocol has rooms and names of its own.
+    pub isolate: bool,
+    /// What is logged.
+    pub log_level: log::LevelFilter,
+    /// Everything that is bounded.
+    pub limits: Limits,
+}
+
+/// One socket: `NAME=ADDR:PORT` on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub protocol: Protocol,
+    pub address: SocketAddr,
+}
+
+impl Settings {
+    /// What the flags say, and the defaults for what they do not.
+    pub fn of_serve(args: ServeArgs) -> Settings {
+        let listen = match args.listen.is_empty() {
+            // Who names one socket gets that one and no others.
+            false => args.listen,
+            true => Protocol::ALL
+                .iter()
+                .copied()
+                .map(Listen::default_of)
+                .collect(),
+        };
+        Settings {
+            listen,
+            data_dir: args
+                .data_dir
+                .unwrap_or_else(|| default_data_dir(env::var_os)),
+            isolate: args.isolate,
+            log_level: args.log_level,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Listen {
+    /// This machine only, on the port that the protocol's programs expect.
+    fn default_of(protocol: Protocol) -> Listen {
+        Listen {
+            protocol,
+            address: (Ipv4Addr::LOCALHOST, protocol.default_port()).into(),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Listen, ListenError> {
+        let (name, address) = text.split_once('=').ok_or(ListenError::Form)?;
+        let protocol = name.parse().map_err(|_| ListenError::Name(name.into()))?;
+        let address = address
+            .parse()
+            .map_err(|_| ListenError::Address(address.into()))?;
+        Ok(Listen { protocol, address })
+    }
+}
+
+/// What is wrong with a `NAME=ADDR:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenError {
+    /// There is no `=`.
+    Form,
+    /// No protocol is called so.
+    Name(String),
+    /// That is no IP address with a port.
+    Address(String),
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::Form => {
+                write!(
+                    f,
+                    "it has the form NAME=ADDR:PORT, as tcp-room=127.0.0.1:42069"
+                )
+            }
+            ListenError::Name(name) => {
+                let names: Vec<&str> = Protocol::ALL
+                    .iter()
+                    .map(|protocol| protocol.name())
+                    .collect();
+                write!(
+                    f,
+                    "no protocol is called {name:?}; there is: {}",
+                    names.join(", ")
+                )
+            }
+            ListenError::Address(address) => write!(
+                f,
+                "{address:?} is no IP address with a port from 0 to 65535, as 127.0.0.1:42069, \
+                 0.0.0.0:42069 or [::1]:42069"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+/// The service manager's directory (systemd.exec(5), the first if there are several), else the user's
+/// (XDG Base Directory Specification: a relative path there is ignored), else the present one.
+fn default_data_dir(variable: impl Fn(&'static str) -> Option<OsString>) -> PathBuf {
+    if let Some(state) = variable("STATE_DIRECTORY")
+        && let Some(first) = env::split_paths(&state).find(|path| path.is_absolute())
+    {
+        return first;
+    }
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        .map_or_else(|| PathBuf::from("mynah-data"), |state| state.join("mynah"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_listened_for_is_read_or_what_is_wrong_is_named() {
+        let listen: Listen = "tcp-room=[::1]:0".parse().unwrap();
+        assert_eq!(listen.protocol, Protocol::TcpRoom);
+        assert_eq!(listen.address.to_string(), "[::1]:0");
+        let error = |text: &str| text.parse::<Listen>().unwrap_err();
+        assert_eq!(error("tcp-room"), ListenError::Form);
+        assert_eq!(error("irc=127.0.0.1:1"), ListenError::Name("irc".into()));
+        for address in [
+            "",
+            "127.0.0.1",
+            "127.0.0.1:70000",
+            "localhost:1",
+            ":1",
+            "::1:1:x",
+        ] {
+            let text = format!("tcp-room={address}");
+            assert_eq!(error(&text), ListenError::Address(address.into()));
+        }
+    }
+
+    #[test]
+    fn data_goes_where_the_service_manager_or_the_user_says() {
+        let home = ("HOME", "/home/a");
+        assert_eq!(data_dir(&[]), PathBuf::from("mynah-data"));
+        assert_eq!(
+            data_dir(&[home]),
+            PathBuf::from("/home/a/.local/state/mynah")
+        );
+        let xdg = ("XDG_STATE_HOME", "/x");
+        assert_eq!(data_dir(&[home, xdg]), PathBuf::from("/x/mynah"));
+        let relative = ("XDG_STATE_HOME", "x");
+        assert_eq!(
+            data_dir(&[home, relative]),
+            PathBuf::from("/home/a/.local/state/mynah")
+        );
+        let systemd = ("STATE_DIRECTORY", "/var/lib/mynah:/var/lib/other");
+        assert_eq!(
+            data_dir(&[home, xdg, systemd]),
+            PathBuf::from("/var/lib/mynah")
+        );
+    }
+
+    fn data_dir(set: &[(&str, &str)]) -> PathBuf {
+        default_data_dir(|name| {
+            let found = set.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.into())
+        })
+    }
+}
