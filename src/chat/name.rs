@@ -22,6 +22,15 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// and `ZOË` are one name however the dots are encoded.
 ///
 /// One allocation of exactly the name's length: there is one of these per member.
+///
+/// ```
+/// use mynah::chat::{Name, NameError};
+///
+/// let name = Name::parse("Zoë").unwrap();
+/// assert_eq!(name.as_str(), "Zoë");
+/// assert!(name.same_as("ZOE\u{308}"));
+/// assert_eq!(Name::parse("a:b"), Err(NameError::Forbidden { character: ':' }));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(Box<str>);
 

@@ -13,6 +13,28 @@
 //!                          the slowest      one behind        everybody else: a cursor,
 //!                           (behind)         (behind)         and nothing more
 //! ```
+//!
+//! One message to two members, of whom one takes only a part of it:
+//!
+//! ```
+//! use mynah::fanout::{Audience, Feed};
+//!
+//! let (mut quick, mut slow) = (Feed::default(), Feed::default());
+//! let mut audience = Audience::new();
+//! audience.join("quick");
+//! audience.join("slow");
+//!
+//! audience.append(|log| log.extend_from_slice(b"hello"));
+//! assert!(audience.take_news());
+//! assert_eq!(quick.plain(audience.log()), Some(&b"hello"[..]));
+//! quick.advance(audience.log(), 5);
+//! slow.advance(audience.log(), 2);
+//!
+//! audience.mark_behind("slow");
+//! audience.settle(|_| Some(slow.needs_from()));
+//! assert_eq!(audience.log().start(), 2, "kept back to the slowest");
+//! assert_eq!(slow.plain(audience.log()), Some(&b"llo"[..]));
+//! ```
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 

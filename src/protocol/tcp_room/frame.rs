@@ -118,6 +118,16 @@ pub fn decode_verdict(input: &[u8]) -> Result<Decoded<bool>, Violation> {
 }
 
 /// A join, its number included: the name that is asked for, not checked but for its length.
+///
+/// ```
+/// use mynah::protocol::Decoded;
+/// use mynah::protocol::tcp_room::frame::{decode_join, encode_join};
+///
+/// let mut bytes = Vec::new();
+/// encode_join("alice", &mut bytes);
+/// assert_eq!(decode_join(&bytes[..9]), Ok(Decoded::NeedMore { needed: 13 }));
+/// assert_eq!(decode_join(&bytes), Ok(Decoded::Done { frame: "alice", used: 13 }));
+/// ```
 pub fn decode_join(input: &[u8]) -> Result<Decoded<&str>, Violation> {
     decode(input, |reader| reader.string(Field::Name, MAX_NAME_BYTES))
 }
