@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod serve;
+
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ExitStatus};
@@ -166,4 +168,29 @@ pub fn read_all(mut from: impl Read + Send + 'static) -> mpsc::Receiver<io::Resu
         let _ = sender.send(result);
     });
     receiver
+}
+
+/// Whether what a test needs is there. If not, the test says that it is skipped; where nothing may be
+/// skipped (`MYNAH_NO_SKIP`, as in CI) it fails.
+pub fn or_skip(there: bool, what: &str) -> bool {
+    if !there {
+        assert!(
+            std::env::var_os("MYNAH_NO_SKIP").is_none(),
+            "{what} is missing"
+        );
+        let name = thread::current().name().unwrap_or("a test").to_string();
+        // Not captured: a skipped test must be seen.
+        let _ = writeln!(io::stderr(), "skipped {name}: {what} is missing");
+    }
+    there
+}
+
+/// Whether a program is installed, or else the test is skipped.
+pub fn have(program: &str) -> bool {
+    let found = std::process::Command::new(program)
+        .arg("--version")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    or_skip(found.is_ok(), program)
 }

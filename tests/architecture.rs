@@ -1,0 +1,236 @@
+//! The never-rules of the house, as greps: what a room may not know is worth more than what it knows.
+//! Comments count too, so that nobody explains one room in the words of another.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file below a folder of `src`, with its text.
+fn files(room: &str) -> Vec<(PathBuf, String)> {
+    fn walk(path: &Path, found: &mut Vec<(PathBuf, String)>) {
+        let Ok(entries) = fs::read_dir(path) else {
+            return;
+        };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+    walk(&root, &mut found);
+    found
+}
+
+/// The lines of a room in which one of the words stands, as they would be shown to whoever broke the rule.
+fn lines_with(room: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files(room) {
+        for (number, line) in (1..).zip(text.lines()) {
+            if words.iter().any(|word| has_word(line, word)) {
+                found.push(format!("{}:{number}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a word stands in a line by itself, not as a part of another.
+fn has_word(line: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        !before.is_some_and(part) && !after.is_some_and(part)
+    })
+}
+
+fn forbid(rule: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+/// Code that no test is in: what stands before the first `#[cfg(test)]`.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or(text)
+}
+
+#[test]
+fn the_rooms_are_where_they_should_be() {
+    for room in [
+        "chat", "protocol", "fanout", "reactor", "server", "client", "commands",
+    ] {
+        assert!(
+            !files(room).is_empty(),
+            "src/{room} is missing: is the test looking at the house?"
+        );
+    }
+}
+
+#[test]
+fn the_pure_rooms_know_no_sockets_and_no_clock() {
+    let sockets = [
+        "mio",
+        "socket2",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "rustix",
+        "libc",
+    ];
+    let clocks = [
+        "Instant::now",
+        "SystemTime::now",
+        "SystemTime",
+        "Local::now",
+        "Utc::now",
+    ];
+    for room in ["chat", "protocol", "fanout", "store"] {
+        forbid(
+            &format!("{room} names a socket"),
+            lines_with(room, &sockets),
+        );
+        let mut found = Vec::new();
+        for (path, text) in files(room) {
+            // Tests hold the clock; to hold it they must start it once.
+            for line in without_tests(&text).lines() {
+                if clocks.iter().any(|clock| line.contains(clock))
+                    && !path.ends_with("properties.rs")
+                {
+                    found.push(format!("{}: {}", path.display(), line.trim()));
+                }
+            }
+        }
+        forbid(&format!("{room} reads a clock"), found);
+    }
+}
+
+#[test]
+fn the_reactor_knows_nothing_of_chat() {
+    let words = [
+        "crate::chat",
+        "crate::protocol",
+        "crate::server",
+        "crate::client",
+        "crate::fanout",
+        "crate::store",
+    ];
+    forbid(
+        "reactor names a room above it",
+        lines_with("reactor", &words),
+    );
+}
+
+#[test]
+fn the_hub_knows_no_protocol_and_the_fan_out_neither() {
+    for room in ["chat", "fanout"] {
+        let words = [
+            "crate::protocol",
+            "crate::server",
+            "crate::client",
+            "crate::reactor",
+        ];
+        forbid(
+            &format!("{room} names a room above it"),
+            lines_with(room, &words),
+        );
+    }
+}
+
+#[test]
+fn no_protocol_knows_another() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/protocol");
+    let folders: Vec<String> = fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    assert!(folders.contains(&"tcp_room".to_string()));
+    for folder in &folders {
+        let others: Vec<&str> = folders
+            .iter()
+            .filter(|o| *o != folder)
+            .map(String::as_str)
+            .collect();
+        let found = lines_with(&format!("protocol/{folder}"), &others);
+        forbid(&format!("protocol/{folder} names another protocol"), found);
+        for file in ["mod.rs", "frame.rs"] {
+            let has = files(&format!("protocol/{folder}"))
+                .iter()
+                .any(|(path, _)| path.ends_with(file));
+            assert!(
+                has,
+                "protocol/{folder} has no {file}: knowing one is knowing six"
+            );
+        }
+    }
+}
+
+#[test]
+fn unsafe_stands_in_one_file_of_the_reactor() {
+    let mut found = Vec::new();
+    for (path, text) in files("") {
+        let code = text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or(""));
+        let used = code.filter(|line| has_word(line, "unsafe")).count();
+        if used > 0 && !path.ends_with("src/reactor/sys.rs") {
+            found.push(path.display().to_string());
+        }
+    }
+    forbid("unsafe outside src/reactor/sys.rs", found);
+}
+
+#[test]
+fn there_is_no_async_and_one_thread_owns_all_state() {
+    let runtimes = [
+        "async fn",
+        "async move",
+        ".await",
+        "tokio",
+        "async_std",
+        "smol::",
+        "futures::",
+    ];
+    let mut found = Vec::new();
+    for (path, text) in files("") {
+        for line in text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+        {
+            if runtimes.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    forbid("an async runtime", found);
+    let mut found = Vec::new();
+    for (path, text) in files("") {
+        let threads = ["thread::spawn", "thread::Builder", "thread::scope"];
+        let code = without_tests(&text);
+        // The journal's thread owns nothing but lines: a log that nobody reads may stop it for ever.
+        let threads_allowed = ["src/reactor/helper.rs", "src/journal/mod.rs"];
+        let allowed = threads_allowed.iter().any(|file| path.ends_with(file));
+        if !allowed && threads.iter().any(|word| code.contains(word)) {
+            found.push(path.display().to_string());
+        }
+    }
+    forbid("a thread beside the helper", found);
+}
+
+#[test]
+fn every_protocol_has_its_row_in_the_readme() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for protocol in mynah::protocol::registry::Protocol::ALL {
+        let row = format!("| `{protocol}` |");
+        assert!(
+            readme.contains(&row),
+            "README.md has no row that begins {row:?}"
+        );
+    }
+}
