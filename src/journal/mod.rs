@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
+use chrono::{SecondsFormat, Utc};
 use log::{LevelFilter, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -42,7 +43,7 @@ pub struct Journal {
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
 pub fn start(level: LevelFilter) -> io::Result<Journal> {
-    let queue = Arc::new(Queue::new());
+    let queue = Arc::new(Queue::new(stamp));
     let theirs = Arc::clone(&queue);
     thread::Builder::new()
         .name("journal".to_owned())
@@ -108,6 +109,12 @@ impl Log for Logger {
     }
 }
 
+/// What a warning begins with that the journal itself has to say, as simplelog writes it.
+fn stamp() -> String {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true);
+    format!("{now} [WARN] ")
+}
+
 /// Standard error without the lock and without the panic of the standard library's: the journal's
 /// thread may be stuck in a write when another wants to say why it dies.
 struct StandardError;
@@ -158,7 +165,7 @@ mod tests {
     /// A logger whose records come out at the end of a pipe.
     fn piped(level: LevelFilter) -> (Logger, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(String::new));
         let logger = Logger::new(level, &queue);
         thread::spawn(move || queue.drain(writer));
         (logger, reader)

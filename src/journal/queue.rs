@@ -15,6 +15,8 @@ pub(super) struct Queue {
     filled: Condvar,
     /// Everything is written.
     emptied: Condvar,
+    /// What a line of the queue's own begins with: the time, and how loud it is.
+    stamp: fn() -> String,
 }
 
 #[derive(Default)]
@@ -38,12 +40,13 @@ const ROOM_AGAIN: usize = MAX_LINES / 2;
 const FLUSH_WAIT: Duration = Duration::from_millis(100);
 
 impl Queue {
-    /// Empty.
-    pub(super) fn new() -> Queue {
+    /// Empty. `stamp` gives what a line begins with that the queue itself has to say.
+    pub(super) fn new(stamp: fn() -> String) -> Queue {
         Queue {
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
+            stamp,
         }
     }
 
@@ -59,7 +62,7 @@ impl Queue {
             state.dropped += 1;
             return;
         }
-        if let Some(notice) = state.take_notice() {
+        if let Some(notice) = state.take_notice(self.stamp) {
             state.lines.push_back(notice);
         }
         state.lines.push_back(line);
@@ -100,7 +103,10 @@ impl Queue {
             })
             .expect("invariant: nothing panics while it holds the lines");
         state.writing = true;
-        let line = state.lines.pop_front().or_else(|| state.take_notice());
+        let line = state
+            .lines
+            .pop_front()
+            .or_else(|| state.take_notice(self.stamp));
         line.expect("invariant: the wait ends with a line or a notice")
     }
 
@@ -113,12 +119,14 @@ impl Queue {
 
 impl State {
     /// A line about the lines that were dropped where it stands, if any were.
-    fn take_notice(&mut self) -> Option<Vec<u8>> {
-        match mem::take(&mut self.dropped) {
-            0 => None,
-            1 => Some(b"1 log record dropped: standard error is slow\n".to_vec()),
-            n => Some(format!("{n} log records dropped: standard error is slow\n").into_bytes()),
-        }
+    fn take_notice(&mut self, stamp: fn() -> String) -> Option<Vec<u8>> {
+        let records = match mem::take(&mut self.dropped) {
+            0 => return None,
+            1 => "1 log record".to_owned(),
+            n => format!("{n} log records"),
+        };
+        let line = format!("{}{records} dropped: standard error is slow\n", stamp());
+        Some(line.into_bytes())
     }
 }
 
@@ -191,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_write_however_it_came() {
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(String::new));
         let writes = drained(&queue);
         let mut lines = Lines::new(Arc::clone(&queue));
         for piece in ["time ", "[level] ", "first", "\n", "second\n"] {
@@ -204,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_counts_what_it_drops_and_says_so_where_it_is_missing() {
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(String::new));
         for number in 0..MAX_LINES + 5 {
             queue.push(format!("{number}\n").into_bytes());
         }
@@ -226,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_said_even_if_nobody_logs_again() {
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::new(String::new));
         for _ in 0..=MAX_LINES {
             queue.push(b"line\n".to_vec());
         }
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_flush_gives_up_on_an_output_that_stands_still() {
-        let queue = Queue::new();
+        let queue = Queue::new(String::new);
         queue.push(b"line\n".to_vec());
         let begin = Instant::now();
         queue.flush();

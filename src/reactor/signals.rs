@@ -49,6 +49,17 @@ impl Signal {
     }
 }
 
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+            Signal::Hangup => "SIGHUP",
+            Signal::WindowChange => "SIGWINCH",
+        })
+    }
+}
+
 /// Those of the signals that this program catches. What is not caught does what it always does.
 pub struct Signals {
     inner: v1_0::Signals,

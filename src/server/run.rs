@@ -200,11 +200,11 @@ impl Driver {
         };
         let now = Instant::now();
         if self.stop_by.is_some() {
-            log::warn!("stopping at once: {signal:?}");
+            log::warn!("stopping at once: {signal}");
             self.stop_by = Some(now);
             return;
         }
-        log::info!("stopping: {signal:?}, {} connections", self.server.len());
+        log::info!("stopping: {signal}, {} connections", self.server.len());
         self.doors.clear();
         self.server.stop(now);
         self.stop_by = Some(now + STOPPING_TIME);
