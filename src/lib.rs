@@ -1,4 +1,6 @@
-//! mynah: one message in, N deliveries out, in six wire formats, on one event loop without async.
+//! mynah: one message in, N deliveries out, on one event loop without async.
+//!
+//! Six wire formats are planned, and the rooms are built for them; `tcp-room` is the first that stands.
 //!
 //! This page is the map: what each room owns and what it may not know. Read the rooms in this order.
 //!

@@ -217,3 +217,33 @@ fn a_room_is_full_when_it_is_full() {
     assert_eq!(third.first(), Some(0));
     assert_eq!(house.server.counters().refused, 1);
 }
+
+#[test]
+fn who_is_leaving_and_does_not_read_keeps_no_log_beyond_the_backlog() {
+    let mut house = House::new();
+    let (leaver_key, leaver) = house.join("127.0.0.1:1", "leaver");
+    let (flooder_key, flooder) = house.join("127.0.0.1:2", "flooder");
+    leaver.refuse();
+    house.send(
+        flooder_key,
+        &flooder,
+        &say("the first that the leaver does not take"),
+    );
+    leaver.end();
+    house
+        .server
+        .handle_readiness(leaver_key, readable(leaver_key));
+    house.turn();
+    assert_eq!(house.members(), 1, "it has left, and its closing time runs");
+    let flood: Vec<u8> = (0..800).flat_map(|_| say(&"x".repeat(40))).collect();
+    for _ in 0..200 {
+        house.send(flooder_key, &flooder, &flood);
+    }
+    let memory = house.server.log_memory();
+    assert!(
+        memory <= 3 * 1024 * 1024,
+        "{memory} bytes of log for one that is leaving"
+    );
+    assert_eq!(house.server.len(), 1, "it was cut");
+    assert_eq!(house.server.counters().slow, 1);
+}

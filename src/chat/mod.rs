@@ -19,5 +19,5 @@ pub use event::{Choice, Deliver, Event, Refusal, Request, Said};
 pub use history::{HISTORY_LINES, History, Line};
 pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
 pub use name::{MAX_NAME_BYTES, Name, NameError};
-pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, split};
+pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, public, split};
 pub use time::TimeOfDay;

@@ -10,6 +10,13 @@ pub const MAX_TEXT_BYTES: usize = 4096;
 /// How a direct message begins in the protocols that have no frame of their own for it.
 pub const PRIVATE_MARK: &str = "(private) ";
 
+/// A public text, in pieces, as those protocols are told it: what looks like a direct message and is none
+/// has a space before it.
+pub fn public(text: &str) -> [&str; 2] {
+    let looks_private = text.starts_with(PRIVATE_MARK.trim_end());
+    [if looks_private { " " } else { "" }, text]
+}
+
 const REPLACEMENT: char = '\u{fffd}';
 
 /// Makes a text harmless to show: CRLF, CR or LF becomes one space; other C0 controls but TAB, DEL,

@@ -61,14 +61,18 @@ impl Feed {
     /// the log brings.
     pub fn join(&mut self, cursor: u64) {
         self.cursor = cursor;
-        for detour in self
-            .detours
-            .iter_mut()
-            .flat_map(|detours| detours.iter_mut())
-        {
+        let Some(detours) = &mut self.detours else {
+            return;
+        };
+        // What was to be skipped, for ever perhaps, was to be skipped in another log.
+        detours.retain(|detour| matches!(detour, Detour::Private { .. }));
+        for detour in detours.iter_mut() {
             if let Detour::Private { at, .. } = detour {
                 *at = cursor;
             }
+        }
+        if detours.is_empty() {
+            self.detours = None;
         }
     }
 
@@ -368,6 +372,18 @@ mod tests {
         feed.join(log.end());
         append(&mut log, "hello");
         assert_eq!(offered(&feed, &log), "welcome hello");
+    }
+
+    #[test]
+    fn who_has_left_may_join_again_and_hears() {
+        let (mut log, mut feed) = (Log::new(), Feed::default());
+        append(&mut log, "due ");
+        feed.push_private(&log, b"bye ");
+        feed.end(&log);
+        feed.join(log.end());
+        append(&mut log, "hello");
+        assert!(!feed.has_ended());
+        assert_eq!(offered(&feed, &log), "bye hello");
     }
 
     #[test]

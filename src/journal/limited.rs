@@ -50,6 +50,11 @@ impl Limited {
         }
     }
 
+    /// Whether something was suppressed that is not told yet.
+    pub fn owes(&self) -> bool {
+        self.suppressed > 0
+    }
+
     fn admit(&mut self, now: Instant) -> bool {
         let fresh = Second {
             begin: now,

@@ -20,7 +20,7 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: end in good order.
     Terminate,
-    /// SIGHUP: read the configuration again (a server), or the terminal is gone (a client).
+    /// SIGHUP: the terminal is gone.
     Hangup,
     /// SIGWINCH: the terminal has another size.
     WindowChange,

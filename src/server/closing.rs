@@ -2,10 +2,10 @@
 //! Handlers mark, and [`let_go`](Server::let_go) closes, after the batch.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::{CloseReason, Connection, Place, State};
-use super::core::{House, Server};
+use super::core::{House, Server, Timer};
 use crate::protocol::Patience;
 use crate::reactor::{Key, Slots, Stream};
 
@@ -152,6 +152,14 @@ impl<S: Stream> Server<S> {
             key,
         };
         notes.end(*now, format_args!("{who}"), reason);
+        self.watch_notes();
+    }
+
+    /// Has the log told in a second what it was not told now.
+    pub(super) fn watch_notes(&mut self) {
+        if self.notes.owes() && !std::mem::replace(&mut self.notes_due, true) {
+            self.timers.arm(self.now + NOTES_TICK, Timer::Notes);
+        }
     }
 
     /// A connection as the log calls it.
@@ -171,10 +179,10 @@ impl<S: Stream> Server<S> {
 
 /// A connection as the log calls it: protocol, address, and name if it has one. Formatted only if it
 /// is logged.
-struct Who<'a, S> {
-    connections: &'a Slots<Connection<S>>,
-    houses: &'a [House],
-    key: Key,
+pub(super) struct Who<'a, S> {
+    pub(super) connections: &'a Slots<Connection<S>>,
+    pub(super) houses: &'a [House],
+    pub(super) key: Key,
 }
 
 impl<S> fmt::Display for Who<'_, S> {
@@ -192,6 +200,9 @@ impl<S> fmt::Display for Who<'_, S> {
         Ok(())
     }
 }
+
+/// A limited class of records begins a new second after this, some timer ticks later to be sure.
+const NOTES_TICK: Duration = Duration::from_millis(1100);
 
 /// What is kept of the list of the doomed: more than that were a mass departure.
 const KEPT_DOOMED: usize = 64;

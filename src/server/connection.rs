@@ -88,6 +88,8 @@ pub(super) struct Carry {
 pub enum CloseReason {
     /// The peer ended its half.
     Left,
+    /// The peer said that it goes.
+    Asked,
     /// It was not let in.
     Refused(Refusal),
     /// It broke a rule of its protocol.
@@ -203,7 +205,7 @@ impl<S: Stream> Connection<S> {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CloseReason::Left => write!(f, "left"),
+            CloseReason::Left | CloseReason::Asked => write!(f, "left"),
             CloseReason::Refused(refusal) => write!(f, "refused: {refusal}"),
             CloseReason::Violation(violation) => write!(f, "violation: {violation}"),
             CloseReason::TimedOut { why } => write!(f, "timed out: {why}"),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::address::{Census, PeerAddress};
+use super::closing::Who;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::exchange::{Delivery, Exchange};
@@ -58,6 +59,7 @@ pub struct Server<S> {
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
     pub(super) notes: Notes,
+    pub(super) notes_due: bool,
     pub(super) now: Instant,
     wall: TimeOfDay,
     pub(super) census: Census,
@@ -84,6 +86,8 @@ pub(super) enum Timer {
     Connection(Key),
     /// Time to look at the laggards.
     Laggards,
+    /// Time to tell the log what was suppressed.
+    Notes,
 }
 
 impl<S: Stream> Server<S> {
@@ -108,6 +112,7 @@ impl<S: Stream> Server<S> {
             stopping: false,
             start: now,
             notes: Notes::new(),
+            notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
             census: Census::default(),
@@ -134,8 +139,11 @@ impl<S: Stream> Server<S> {
             self.counters.turned_away += 1;
             self.notes
                 .turned_away(now, format_args!("{protocol} {peer}"));
-            // Its buffer is empty: these few bytes are taken or the connection is dead.
+            // Its buffer is empty: these few bytes are taken or the connection is dead. What it has
+            // said already is read, or closing would be a reset and destroy the answer.
             let _ = stream.send(protocol.no_room());
+            let _ = stream.finish();
+            let _ = stream.recv(&mut self.scratch);
             return None;
         }
         self.counters.accepted += 1;
@@ -452,7 +460,7 @@ impl<S: Stream> Server<S> {
                     self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
                 }
             }
-            (Request::Leave, _) => self.begin_close(key, CloseReason::Left),
+            (Request::Leave, _) => self.begin_close(key, CloseReason::Asked),
             (Request::Say { .. } | Request::Direct { .. }, Place::Nowhere)
             | (Request::Say { .. } | Request::Direct { .. }, Place::Leaving { .. }) => {
                 debug_assert!(false, "invariant: sessions let only members speak");
@@ -501,6 +509,20 @@ impl<S: Stream> Server<S> {
             return true;
         }
         self.counters.over_rate += 1;
+        let Server {
+            connections,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            connections,
+            houses,
+            key,
+        };
+        notes.over_rate(*now, format_args!("{who}"));
+        self.watch_notes();
         false
     }
 
@@ -533,13 +555,16 @@ impl<S: Stream> Server<S> {
 
     /// Step 4: whatever takes too long.
     fn fall_due(&mut self) {
-        self.notes.catch_up(self.now);
         let mut due = std::mem::take(&mut self.due);
         self.timers.expire(self.now, &mut due);
         for timer in due.drain(..) {
             match timer {
                 Timer::Connection(key) => self.run_out_of_patience(key),
                 Timer::Laggards => self.look_at_laggards(),
+                Timer::Notes => {
+                    self.notes_due = false;
+                    self.notes.catch_up(self.now);
+                }
             }
         }
         self.due = due;

@@ -9,6 +9,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections turned away: their address had as many as it may.
     pub turned_away: u64,
+    /// Times that a connection could not be taken in for want of descriptors or memory.
+    pub shed: u64,
     /// Joins refused, of whatever reason.
     pub refused: u64,
     /// Joins.
@@ -34,6 +36,7 @@ impl fmt::Display for Counters {
         let Counters {
             accepted,
             turned_away,
+            shed,
             refused,
             joined,
             messages,
@@ -46,7 +49,7 @@ impl fmt::Display for Counters {
         } = self;
         write!(
             f,
-            "accepted={accepted} turned_away={turned_away} refused={refused} joined={joined} \
+            "accepted={accepted} turned_away={turned_away} shed={shed} refused={refused} joined={joined} \
              messages={messages} over_rate={over_rate} violations={violations} \
              timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost}"
         )

@@ -192,9 +192,18 @@ impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
-        let Place::In { seat, .. } = connection.place else {
+        // A name may be held in one room by somebody who sits in another.
+        let Place::In {
+            seat,
+            room: sits_in,
+            ..
+        } = connection.place
+        else {
             return;
         };
+        if sits_in != room {
+            return;
+        }
         connection.place = Place::Leaving { room };
         let format = connection.protocol;
         let Some(audience) = self.exchange.audience_mut(room, format) else {

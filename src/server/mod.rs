@@ -1,6 +1,7 @@
 //! Owns what ties sessions, hub, fan-out and transport together: the server itself.
 //! Knows a connection only as a [`Stream`](crate::reactor::Stream), so that the same code runs on mio's
-//! sockets and on the tests' in-memory network, and no clock but the times it is given.
+//! sockets and on the tests' in-memory network. Clocks are read by its driver alone ([`run()`] and what it
+//! needs); [`Server`] knows the times that it is given.
 //!
 //! A turn is the same six steps, in this order, always:
 //!

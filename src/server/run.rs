@@ -101,7 +101,7 @@ impl std::error::Error for OpenError {}
 
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
-/// `ready` is called once everything is set up. SIGINT, SIGTERM and SIGHUP close the doors and give what
+/// `ready` is called once everything is set up. SIGINT and SIGTERM close the doors and give what
 /// is due two seconds to go out; a second one ends it at once.
 pub fn run(
     doors: Vec<Door>,
@@ -129,7 +129,8 @@ struct Driver {
 impl Driver {
     fn new(mut doors: Vec<Door>, limits: Limits, isolate: bool) -> io::Result<Driver> {
         let poller = Poller::new()?;
-        let catch = [Signal::Interrupt, Signal::Terminate, Signal::Hangup];
+        // Not SIGHUP: what nohup(1) ignores stays ignored.
+        let catch = [Signal::Interrupt, Signal::Terminate];
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
         for (index, door) in doors.iter_mut().enumerate() {
             poller.register_reading(&mut door.listener, Token(index))?;
@@ -235,11 +236,13 @@ impl Driver {
                         );
                     }
                     Accept::Nothing => {
+                        door.pause.after_success();
                         door.gate = Gate::Quiet;
                         break;
                     }
                     // Edge-triggered: of those who wait the kernel will not tell again.
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
+                        self.server.counters.shed += 1;
                         let pause = door.pause.after_failure();
                         door.gate = Gate::Shut { until: now + pause };
                         let what =

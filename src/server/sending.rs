@@ -196,27 +196,23 @@ impl<S: Stream> Server<S> {
             let Some(connection) = self.connections.get_mut(key) else {
                 return false;
             };
-            if !connection.blocked || connection.state == State::Dead {
+            let house = self.houses.get(connection.house());
+            let log = house.map(|house| house.exchange.log(connection.room(), connection.protocol));
+            let Some(log) = log
+                .filter(|log| connection.state != State::Dead && connection.feed.unsent(log) > 0)
+            else {
                 connection.lagging = false;
                 return false;
-            }
-            let Some(house) = self.houses.get(connection.house()) else {
-                return false;
             };
-            let log = house.exchange.log(connection.room(), connection.protocol);
             let judged = self
                 .limits
                 .lag
                 .judge_stall(&connection.feed, log, stall, self.now);
-            match judged {
-                Ok(()) => {
-                    connection.blocked = false;
-                    self.push_pending(key);
-                }
-                Err(slow) => {
-                    self.counters.slow += 1;
-                    self.lose(key, CloseReason::Slow(slow));
-                }
+            if let Err(slow) = judged {
+                self.counters.slow += 1;
+                self.lose(key, CloseReason::Slow(slow));
+            } else if std::mem::replace(&mut connection.blocked, false) {
+                self.push_pending(key);
             }
             true
         });
@@ -239,10 +235,24 @@ impl<S: Stream> Server<S> {
         for room in rooms.drain(..) {
             for audience in exchange.audiences_mut(room) {
                 let end = audience.log().end();
-                audience.settle(|key| needs_from(&mut self.connections, key, end));
+                let connections = &mut self.connections;
+                audience.settle(|key| needs_from(connections, key, end));
+                // Members over the limit are judged when they are offered the news; those who are
+                // leaving hear no news, but must not keep the log either.
+                let backlog = self.limits.lag.backlog_bytes;
+                self.offers
+                    .extend(audience.behind().iter().filter_map(|&key| {
+                        let over = connections.get(key)?.feed.behind(audience.log()) > backlog;
+                        over.then_some((key, Offered::Refused))
+                    }));
             }
         }
         self.rooms = rooms;
+        let mut offers = std::mem::take(&mut self.offers);
+        for (key, offered) in offers.drain(..) {
+            self.note_offer(key, offered);
+        }
+        self.offers = offers;
     }
 }
 

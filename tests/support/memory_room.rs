@@ -27,6 +27,8 @@ struct Ends {
     first: Option<u8>,
     /// The peer says no more.
     ended: bool,
+    /// The peer's kernel takes nothing more.
+    refuses: bool,
     /// The server said no more, or has let go.
     closed: bool,
 }
@@ -40,6 +42,11 @@ impl Eager {
     /// Nothing more for the server to read.
     pub fn end(&self) {
         self.0.borrow_mut().ended = true;
+    }
+
+    /// Takes nothing from now on.
+    pub fn refuse(&self) {
+        self.0.borrow_mut().refuses = true;
     }
 
     /// Whether the server has ended this connection.
@@ -70,6 +77,9 @@ impl Stream for Eager {
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut ends = self.0.borrow_mut();
+        if ends.refuses {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         ends.first = ends.first.or(bytes.first().copied());
         ends.delivered += bytes.len();
         ends.writes += 1;
@@ -79,6 +89,9 @@ impl Stream for Eager {
     fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let bytes = pieces.iter().map(|piece| piece.len()).sum();
         let mut ends = self.0.borrow_mut();
+        if ends.refuses {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         ends.delivered += bytes;
         ends.writes += 1;
         Ok(bytes)

@@ -6,7 +6,7 @@ use std::fmt;
 
 use byteorder::{ByteOrder, LittleEndian};
 
-use crate::chat::{Line, MAX_NAME_BYTES, MAX_TEXT_BYTES, TimeOfDay};
+use crate::chat::{Line, MAX_NAME_BYTES, MAX_TEXT_BYTES, TimeOfDay, public};
 use crate::protocol::Decoded;
 
 /// A client asks to be let in; its name follows.
@@ -163,12 +163,12 @@ pub fn encode_verdict(welcome: bool, out: &mut Vec<u8>) {
     out.push(u8::from(welcome));
 }
 
-/// Appends 371 and the lines, oldest first.
+/// Appends 371 and the lines, oldest first: public texts all, and told as such.
 pub fn encode_history<'a>(lines: impl ExactSizeIterator<Item = &'a Line>, out: &mut Vec<u8>) {
     put_int(HISTORY, out);
     put_length(lines.len(), out);
     for line in lines {
-        put_message(line.time, &line.from, &[&line.text], out);
+        put_message(line.time, &line.from, &public(&line.text), out);
     }
 }
 

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::frame::{self, Field, Limits, Violation};
-use crate::chat::{Choice, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay};
+use crate::chat::{Choice, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay, public};
 use crate::protocol::{AfterVerdict, Decoded, Patience, ServerSession, Step, Welcome};
 
 /// Clients of this protocol connect first and ask their person for a name then.
@@ -151,11 +151,7 @@ impl ServerSession for Session {
 /// Appends an event as a member of this protocol hears it; most it does not hear of at all.
 pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
     match event {
-        // What looks like a direct message and is none gets a space before it.
-        Event::Said { from, text, time } if text.starts_with(PRIVATE_MARK.trim_end()) => {
-            frame::encode_said(*time, from, &[" ", text], out);
-        }
-        Event::Said { from, text, time } => frame::encode_said(*time, from, &[text], out),
+        Event::Said { from, text, time } => frame::encode_said(*time, from, &public(text), out),
         Event::Direct { from, text, time } => {
             frame::encode_said(*time, from, &[PRIVATE_MARK, text], out);
         }
@@ -229,6 +225,17 @@ mod tests {
             panic!("not taken as something said");
         };
         assert_eq!((text, time), ("hi", TimeOfDay::parse("12:00:00")));
+    }
+
+    #[test]
+    fn a_history_cannot_forge_a_direct_message_either() {
+        let mut history = History::default();
+        history.push(TimeOfDay::MIDNIGHT, "bob", "(private) forged");
+        let mut session = Session::new();
+        session.handle_bytes(&join("alice")).unwrap();
+        let mut out = Vec::new();
+        session.handle_verdict(Ok(Welcome { history: &history }), &mut out);
+        assert!(out.ends_with(b"\x11\0\0\0 (private) forged"));
     }
 
     #[test]
