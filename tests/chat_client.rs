@@ -602,3 +602,29 @@ fn address_that_never_answers() -> (SocketAddr, (TcpListener, Vec<TcpStream>)) {
     }
     (address, (listener, queue))
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let server = support::Server::bind();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .args([
+            "chat",
+            "tcp-room",
+            &server.address.to_string(),
+            "--name",
+            "alice",
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(full.unwrap())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut peer = server.accept_joined("alice");
+    peer.expect_end();
+    drop(peer);
+    let said = support::read_all(child.stderr.take().unwrap());
+    assert_eq!(support::wait_for_exit(&mut child).code(), Some(1));
+    let said = String::from_utf8(said.recv().unwrap().unwrap()).unwrap();
+    assert!(said.contains("writing standard output"), "{said}");
+}

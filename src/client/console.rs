@@ -191,6 +191,11 @@ impl Console {
         self.output.is_gone()
     }
 
+    /// Why standard output could not be written, unless its reader just went away.
+    pub fn take_failure(&mut self) -> Option<io::Error> {
+        self.output.take_failure()
+    }
+
     /// Throws away what still waits: nobody seems to read it.
     pub fn abandon(&mut self) {
         self.output.abandon();

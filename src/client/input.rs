@@ -27,8 +27,8 @@ pub enum Typed<'a> {
 /// What `/help` says, a line each.
 pub const HELP: [&str; 5] = [
     "a line is said to everybody; // at its beginning says a line that begins with /",
-    "/who tells who is here",
-    "/msg NAME TEXT says something to one member alone",
+    "/who tells who is here, where the protocol can",
+    "/msg NAME TEXT says something to one member alone, where the protocol can",
     "/quit leaves, as do Ctrl-C and Ctrl-D",
     "/help is this",
 ];

@@ -158,7 +158,10 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             if let Stage::Over { result } = &mut self.stage
                 && self.console.is_drained()
             {
-                return std::mem::replace(result, Ok(()));
+                let result = std::mem::replace(result, Ok(()));
+                // What was to be shown and could not be is lost, however politely we left.
+                let lost = self.console.take_failure().map_or(Ok(()), Err);
+                return result.and(lost.map_err(Failure::system("writing standard output")));
             }
             let mut signalled = false;
             let waited = poller.wait(self.timeout(Instant::now()));

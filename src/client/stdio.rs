@@ -34,6 +34,8 @@ pub struct Output {
     written: usize,
     /// Nobody will ever read it.
     gone: bool,
+    /// A full disk, say: not just a reader that went away.
+    failure: Option<io::Error>,
 }
 
 /// A pipe with room has room for this much without blocking (pipe(7), `PIPE_BUF`).
@@ -97,6 +99,7 @@ impl Output {
             waiting: Vec::new(),
             written: 0,
             gone: false,
+            failure: None,
         })
     }
 
@@ -120,6 +123,11 @@ impl Output {
         self.gone
     }
 
+    /// Why it could not be written, unless its reader just went away.
+    pub fn take_failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
+    }
+
     /// Forgets what waits.
     pub fn abandon(&mut self) {
         self.waiting.clear();
@@ -139,7 +147,12 @@ impl Output {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(_) => self.gone = true,
+                // A reader that goes away has seen enough: `mynah chat … | head -1`.
+                Err(Errno::PIPE) => self.gone = true,
+                Err(error) => {
+                    self.gone = true;
+                    self.failure = Some(error.into());
+                }
             }
         }
         if self.gone || self.waiting() == 0 {

@@ -57,5 +57,7 @@ fn announce(doors: &[Door]) {
     }
     out.extend_from_slice(b"ready\n");
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(&out).and_then(|()| stdout.flush());
+    if let Err(error) = stdout.write_all(&out).and_then(|()| stdout.flush()) {
+        log::warn!("nobody was told where it listens: {error}");
+    }
 }
