@@ -628,3 +628,33 @@ fn output_that_cannot_be_written_is_a_failure() {
     let said = String::from_utf8(said.recv().unwrap().unwrap()).unwrap();
     assert!(said.contains("writing standard output"), "{said}");
 }
+
+#[test]
+fn a_reset_is_no_answer_to_leaving() {
+    let server = support::Server::bind();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .args([
+            "chat",
+            "tcp-room",
+            &server.address.to_string(),
+            "--name",
+            "alice",
+        ])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut peer = server.accept_joined("alice");
+    drop(child.stdin.take());
+    peer.expect_end();
+    let now = Some(std::time::Duration::ZERO);
+    socket2::SockRef::from(&peer.stream)
+        .set_linger(now)
+        .unwrap();
+    drop(peer);
+    let said = support::read_all(child.stderr.take().unwrap());
+    assert_eq!(support::wait_for_exit(&mut child).code(), Some(1));
+    let said = String::from_utf8(said.recv().unwrap().unwrap()).unwrap();
+    assert!(said.contains("reset"), "{said}");
+}

@@ -290,9 +290,9 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             Some(error) => said_in_passing(error),
         };
         match self.stage {
-            // It is the answer to our own end, or as good as that.
+            // It is the answer to our own end, or as good as that. A reset is not: the server had cut us.
             Stage::Leaving { confirm: true, .. } | Stage::Finishing { .. }
-                if self.is_all_answered() =>
+                if error.is_none() && self.is_all_answered() =>
             {
                 self.end(Ok(()));
             }

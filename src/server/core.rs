@@ -564,6 +564,8 @@ impl<S: Stream> Server<S> {
                 Timer::Notes => {
                     self.notes_due = false;
                     self.notes.catch_up(self.now);
+                    // What was suppressed since in a later second is told later.
+                    self.watch_notes();
                 }
             }
         }
