@@ -2,8 +2,43 @@
 //! it, and what is answered. Knows neither the hub nor anybody who listens.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use super::{MemberId, NameError, RoomId, TimeOfDay};
+
+/// Where a member can be reached without the server, for the protocols whose members talk directly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub ip: Ipv4Addr,
+    /// A UDP port.
+    pub port: u16,
+}
+
+impl Contact {
+    /// Nowhere: 0.0.0.0 and port 0, which is what members of other protocols show.
+    pub const NONE: Contact = Contact {
+        ip: Ipv4Addr::UNSPECIFIED,
+        port: 0,
+    };
+}
+
+/// Everybody who is heard in a room, in the order of their joining.
+pub trait Roster {
+    /// Tells of each, with where it can be reached.
+    fn tell(&self, each: &mut dyn FnMut(&str, Contact));
+}
+
+/// Those in the list.
+impl Roster for &[(&str, Contact)] {
+    fn tell(&self, each: &mut dyn FnMut(&str, Contact)) {
+        self.iter().for_each(|(name, contact)| each(name, *contact));
+    }
+}
+
+/// Nobody.
+impl Roster for () {
+    fn tell(&self, _: &mut dyn FnMut(&str, Contact)) {}
+}
 
 /// Which room somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +54,24 @@ pub enum Choice<'a> {
 /// What a session asks of the hub on behalf of its person. Borrowed from the frame it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// Let me in under this name. It is not checked yet.
-    Enter { choice: Choice<'a>, name: &'a str },
+    /// Let me in under this name. It is not checked yet, nor is where I say I can be reached.
+    Enter {
+        choice: Choice<'a>,
+        name: &'a str,
+        contact: Contact,
+    },
+    /// Keep this name in that room for whoever shows the secret that I get for it.
+    Reserve { choice: Choice<'a>, name: &'a str },
+    /// Let me be heard under the name that is kept for me, and reach me here from now on.
+    Appear,
+    /// Has this name an account?
+    FindAccount { name: &'a str },
+    /// Let me into the lobby as the owner of this account, or make it mine if nobody has it.
+    Authenticate { name: &'a str, password: &'a str },
+    /// Who is in my room?
+    Members,
+    /// I am still here.
+    KeepAlive,
     /// Tell the room. `time` is what my clock says; without one the server's counts.
     Say {
         text: &'a str,
@@ -48,9 +99,11 @@ pub enum Event<'a> {
         time: TimeOfDay,
     },
     /// Somebody is in the room from now on.
-    Arrived { name: &'a str },
+    Arrived { name: &'a str, contact: Contact },
     /// Somebody is not in the room any more.
-    Left { name: &'a str },
+    Left { name: &'a str, contact: Contact },
+    /// Somebody else asked for the name of this one member.
+    NameAsked,
     /// The room is gone; its members are in none.
     RoomClosed,
 }
@@ -88,6 +141,14 @@ pub enum Refusal {
     RoomFull { limit: usize },
     /// There are as many rooms as there may be.
     TooManyRooms { limit: usize },
+    /// Wrong password, or that account is in already, or there are no new accounts: which one is told to nobody.
+    Denied,
+    /// Too many wrong passwords.
+    TryAgain { seconds: u32 },
+    /// Too much to do at the moment.
+    Busy,
+    /// Its address has as many members, or names kept for it, as it may.
+    TooManyFromAddress { limit: usize },
 }
 
 /// What became of something said.
@@ -110,6 +171,12 @@ impl fmt::Display for Refusal {
             Refusal::NoSuchRoom => write!(f, "no such room"),
             Refusal::RoomFull { limit } => write!(f, "room full, {limit} are in it"),
             Refusal::TooManyRooms { limit } => write!(f, "too many rooms, {limit} stand"),
+            Refusal::Denied => write!(f, "wrong name or password"),
+            Refusal::TryAgain { seconds } => write!(f, "try again in {seconds} s"),
+            Refusal::Busy => write!(f, "busy, try again"),
+            Refusal::TooManyFromAddress { limit } => {
+                write!(f, "too many from your address, {limit} are in")
+            }
         }
     }
 }

@@ -17,7 +17,9 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::room::Room;
-use super::{Choice, Deliver, Event, History, Name, Refusal, Said, TimeOfDay, harmless};
+use super::{
+    Choice, Contact, Deliver, Event, History, Name, Refusal, Roster, Said, TimeOfDay, harmless,
+};
 
 /// The room that always exists and has no host.
 pub const LOBBY: RoomId = RoomId(0);
@@ -66,6 +68,7 @@ pub struct Hub<Seat> {
 struct Member<Seat> {
     name: Name,
     room: RoomId,
+    contact: Contact,
     seat: Seat,
     appeared: bool,
     previous: Option<MemberId>,
@@ -98,10 +101,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         &mut self,
         choice: Choice<'_>,
         name: Name,
+        contact: Contact,
         seat: Seat,
         out: &mut impl Deliver<Seat>,
     ) -> Result<MemberId, Refusal> {
-        let member = self.hold(choice, name, seat)?;
+        let member = self.hold(choice, name, contact, seat)?;
         self.appear(member, seat, out);
         Ok(member)
     }
@@ -111,6 +115,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         &mut self,
         choice: Choice<'_>,
         name: Name,
+        contact: Contact,
         seat: Seat,
     ) -> Result<MemberId, Refusal> {
         let (room, created) = self.choose(choice)?;
@@ -121,7 +126,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         if self.room(room).is_some_and(|room| room.count >= limit) {
             return Err(Refusal::RoomFull { limit });
         }
-        let id = self.add_member(name, room, seat);
+        let id = self.add_member(name, room, contact, seat);
         if created && let Some(room) = self.rooms.get_mut(room.index()) {
             room.host = Some(id);
         }
@@ -139,8 +144,8 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             return;
         }
         member.appeared = true;
-        let (room, name) = (member.room, member.name.as_str());
-        out.to_room(room, Event::Arrived { name }, seat);
+        let (room, name, contact) = (member.room, member.name.as_str(), member.contact);
+        out.to_room(room, Event::Arrived { name, contact }, seat);
         out.seat(seat, room, id);
     }
 
@@ -231,8 +236,8 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         {
             self.close_room(member.room, member.seat, out);
         } else if member.appeared {
-            let name = member.name.as_str();
-            out.to_room(member.room, Event::Left { name }, member.seat);
+            let (name, contact) = (member.name.as_str(), member.contact);
+            out.to_room(member.room, Event::Left { name, contact }, member.seat);
         }
     }
 
@@ -252,8 +257,8 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         self.by_name.find(hash, is_it).copied()
     }
 
-    /// Everybody who is heard in a room, in the order of their joining.
-    pub fn members(&self, room: RoomId) -> impl Iterator<Item = &Name> {
+    /// Everybody who is heard in a room, in the order of their joining, and where they can be reached.
+    pub fn members(&self, room: RoomId) -> impl Iterator<Item = (&Name, Contact)> {
         let mut next = self.room(room).and_then(|room| room.first);
         std::iter::from_fn(move || {
             let member = self.members.get(next?.index())?;
@@ -261,7 +266,27 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             Some(member)
         })
         .filter(|member| member.appeared)
-        .map(|member| &member.name)
+        .map(|member| (&member.name, member.contact))
+    }
+
+    /// The same, for those who need not know what a hub is.
+    pub fn roster(&self, room: RoomId) -> impl Roster {
+        RoomRoster { hub: self, room }
+    }
+
+    /// Where somebody is reached.
+    pub fn seat(&self, id: MemberId) -> Option<Seat> {
+        self.members.get(id.index()).map(|member| member.seat)
+    }
+
+    /// What a room is called.
+    pub fn room_name(&self, room: RoomId) -> Option<&Name> {
+        self.room(room).map(|room| &room.name)
+    }
+
+    /// Which room somebody holds a name in.
+    pub fn room_of(&self, id: MemberId) -> Option<RoomId> {
+        self.members.get(id.index()).map(|member| member.room)
     }
 
     /// What was last said in a room.
@@ -337,7 +362,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         member_hash(&self.hasher, room, name)
     }
 
-    fn add_member(&mut self, name: Name, room: RoomId, seat: Seat) -> MemberId {
+    fn add_member(&mut self, name: Name, room: RoomId, contact: Contact, seat: Seat) -> MemberId {
         if self.members.len() == self.members.capacity() {
             self.members.reserve_exact(CHUNK);
         }
@@ -346,6 +371,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         let id = MemberId(number(self.members.insert(Member {
             name,
             room,
+            contact,
             seat,
             appeared: false,
             previous,
@@ -397,6 +423,19 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     }
 }
 
+/// One room's members, as a [`Roster`].
+struct RoomRoster<'a, Seat> {
+    hub: &'a Hub<Seat>,
+    room: RoomId,
+}
+
+impl<Seat: Copy + PartialEq> Roster for RoomRoster<'_, Seat> {
+    fn tell(&self, each: &mut dyn FnMut(&str, Contact)) {
+        let members = self.hub.members(self.room);
+        members.for_each(|(name, contact)| each(name.as_str(), contact));
+    }
+}
+
 impl MemberId {
     fn index(self) -> usize {
         self.0 as usize
@@ -431,9 +470,9 @@ mod tests {
         fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: char) {
             let what = match event {
                 Event::Said { from, text, .. } => format!("{from} says {text}"),
-                Event::Direct { .. } => unreachable!(),
-                Event::Arrived { name } => format!("{name} arrived"),
-                Event::Left { name } => format!("{name} left"),
+                Event::Direct { .. } | Event::NameAsked => unreachable!(),
+                Event::Arrived { name, .. } => format!("{name} arrived"),
+                Event::Left { name, .. } => format!("{name} left"),
                 Event::RoomClosed => "closed".to_string(),
             };
             self.0.push(format!("room {}: {what} ({actor})", room.0));
@@ -475,14 +514,14 @@ mod tests {
     fn a_name_is_held_by_one_and_free_at_once() {
         let (mut hub, mut heard) = hub();
         let alice = hub
-            .enter(Choice::Lobby, name("Alice"), 'a', &mut heard)
+            .enter(Choice::Lobby, name("Alice"), Contact::NONE, 'a', &mut heard)
             .unwrap();
-        let taken = hub.enter(Choice::Lobby, name("aLICE"), 'b', &mut heard);
+        let taken = hub.enter(Choice::Lobby, name("aLICE"), Contact::NONE, 'b', &mut heard);
         assert_eq!(taken, Err(Refusal::NameTaken));
         hub.leave(alice, &mut heard);
         hub.leave(alice, &mut heard);
         assert!(
-            hub.enter(Choice::Lobby, name("ALICE"), 'c', &mut heard)
+            hub.enter(Choice::Lobby, name("ALICE"), Contact::NONE, 'c', &mut heard)
                 .is_ok()
         );
         assert_eq!(
@@ -502,10 +541,16 @@ mod tests {
     fn what_is_said_is_heard_and_remembered_harmless() {
         let (mut hub, mut heard) = hub();
         let alice = hub
-            .enter(Choice::Lobby, name("alice"), 'a', &mut heard)
+            .enter(Choice::Lobby, name("alice"), Contact::NONE, 'a', &mut heard)
             .unwrap();
-        hub.enter(Choice::Join("LOBBY"), name("bob"), 'b', &mut heard)
-            .unwrap();
+        hub.enter(
+            Choice::Join("LOBBY"),
+            name("bob"),
+            Contact::NONE,
+            'b',
+            &mut heard,
+        )
+        .unwrap();
         heard.take();
         assert_eq!(
             hub.say(alice, "one\r\ntwo", MIDNIGHT, &mut heard),
@@ -521,9 +566,9 @@ mod tests {
     fn direct_messages_reach_one_and_no_history() {
         let (mut hub, mut heard) = hub();
         let alice = hub
-            .enter(Choice::Lobby, name("alice"), 'a', &mut heard)
+            .enter(Choice::Lobby, name("alice"), Contact::NONE, 'a', &mut heard)
             .unwrap();
-        hub.enter(Choice::Lobby, name("Bob"), 'b', &mut heard)
+        hub.enter(Choice::Lobby, name("Bob"), Contact::NONE, 'b', &mut heard)
             .unwrap();
         heard.take();
         assert_eq!(
@@ -546,20 +591,46 @@ mod tests {
     fn a_room_closes_with_its_host() {
         let (mut hub, mut heard) = hub();
         let host = hub
-            .enter(Choice::Create("den"), name("host"), 'h', &mut heard)
+            .enter(
+                Choice::Create("den"),
+                name("host"),
+                Contact::NONE,
+                'h',
+                &mut heard,
+            )
             .unwrap();
         assert_eq!(
-            hub.enter(Choice::Create("DEN"), name("x"), 'x', &mut heard),
+            hub.enter(
+                Choice::Create("DEN"),
+                name("x"),
+                Contact::NONE,
+                'x',
+                &mut heard
+            ),
             Err(Refusal::RoomExists)
         );
         assert_eq!(
-            hub.enter(Choice::Create("lobby"), name("x"), 'x', &mut heard),
+            hub.enter(
+                Choice::Create("lobby"),
+                name("x"),
+                Contact::NONE,
+                'x',
+                &mut heard
+            ),
             Err(Refusal::RoomExists)
         );
         let guest = hub
-            .enter(Choice::Join("Den"), name("guest"), 'g', &mut heard)
+            .enter(
+                Choice::Join("Den"),
+                name("guest"),
+                Contact::NONE,
+                'g',
+                &mut heard,
+            )
             .unwrap();
-        let waiting = hub.hold(Choice::Join("den"), name("waiting"), 'w').unwrap();
+        let waiting = hub
+            .hold(Choice::Join("den"), name("waiting"), Contact::NONE, 'w')
+            .unwrap();
         heard.take();
         hub.leave(host, &mut heard);
         assert_eq!(
@@ -577,21 +648,35 @@ mod tests {
         );
         assert_eq!(hub.name(waiting), None);
         assert_eq!(
-            hub.enter(Choice::Join("den"), name("x"), 'x', &mut heard),
+            hub.enter(
+                Choice::Join("den"),
+                name("x"),
+                Contact::NONE,
+                'x',
+                &mut heard
+            ),
             Err(Refusal::NoSuchRoom)
         );
         assert!(
-            hub.enter(Choice::Create("den"), name("x"), 'x', &mut heard)
-                .is_ok()
+            hub.enter(
+                Choice::Create("den"),
+                name("x"),
+                Contact::NONE,
+                'x',
+                &mut heard
+            )
+            .is_ok()
         );
     }
 
     #[test]
     fn a_name_may_be_held_before_its_owner_appears() {
         let (mut hub, mut heard) = hub();
-        let shy = hub.hold(Choice::Lobby, name("shy"), '?').unwrap();
+        let shy = hub
+            .hold(Choice::Lobby, name("shy"), Contact::NONE, '?')
+            .unwrap();
         assert_eq!(
-            hub.enter(Choice::Lobby, name("Shy"), 'x', &mut heard),
+            hub.enter(Choice::Lobby, name("Shy"), Contact::NONE, 'x', &mut heard),
             Err(Refusal::NameTaken)
         );
         assert_eq!(hub.say(shy, "hi", MIDNIGHT, &mut heard), Said::NobodyThere);
@@ -608,14 +693,17 @@ mod tests {
     fn members_are_listed_in_the_order_of_joining_whoever_left() {
         let (mut hub, mut heard) = hub();
         let ids: Vec<MemberId> = ["a", "b", "c", "d", "e"]
-            .map(|n| hub.enter(Choice::Lobby, name(n), 'x', &mut heard).unwrap())
+            .map(|n| {
+                hub.enter(Choice::Lobby, name(n), Contact::NONE, 'x', &mut heard)
+                    .unwrap()
+            })
             .to_vec();
         for gone in [ids[0], ids[2], ids[4]] {
             hub.leave(gone, &mut heard);
         }
-        hub.enter(Choice::Lobby, name("f"), 'x', &mut heard)
+        hub.enter(Choice::Lobby, name("f"), Contact::NONE, 'x', &mut heard)
             .unwrap();
-        let names: Vec<&str> = hub.members(LOBBY).map(Name::as_str).collect();
+        let names: Vec<&str> = hub.members(LOBBY).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["b", "d", "f"]);
         assert_eq!(hub.count(LOBBY), 3);
     }
@@ -627,16 +715,28 @@ mod tests {
             members_per_room: 1,
         };
         let (mut hub, mut heard) = (Hub::new(limits), Heard::default());
-        hub.enter(Choice::Lobby, name("a"), 'a', &mut heard)
+        hub.enter(Choice::Lobby, name("a"), Contact::NONE, 'a', &mut heard)
             .unwrap();
         assert_eq!(
-            hub.enter(Choice::Lobby, name("b"), 'b', &mut heard),
+            hub.enter(Choice::Lobby, name("b"), Contact::NONE, 'b', &mut heard),
             Err(Refusal::RoomFull { limit: 1 })
         );
-        hub.enter(Choice::Create("den"), name("c"), 'c', &mut heard)
-            .unwrap();
+        hub.enter(
+            Choice::Create("den"),
+            name("c"),
+            Contact::NONE,
+            'c',
+            &mut heard,
+        )
+        .unwrap();
         assert_eq!(
-            hub.enter(Choice::Create("pit"), name("d"), 'd', &mut heard),
+            hub.enter(
+                Choice::Create("pit"),
+                name("d"),
+                Contact::NONE,
+                'd',
+                &mut heard
+            ),
             Err(Refusal::TooManyRooms { limit: 2 })
         );
     }

@@ -15,7 +15,7 @@ mod room;
 mod text;
 mod time;
 
-pub use event::{Choice, Deliver, Event, Refusal, Request, Said};
+pub use event::{Choice, Contact, Deliver, Event, Refusal, Request, Roster, Said};
 pub use history::{HISTORY_LINES, History, Line};
 pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
 pub use name::{MAX_NAME_BYTES, Name, NameError};

@@ -11,9 +11,15 @@ pub mod registry;
 pub mod tcp_room;
 
 mod client;
+mod datagrams;
 mod decoded;
+mod secret;
 mod server;
 
 pub use client::{ClientSession, Command, Told, Unsupported};
+pub use datagrams::Datagrams;
 pub use decoded::Decoded;
-pub use server::{AfterVerdict, Patience, ServerSession, Step, Welcome};
+pub use secret::Secret;
+pub use server::{
+    AfterVerdict, Answer, DatagramSession, Dropped, Patience, ServerSession, Step, Welcome,
+};

@@ -130,9 +130,15 @@ pub enum Violation {
 impl ServerSession for Session {
     type Violation = Violation;
 
-    fn handle_bytes<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Violation> {
+    fn handle_bytes<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Step<'a>, Violation> {
         match self {
-            Session::TcpRoom(session) => session.handle_bytes(input).map_err(Violation::TcpRoom),
+            Session::TcpRoom(session) => {
+                session.handle_bytes(input, out).map_err(Violation::TcpRoom)
+            }
         }
     }
 

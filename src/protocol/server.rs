@@ -1,10 +1,12 @@
-//! Owns the words between a server session of any stream protocol and the server that drives it.
+//! Owns the words between a server session of any protocol and the server that drives it: one trait for
+//! streams, one for datagrams.
 //! Knows no protocol and no socket.
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::chat::{History, Refusal, Request};
+use super::{Datagrams, Secret};
+use crate::chat::{History, Refusal, Request, Roster, Said};
 
 /// What a session made of the bytes at the front of its input.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,27 +30,42 @@ pub enum Patience {
 }
 
 /// What somebody finds who is let in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Welcome<'a> {
     /// What was said before, oldest first.
     pub history: &'a History,
+    /// Who is in, the newcomer too unless its name is only kept for it.
+    pub members: &'a dyn Roster,
+    /// What will prove that it is the same person, where the protocol hands that out: drawn for it alone.
+    pub secret: Secret,
+}
+
+impl fmt::Debug for Welcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome").finish_non_exhaustive()
+    }
 }
 
 /// The server half of a stream protocol: one peer's conversation, no more.
 ///
 /// Driving it: give it what arrived by [`handle_bytes`](ServerSession::handle_bytes), frame by frame; carry
-/// out the request; answer an `Enter` with [`handle_verdict`](ServerSession::handle_verdict) before the
+/// out the request; answer an `Enter` or `Reserve` with [`handle_verdict`](ServerSession::handle_verdict) before the
 /// next bytes. After a violation the session answers nothing more: tell the peer
 /// [`farewell`](ServerSession::farewell) and close.
 pub trait ServerSession {
     /// What the peer broke, by name.
     type Violation: fmt::Display;
 
-    /// Takes at most one frame from the front of `input`.
-    fn handle_bytes<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Self::Violation>;
+    /// Takes at most one frame from the front of `input`. Appends to `out` what the peer is told
+    /// whatever the hub thinks of it: an error that does not end the conversation.
+    fn handle_bytes<'a>(
+        &mut self,
+        input: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Step<'a>, Self::Violation>;
 
-    /// The hub has let the peer in, or not. Appends what the peer is told. After a refusal the
-    /// answer says whether the connection stays.
+    /// The hub has let the peer in, or not. Appends what the peer is told. The answer says whether the
+    /// connection stays.
     fn handle_verdict(
         &mut self,
         verdict: Result<Welcome<'_>, Refusal>,
@@ -62,11 +79,66 @@ pub trait ServerSession {
     fn patience(&self, partial: usize) -> Patience;
 }
 
-/// What becomes of the connection after a verdict.
+/// What becomes of the conversation after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterVerdict {
     /// It goes on.
     Stay,
-    /// It is closed once everything is sent.
+    /// It is over once everything is sent.
     Close,
+}
+
+/// What became of a request that came in a datagram.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// To `Enter`, `Authenticate` and `Appear`: in.
+    Entered(Welcome<'a>),
+    /// To the same: not let in, and why.
+    Refused(Refusal),
+    /// To `FindAccount`.
+    Account { exists: bool },
+    /// To `Members`.
+    Members(&'a dyn Roster),
+    /// To `Say` and `Direct`.
+    Said(Said),
+    /// To `Leave`: the name is free. The session is over, whatever it says.
+    Gone,
+}
+
+impl fmt::Debug for dyn Roster + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Roster")
+    }
+}
+
+/// A datagram that is not answered, only counted; and why, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    pub why: &'static str,
+}
+
+/// The server half of a datagram protocol: one peer's conversation, no more.
+///
+/// A peer is known by its source address, or by a secret that its datagrams carry. A datagram from nobody
+/// known is given to a fresh session, which is kept only if it asks to be let in; so a stranger costs nothing.
+///
+/// Driving it: one datagram by [`handle_datagram`](DatagramSession::handle_datagram), then what it appended to `out` is
+/// sent to where the datagram came from and the request is carried out; every request is answered by
+/// [`handle_answer`](DatagramSession::handle_answer) (`KeepAlive` is not), which appends to `out` likewise. An
+/// `Authenticate` is answered later; until then more datagrams may come.
+pub trait DatagramSession {
+    /// Takes one datagram. What it asks for is carried out before the next one.
+    fn handle_datagram<'a>(
+        &mut self,
+        datagram: &'a [u8],
+        out: &mut Datagrams,
+    ) -> Result<Option<Request<'a>>, Dropped>;
+
+    /// Takes what became of the request.
+    fn handle_answer(&mut self, answer: Answer<'_>, out: &mut Datagrams) -> AfterVerdict;
+
+    /// Whether the peer has shown that it receives at its address (RFC 9000, 8.1). One that has not is
+    /// sent at most three times the bytes that it sent. Always true where the protocol has no proof and other
+    /// limits stand for it.
+    fn is_proven(&self) -> bool;
 }

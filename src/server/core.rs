@@ -15,7 +15,7 @@ use super::notes::Notes;
 use crate::chat::{Hub, LOBBY, Name, Refusal, Request, RoomId, Said, TimeOfDay};
 use crate::fanout::Stall;
 use crate::protocol::registry::{Protocol, Session, Violation};
-use crate::protocol::{AfterVerdict, Patience, ServerSession, Step, Welcome};
+use crate::protocol::{AfterVerdict, Patience, Secret, ServerSession, Step, Welcome};
 use crate::reactor::{Key, Readiness, Slots, Stream, Timers};
 
 /// Everything that is taken from one connection in one turn. Enough that a burst is gathered, little
@@ -395,7 +395,7 @@ impl<S: Stream> Server<S> {
             if connection.state != State::Open {
                 return;
             }
-            match connection.session.handle_bytes(rest) {
+            match connection.session.handle_bytes(rest, &mut Vec::new()) {
                 Ok(Step::NeedMore { needed }) => {
                     connection.carry = Some(Box::new(Carry {
                         bytes: rest.to_vec(),
@@ -435,13 +435,20 @@ impl<S: Stream> Server<S> {
         };
         let (house, place, wall) = (connection.house(), connection.place, self.wall);
         match (request, place) {
-            (Request::Enter { choice, name }, _) => {
+            (
+                Request::Enter {
+                    choice,
+                    name,
+                    contact,
+                },
+                _,
+            ) => {
                 let Some((hub, mut delivery)) = self.desk(house) else {
                     return;
                 };
                 let entered = Name::parse(name)
                     .map_err(Refusal::NotAName)
-                    .and_then(|name| hub.enter(choice, name, key, &mut delivery));
+                    .and_then(|name| hub.enter(choice, name, contact, key, &mut delivery));
                 self.tell_verdict(key, entered.map(|_| ()));
             }
             (Request::Say { text, time }, Place::In { id, .. }) => {
@@ -461,8 +468,7 @@ impl<S: Stream> Server<S> {
                 }
             }
             (Request::Leave, _) => self.begin_close(key, CloseReason::Asked),
-            (Request::Say { .. } | Request::Direct { .. }, Place::Nowhere)
-            | (Request::Say { .. } | Request::Direct { .. }, Place::Leaving { .. }) => {
+            _ => {
                 debug_assert!(false, "invariant: sessions let only members speak");
             }
         }
@@ -474,14 +480,24 @@ impl<S: Stream> Server<S> {
             return;
         };
         let room = connection.room().unwrap_or(LOBBY);
-        let house = self.houses.get(connection.house());
-        let verdict = match (entered, house.and_then(|house| house.hub.history(room))) {
-            (Ok(()), Some(history)) => Ok(Welcome { history }),
+        let hub = self.houses.get(connection.house()).map(|house| &house.hub);
+        let roster = hub.map(|hub| hub.roster(room));
+        let welcome = match (hub.and_then(|hub| hub.history(room)), &roster) {
+            (Some(history), Some(members)) => Some(Welcome {
+                history,
+                members,
+                secret: Secret::new([0; 16]),
+            }),
+            _ => None,
+        };
+        let verdict = match (entered, welcome) {
+            (Ok(()), Some(welcome)) => Ok(welcome),
             (Ok(()), None) => Err(Refusal::NoSuchRoom),
             (Err(refusal), _) => Err(refusal),
         };
         let mut frame = Vec::new();
         let after = connection.session.handle_verdict(verdict, &mut frame);
+        drop(roster);
         self.push_private(key, &frame);
         match entered {
             Ok(()) => {

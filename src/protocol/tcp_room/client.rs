@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::chat::History;
     use crate::protocol::tcp_room::server;
-    use crate::protocol::{ServerSession, Step, Welcome};
+    use crate::protocol::{Secret, ServerSession, Step, Welcome};
 
     fn said(from: &str, text: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -192,7 +192,7 @@ mod tests {
         let (mut to_server, mut to_client, mut told) = (Vec::new(), Vec::new(), Vec::new());
 
         client.start(&mut to_server);
-        let step = server.handle_bytes(&to_server).unwrap();
+        let step = server.handle_bytes(&to_server, &mut Vec::new()).unwrap();
         assert!(matches!(
             step,
             Step::Frame {
@@ -202,7 +202,14 @@ mod tests {
         ));
         let mut history = History::default();
         history.push(TimeOfDay::MIDNIGHT, "bob", "earlier");
-        server.handle_verdict(Ok(Welcome { history: &history }), &mut to_client);
+        server.handle_verdict(
+            Ok(Welcome {
+                history: &history,
+                members: &(),
+                secret: Secret::new([0; 16]),
+            }),
+            &mut to_client,
+        );
         to_client.extend_from_slice(&said("bob", "later"));
 
         // However it is split, the client is told the same.

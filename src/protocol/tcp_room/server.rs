@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use super::frame::{self, Field, Limits, Violation};
-use crate::chat::{Choice, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay, public};
+use crate::chat::{Choice, Contact, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay, public};
 use crate::protocol::{AfterVerdict, Decoded, Patience, ServerSession, Step, Welcome};
 
 /// Clients of this protocol connect first and ask their person for a name then.
@@ -56,6 +56,7 @@ impl Session {
                 Ok(step(decoded, |name| Request::Enter {
                     choice: Choice::Lobby,
                     name,
+                    contact: Contact::NONE,
                 }))
             }
             (State::AwaitJoin, got) => Err(Violation::NotJoin { got }),
@@ -78,7 +79,11 @@ impl Session {
 impl ServerSession for Session {
     type Violation = Violation;
 
-    fn handle_bytes<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Violation> {
+    fn handle_bytes<'a>(
+        &mut self,
+        input: &'a [u8],
+        _: &mut Vec<u8>,
+    ) -> Result<Step<'a>, Violation> {
         match frame::decode_number(input) {
             Decoded::NeedMore { needed } => Ok(Step::NeedMore { needed }),
             Decoded::Done { frame: number, .. } => self.handle_frame(number, input),
@@ -155,7 +160,7 @@ pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Direct { from, text, time } => {
             frame::encode_said(*time, from, &[PRIVATE_MARK, text], out);
         }
-        Event::Arrived { .. } | Event::Left { .. } | Event::RoomClosed => {}
+        Event::Arrived { .. } | Event::Left { .. } | Event::NameAsked | Event::RoomClosed => {}
     }
 }
 
@@ -176,6 +181,7 @@ fn step<'a, T>(decoded: Decoded<T>, request: impl FnOnce(T) -> Request<'a>) -> S
 mod tests {
     use super::*;
     use crate::chat::History;
+    use crate::protocol::Secret;
 
     fn join(name: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -189,11 +195,21 @@ mod tests {
         out
     }
 
+    fn welcome(history: &History) -> Welcome<'_> {
+        Welcome {
+            history,
+            members: &(),
+            secret: Secret::new([0; 16]),
+        }
+    }
+
     fn joined() -> Session {
         let mut session = Session::new();
-        session.handle_bytes(&join("alice")).unwrap();
+        session
+            .handle_bytes(&join("alice"), &mut Vec::new())
+            .unwrap();
         let history = History::default();
-        session.handle_verdict(Ok(Welcome { history: &history }), &mut Vec::new());
+        session.handle_verdict(Ok(welcome(&history)), &mut Vec::new());
         session
     }
 
@@ -201,26 +217,27 @@ mod tests {
     fn join_verdict_say() {
         let mut session = Session::new();
         assert_eq!(
-            session.handle_bytes(&join("alice")),
+            session.handle_bytes(&join("alice"), &mut Vec::new()),
             Ok(Step::Frame {
                 used: 13,
                 request: Some(Request::Enter {
                     choice: Choice::Lobby,
-                    name: "alice"
+                    name: "alice",
+                    contact: Contact::NONE,
                 })
             })
         );
         let mut history = History::default();
         history.push(TimeOfDay::MIDNIGHT, "bob", "hi");
         let mut out = Vec::new();
-        let stay = session.handle_verdict(Ok(Welcome { history: &history }), &mut out);
+        let stay = session.handle_verdict(Ok(welcome(&history)), &mut out);
         assert_eq!(stay, AfterVerdict::Stay);
         assert_eq!(out[..9], [1, 0x73, 1, 0, 0, 1, 0, 0, 0]);
         let bytes = say("12:00:00", "hi");
         let Ok(Step::Frame {
             request: Some(Request::Say { text, time }),
             ..
-        }) = session.handle_bytes(&bytes)
+        }) = session.handle_bytes(&bytes, &mut Vec::new())
         else {
             panic!("not taken as something said");
         };
@@ -232,21 +249,25 @@ mod tests {
         let mut history = History::default();
         history.push(TimeOfDay::MIDNIGHT, "bob", "(private) forged");
         let mut session = Session::new();
-        session.handle_bytes(&join("alice")).unwrap();
+        session
+            .handle_bytes(&join("alice"), &mut Vec::new())
+            .unwrap();
         let mut out = Vec::new();
-        session.handle_verdict(Ok(Welcome { history: &history }), &mut out);
+        session.handle_verdict(Ok(welcome(&history)), &mut out);
         assert!(out.ends_with(b"\x11\0\0\0 (private) forged"));
     }
 
     #[test]
     fn a_refused_name_is_told_and_closed() {
         let mut session = Session::new();
-        session.handle_bytes(&join("alice")).unwrap();
+        session
+            .handle_bytes(&join("alice"), &mut Vec::new())
+            .unwrap();
         let mut out = Vec::new();
         let after = session.handle_verdict(Err(Refusal::NameTaken), &mut out);
         assert_eq!((after, out), (AfterVerdict::Close, vec![0]));
         assert_eq!(
-            session.handle_bytes(&join("bob")),
+            session.handle_bytes(&join("bob"), &mut Vec::new()),
             Err(Violation::AfterTheEnd)
         );
     }
@@ -259,31 +280,37 @@ mod tests {
             out
         };
         let mut session = Session::new();
-        let violation = session.handle_bytes(&say("00:00:00", "hi")).unwrap_err();
+        let violation = session
+            .handle_bytes(&say("00:00:00", "hi"), &mut Vec::new())
+            .unwrap_err();
         assert_eq!(violation, Violation::NotJoin { got: 472 });
         assert!(farewell(violation).is_empty());
         assert_eq!(
-            session.handle_bytes(&join("a")),
+            session.handle_bytes(&join("a"), &mut Vec::new()),
             Err(Violation::AfterTheEnd)
         );
 
         let violation = Session::new()
-            .handle_bytes(&join(&"x".repeat(65)))
+            .handle_bytes(&join(&"x".repeat(65)), &mut Vec::new())
             .unwrap_err();
         assert_eq!(farewell(violation), [0]);
-        let violation = joined().handle_bytes(&join("alice")).unwrap_err();
+        let violation = joined()
+            .handle_bytes(&join("alice"), &mut Vec::new())
+            .unwrap_err();
         assert_eq!(
             (violation, farewell(violation)),
             (Violation::JoinedTwice, vec![])
         );
-        let violation = joined().handle_bytes(&[9, 0, 0, 0]).unwrap_err();
+        let violation = joined()
+            .handle_bytes(&[9, 0, 0, 0], &mut Vec::new())
+            .unwrap_err();
         assert_eq!(violation, Violation::UnknownNumber { got: 9 });
     }
 
     #[test]
     fn a_wrong_number_is_a_violation_before_its_frame_is_whole() {
         assert_eq!(
-            Session::new().handle_bytes(b"GET "),
+            Session::new().handle_bytes(b"GET ", &mut Vec::new()),
             Err(Violation::NotJoin { got: 0x2054_4547 })
         );
     }
@@ -343,7 +370,19 @@ mod tests {
             }),
             " (private)"
         );
-        assert_eq!(heard(Event::Arrived { name: "bob" }), "");
-        assert_eq!(heard(Event::Left { name: "bob" }), "");
+        assert_eq!(
+            heard(Event::Arrived {
+                name: "bob",
+                contact: Contact::NONE
+            }),
+            ""
+        );
+        assert_eq!(
+            heard(Event::Left {
+                name: "bob",
+                contact: Contact::NONE
+            }),
+            ""
+        );
     }
 }
