@@ -21,7 +21,7 @@ use super::input;
 use super::link::{Link, Received};
 use super::show::Event;
 use crate::chat::TimeOfDay;
-use crate::protocol::{ClientSession, Command, Told, Unsupported};
+use crate::protocol::{ClientSession, Command, Context, Outbound, Told, Unsupported};
 use crate::reactor::{Poller, Readiness, Signal, Signals, Stream};
 
 /// What a client is to do.
@@ -137,7 +137,14 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
         server: SocketAddr,
         settings: Settings,
     ) -> Conversation<S, T> {
-        session.start(link.output());
+        let mut out = Outbound::default();
+        session.start(&mut Context {
+            now: Instant::now(),
+            time: local_time(),
+            told: &mut Vec::new(),
+            out: &mut out,
+        });
+        link.output().append(&mut out.stream);
         Conversation {
             session,
             link,
@@ -261,7 +268,15 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
 
     fn handle_bytes(&mut self) {
         let mut told = Vec::new();
-        let used = self.session.handle_bytes(self.link.input(), &mut told);
+        let mut out = Outbound::default();
+        let mut context = Context {
+            now: Instant::now(),
+            time: local_time(),
+            told: &mut told,
+            out: &mut out,
+        };
+        let used = self.session.handle_bytes(self.link.input(), &mut context);
+        self.link.output().append(&mut out.stream);
         for told in told {
             match told {
                 Told::Refused { reason } => {
@@ -362,9 +377,17 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
     }
 
     fn command(&mut self, command: Command<'_>, what: &str) {
-        let done = self
-            .session
-            .handle_command(command, local_time(), self.link.output());
+        let mut out = Outbound::default();
+        let done = self.session.handle_command(
+            command,
+            &mut Context {
+                now: Instant::now(),
+                time: local_time(),
+                told: &mut Vec::new(),
+                out: &mut out,
+            },
+        );
+        self.link.output().append(&mut out.stream);
         if let Err(Unsupported) = done {
             self.notice(&format!(
                 "{} has nothing for {what}",
@@ -457,9 +480,17 @@ impl<S: ClientSession, T: Stream> Conversation<S, T> {
             Stage::Leaving { .. } => {}
             Stage::Joining { .. } | Stage::Talking | Stage::Finishing { .. } => {
                 // A protocol without a word for it has the end of the connection.
-                let _ =
-                    self.session
-                        .handle_command(Command::Leave, local_time(), self.link.output());
+                let mut out = Outbound::default();
+                let _ = self.session.handle_command(
+                    Command::Leave,
+                    &mut Context {
+                        now: Instant::now(),
+                        time: local_time(),
+                        told: &mut Vec::new(),
+                        out: &mut out,
+                    },
+                );
+                self.link.output().append(&mut out.stream);
             }
         }
         self.stage = Stage::Leaving {

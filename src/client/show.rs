@@ -39,7 +39,8 @@ impl Style {
 
 fn write_human(event: &Event, colours: bool, out: &mut Vec<u8>) {
     let (colour, line) = match event {
-        Event::Closed { .. } | Event::Told(Told::Refused { .. }) => return,
+        Event::Closed { .. }
+        | Event::Told(Told::Refused { .. } | Told::Closed { .. } | Told::Lost { .. }) => return,
         Event::Told(Told::Message {
             from,
             text,
@@ -123,7 +124,7 @@ fn write_json(event: &Event, out: &mut Vec<u8>) {
         }
         Event::Told(Told::Notice { text }) => json!({"event": "notice", "text": harmless(text)}),
         // A refusal is how the connection ends: its reason is that of `closed`.
-        Event::Told(Told::Refused { .. }) => return,
+        Event::Told(Told::Refused { .. } | Told::Closed { .. } | Told::Lost { .. }) => return,
         Event::Closed { reason } => json!({"event": "closed", "reason": harmless(reason)}),
     };
     out.extend_from_slice(object.to_string().as_bytes());

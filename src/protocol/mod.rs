@@ -16,7 +16,10 @@ mod decoded;
 mod secret;
 mod server;
 
-pub use client::{ClientSession, Command, Told, Unsupported};
+pub use client::{
+    Call, ClientSession, Command, Context, Destination, Outbound, PeerEvent, PeerLink, Told,
+    Unsupported,
+};
 pub use datagrams::Datagrams;
 pub use decoded::Decoded;
 pub use secret::Secret;

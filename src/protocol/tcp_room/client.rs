@@ -9,8 +9,7 @@
 //! ```
 
 use super::frame::{self, Limits, Message, Violation};
-use crate::chat::TimeOfDay;
-use crate::protocol::{ClientSession, Command, Decoded, Told, Unsupported};
+use crate::protocol::{ClientSession, Command, Context, Decoded, Told, Unsupported};
 
 /// The client half of one connection.
 #[derive(Debug)]
@@ -113,15 +112,19 @@ impl Session {
 impl ClientSession for Session {
     type Violation = Violation;
 
-    fn start(&mut self, out: &mut Vec<u8>) {
-        frame::encode_join(&self.name, out);
+    fn start(&mut self, context: &mut Context<'_>) {
+        frame::encode_join(&self.name, &mut context.out.stream);
     }
 
-    fn handle_bytes(&mut self, input: &[u8], told: &mut Vec<Told>) -> Result<usize, Violation> {
+    fn handle_bytes(
+        &mut self,
+        input: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<usize, Violation> {
         let mut used = 0;
         while let Some(rest) = input.get(used..)
             && !rest.is_empty()
-            && let Some(length) = self.handle_frame(rest, told)?
+            && let Some(length) = self.handle_frame(rest, context.told)?
         {
             used += length;
         }
@@ -131,18 +134,21 @@ impl ClientSession for Session {
     fn handle_command(
         &mut self,
         command: Command<'_>,
-        now: TimeOfDay,
-        out: &mut Vec<u8>,
+        context: &mut Context<'_>,
     ) -> Result<(), Unsupported> {
         match command {
             Command::Say(text) => {
-                frame::encode_say(now, &self.name, text, out);
+                frame::encode_say(context.time, &self.name, text, &mut context.out.stream);
                 self.unanswered += 1;
                 Ok(())
             }
             // Leaving is closing the connection.
             Command::Leave => Ok(()),
-            Command::Direct { .. } | Command::Who => Err(Unsupported),
+            Command::Direct { .. }
+            | Command::Who
+            | Command::Start { .. }
+            | Command::Chat { .. }
+            | Command::End { .. } => Err(Unsupported),
         }
     }
 
@@ -166,10 +172,49 @@ fn heard(message: &Message<'_>, history: bool) -> Told {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
-    use crate::chat::History;
+    use crate::chat::{History, TimeOfDay};
     use crate::protocol::tcp_room::server;
-    use crate::protocol::{Secret, ServerSession, Step, Welcome};
+    use crate::protocol::{Outbound, Secret, ServerSession, Step, Welcome};
+
+    /// A session and what came of it.
+    struct Client {
+        session: Session,
+        told: Vec<Told>,
+        out: Outbound,
+    }
+
+    impl Client {
+        fn new() -> Client {
+            Client {
+                session: Session::new("alice"),
+                told: Vec::new(),
+                out: Outbound::default(),
+            }
+        }
+
+        fn split(&mut self) -> (&mut Session, Context<'_>) {
+            let context = Context {
+                now: Instant::now(),
+                time: TimeOfDay::MIDNIGHT,
+                told: &mut self.told,
+                out: &mut self.out,
+            };
+            (&mut self.session, context)
+        }
+
+        fn receive(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
+            let (session, mut context) = self.split();
+            session.handle_bytes(bytes, &mut context)
+        }
+
+        fn command(&mut self, command: Command<'_>) -> Result<(), Unsupported> {
+            let (session, mut context) = self.split();
+            session.handle_command(command, &mut context)
+        }
+    }
 
     fn said(from: &str, text: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -188,10 +233,12 @@ mod tests {
 
     #[test]
     fn both_halves_talk() {
-        let (mut client, mut server) = (Session::new("alice"), server::Session::new());
-        let (mut to_server, mut to_client, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut client, mut server) = (Client::new(), server::Session::new());
+        let mut to_client = Vec::new();
 
-        client.start(&mut to_server);
+        let (session, mut context) = client.split();
+        session.start(&mut context);
+        let to_server = client.out.stream.clone();
         let step = server.handle_bytes(&to_server, &mut Vec::new()).unwrap();
         assert!(matches!(
             step,
@@ -216,11 +263,11 @@ mod tests {
         let mut pending = Vec::new();
         for byte in to_client {
             pending.push(byte);
-            let used = client.handle_bytes(&pending, &mut told).unwrap();
+            let used = client.receive(&pending).unwrap();
             pending.drain(..used);
         }
         assert_eq!(
-            told,
+            client.told,
             [
                 Told::Joined {
                     name: "alice".to_string(),
@@ -232,62 +279,51 @@ mod tests {
         );
     }
 
-    fn joined() -> Session {
-        let mut session = Session::new("alice");
+    fn joined() -> Client {
+        let mut client = Client::new();
         let welcome = [1, 0x73, 1, 0, 0, 0, 0, 0, 0];
-        assert_eq!(session.handle_bytes(&welcome, &mut Vec::new()), Ok(9));
-        assert!(session.is_joined());
-        session
+        assert_eq!(client.receive(&welcome), Ok(9));
+        assert!(client.session.is_joined());
+        client
     }
 
     #[test]
     fn what_is_said_is_unanswered_until_it_comes_back() {
-        let (mut session, mut out, mut told) = (joined(), Vec::new(), Vec::new());
+        let mut client = joined();
         for text in ["one", "two"] {
-            session
-                .handle_command(Command::Say(text), TimeOfDay::MIDNIGHT, &mut out)
-                .unwrap();
+            client.command(Command::Say(text)).unwrap();
         }
-        assert_eq!(session.unanswered(), 2);
-        session
-            .handle_bytes(&said("bob", "one"), &mut told)
-            .unwrap();
-        assert_eq!(session.unanswered(), 2, "somebody else's words");
-        session
-            .handle_bytes(&said("alice", "one"), &mut told)
-            .unwrap();
-        session
-            .handle_bytes(&said("alice", "two"), &mut told)
-            .unwrap();
-        assert_eq!(session.unanswered(), 0);
+        assert_eq!(client.session.unanswered(), 2);
+        client.receive(&said("bob", "one")).unwrap();
+        assert_eq!(client.session.unanswered(), 2, "somebody else's words");
+        client.receive(&said("alice", "one")).unwrap();
+        client.receive(&said("alice", "two")).unwrap();
+        assert_eq!(client.session.unanswered(), 0);
     }
 
     #[test]
     fn a_refusal_is_told_and_final() {
-        let (mut session, mut told) = (Session::new("alice"), Vec::new());
-        assert_eq!(session.handle_bytes(&[0], &mut told), Ok(1));
-        assert!(matches!(told[..], [Told::Refused { .. }]));
-        assert_eq!(
-            session.handle_bytes(&[1], &mut told),
-            Err(Violation::AfterTheEnd)
-        );
+        let mut client = Client::new();
+        assert_eq!(client.receive(&[0]), Ok(1));
+        assert!(matches!(client.told[..], [Told::Refused { .. }]));
+        assert_eq!(client.receive(&[1]), Err(Violation::AfterTheEnd));
     }
 
     #[test]
     fn a_server_that_breaks_the_rules_is_named() {
         assert_eq!(
-            Session::new("a").handle_bytes(b"H", &mut Vec::new()),
+            Client::new().receive(b"H"),
             Err(Violation::NotBool { got: b'H' })
         );
         assert_eq!(
-            joined().handle_bytes(&[9, 0, 0, 0], &mut Vec::new()),
+            joined().receive(&[9, 0, 0, 0]),
             Err(Violation::UnknownNumber { got: 9 })
         );
     }
 
     #[test]
     fn what_the_protocol_has_nothing_for_says_so() {
-        let (mut session, mut out) = (joined(), Vec::new());
+        let mut client = joined();
         for command in [
             Command::Who,
             Command::Direct {
@@ -295,11 +331,8 @@ mod tests {
                 text: "hi",
             },
         ] {
-            assert_eq!(
-                session.handle_command(command, TimeOfDay::MIDNIGHT, &mut out),
-                Err(Unsupported)
-            );
+            assert_eq!(client.command(command), Err(Unsupported));
         }
-        assert!(out.is_empty());
+        assert!(client.out.stream.is_empty());
     }
 }
