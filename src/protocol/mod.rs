@@ -9,6 +9,7 @@
 
 pub mod registry;
 pub mod tcp_room;
+pub mod tcrp;
 
 mod client;
 mod datagrams;
