@@ -10,6 +10,7 @@
 pub mod registry;
 pub mod tcp_room;
 pub mod udp_room;
+pub mod tcrp;
 
 mod client;
 mod datagrams;
