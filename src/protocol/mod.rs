@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod group;
 pub mod registry;
 pub mod tcp_room;
 pub mod udp_room;
