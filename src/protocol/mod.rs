@@ -9,6 +9,7 @@
 
 pub mod registry;
 pub mod tcp_room;
+pub mod udp_login;
 pub mod udp_room;
 
 mod client;
