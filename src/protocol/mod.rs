@@ -10,6 +10,7 @@
 pub mod group;
 pub mod registry;
 pub mod tcp_room;
+pub mod udp_login;
 pub mod udp_room;
 pub mod tcrp;
 
