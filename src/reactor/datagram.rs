@@ -2,7 +2,7 @@
 //! production half, a UDP socket. Knows nothing of what the datagrams mean.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 
 use mio::event::Source;
@@ -145,6 +145,33 @@ impl UdpPort {
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        Ok(UdpPort {
+            inner: UdpSocket::from_std(socket.into()),
+            batching: true,
+        })
+    }
+
+    /// A client's port at `local` (port 0 is any free one) that hears `server` alone.
+    ///
+    /// It is told when nobody listens there: `ConnectionRefused`, which a later call of any kind returns
+    /// instead of doing its work, once per datagram that came to nothing.
+    pub fn connect(local: SocketAddr, server: SocketAddr) -> io::Result<UdpPort> {
+        let port = UdpPort::bind(local)?;
+        port.inner.connect(server)?;
+        Ok(port)
+    }
+
+    /// Takes the port `addr` beside whoever else on this machine took it in the same way, and may send to
+    /// broadcast addresses. Bound to a broadcast address it hears what is sent there, and nothing else.
+    ///
+    /// What it sends crosses no router.
+    pub fn bind_broadcast(addr: SocketAddrV4) -> io::Result<UdpPort> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_broadcast(true)?;
+        socket.set_reuse_address(true)?;
+        socket.set_ttl_v4(1)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         Ok(UdpPort {
@@ -437,6 +464,65 @@ mod tests {
                 assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
             }
         });
+    }
+
+    #[test]
+    fn a_connected_port_hears_its_server_alone_and_whether_there_is_one() {
+        on_every_port(|mut receiver| {
+            let any = SocketAddr::new(receiver.addr.ip(), 0);
+            let mut client = UdpPort {
+                batching: receiver.port.batching,
+                ..UdpPort::connect(any, receiver.addr).unwrap()
+            };
+            let to_client = [Outgoing {
+                to: client.local_addr().unwrap(),
+                bytes: b"hello",
+            }];
+            receiver.other.send_batch(&to_client).unwrap();
+            receiver.port.send_batch(&to_client).unwrap();
+            let mut inbox = Inbox::new();
+            client.recv_batch(&mut inbox).unwrap();
+            let from: Vec<SocketAddr> = inbox.iter().map(|datagram| datagram.from).collect();
+            assert_eq!(from, [receiver.addr], "loopback is instant");
+
+            let server = receiver.addr;
+            drop(receiver);
+            let to_server = [Outgoing {
+                to: server,
+                bytes: b"hello",
+            }];
+            assert_eq!(client.send_batch(&to_server).unwrap(), 1);
+            let error = client.recv_batch(&mut inbox).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            let error = client.recv_batch(&mut inbox).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "once told");
+        });
+    }
+
+    #[test]
+    fn a_broadcast_is_heard_by_all_who_share_the_port() {
+        let broadcast = Ipv4Addr::new(127, 255, 255, 255);
+        let one = UdpPort::bind_broadcast(SocketAddrV4::new(broadcast, 0)).unwrap();
+        let SocketAddr::V4(addr) = one.local_addr().unwrap() else {
+            panic!("bound to IPv4");
+        };
+        let other = UdpPort::bind_broadcast(addr).unwrap();
+        let mut sender =
+            UdpPort::bind_broadcast(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let outgoing = [Outgoing {
+            to: addr.into(),
+            bytes: b"to all",
+        }];
+        assert_eq!(sender.send_batch(&outgoing).unwrap(), 1);
+        for mut port in [one, other] {
+            let poller = &mut Poller::new().unwrap();
+            poller.register(&mut port, PORT).unwrap();
+            let _ = poller.wait(Some(Duration::from_secs(10))).unwrap();
+            let mut inbox = Inbox::new();
+            port.recv_batch(&mut inbox).unwrap();
+            let heard: Vec<&[u8]> = inbox.iter().map(|datagram| datagram.bytes).collect();
+            assert_eq!(heard, [b"to all"]);
+        }
     }
 
     #[test]
