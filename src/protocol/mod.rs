@@ -9,6 +9,7 @@
 
 pub mod registry;
 pub mod tcp_room;
+pub mod udp_mesh;
 
 mod client;
 mod decoded;
