@@ -13,6 +13,7 @@ pub mod tcp_room;
 pub mod udp_login;
 pub mod udp_room;
 pub mod tcrp;
+pub mod udp_mesh;
 
 mod client;
 mod datagrams;
