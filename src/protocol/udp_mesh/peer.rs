@@ -84,7 +84,7 @@ impl Peer {
     pub fn new(name: Name, own_addresses: Vec<IpAddr>, now: Instant) -> Peer {
         Peer {
             name,
-            own_addresses,
+            own_addresses: own_addresses.iter().map(IpAddr::to_canonical).collect(),
             state: State::Joining(Joining {
                 asked: 0,
                 next: now,
@@ -306,7 +306,8 @@ impl Peer {
         } else if self.unheard.came(text) {
             Said::new(time, self.name.as_str(), text)
         } else if self.is_own_address(from) {
-            // Ours, and told already: two of our sockets heard it, or the network doubled it.
+            // Ours, and told already: two of our sockets heard it, or the network doubled it. Or it comes
+            // so late that nobody waits for it.
             return;
         } else {
             Said::new(time, username, text)
