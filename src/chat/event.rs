@@ -114,8 +114,8 @@ pub trait Deliver<Seat> {
     /// they hear of it themselves: their own words, their own arrival.
     fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: Seat);
 
-    /// To one member alone.
-    fn to_member(&mut self, seat: Seat, event: Event<'_>);
+    /// To one member alone. Whether there is a way to tell it.
+    fn to_member(&mut self, seat: Seat, event: Event<'_>) -> bool;
 
     /// This member is in the room's audience from now on, and is `id`.
     /// Called after the others were told, before anything else happens in the room.

@@ -146,6 +146,19 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         }
     }
 
+    /// A reader's letters are paid by nobody from now on.
+    pub fn set_free(&mut self, room: usize, seat: Seat) {
+        let readers = self.rooms.get_mut(room);
+        if let Some(reader) = readers.and_then(|readers| readers.list.get_mut(seat)) {
+            reader.allowance = None;
+        }
+    }
+
+    /// How many rooms there ever were: they are numbered below that.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Whether somebody reads in that room.
     pub fn has_readers(&self, room: usize) -> bool {
         let readers = self.rooms.get(room);

@@ -10,10 +10,10 @@
 pub mod group;
 pub mod registry;
 pub mod tcp_room;
-pub mod udp_login;
-pub mod udp_room;
 pub mod tcrp;
+pub mod udp_login;
 pub mod udp_mesh;
+pub mod udp_room;
 
 mod client;
 mod datagrams;

@@ -9,6 +9,7 @@
 
 pub mod askers;
 pub mod frame;
+pub mod gateway;
 pub mod peer;
 pub mod pickle;
 

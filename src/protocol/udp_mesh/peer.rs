@@ -249,7 +249,10 @@ impl Peer {
             }),
             // Leaving is falling silent.
             Command::Leave => {}
-            Command::Direct { .. } => return Err(Unsupported),
+            Command::Direct { .. }
+            | Command::Start { .. }
+            | Command::Chat { .. }
+            | Command::End { .. } => return Err(Unsupported),
         }
         Ok(())
     }
