@@ -360,3 +360,29 @@ fn after_the_conversion_no_file_has_a_password_in_plain() {
         assert!(matches!(job.run(), Done::Verified { good: true, .. }));
     }
 }
+
+#[test]
+fn a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    for (bytes, place) in [
+        (&b""[..], "1:1: it is empty"),
+        (b"{\n\"a\": \"hunter2\"", "2:14: it ends here"),
+        (b"{\n\n\"a\": \"\"}", "3:7: the password of \"a\""),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_mynah"))
+            .args(["serve", "--listen", "tcp-room=127.0.0.1:0", "--data-dir"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        assert_eq!(output.stdout, b"", "it never was ready");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let place = format!("{}:{place}", path.display());
+        assert!(said.contains(&place), "{said:?} does not tell {place:?}");
+        assert!(!said.contains("hunter2"), "{said:?}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+}

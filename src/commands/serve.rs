@@ -8,42 +8,72 @@ use crate::config::Settings;
 use crate::journal;
 use crate::reactor::raise_descriptor_limit;
 use crate::server::{self, Door};
+use crate::store::{self, Accounts};
 
-/// Serves until a signal ends it (exit status 0). When it cannot (1), standard error says why.
-pub fn run(args: ServeArgs) -> ExitCode {
-    let settings = Settings::of_serve(args);
-    // Dropped last: what is logged until then gets out.
-    let journal = journal::start(settings.log_level);
-    let result = match &journal {
-        Ok(_) => serve(&settings),
-        Err(error) => Err(format!("cannot start the log: {error}")),
-    };
-    drop(journal);
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            // Standard error may be closed, which changes nothing.
-            let _ = writeln!(io::stderr(), "mynah: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+/// Why there is no serving.
+enum Failure {
+    /// Something that a person has to put right: EX_CONFIG of sysexits.h, which service managers can be told
+    /// not to try again after. Exit status 78.
+    Configuration(String),
+    /// Anything else. Exit status 1.
+    Other(String),
 }
 
-fn serve(settings: &Settings) -> Result<(), String> {
+/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration or the
+/// accounts' file are wrong), standard error says why.
+pub fn run(args: ServeArgs) -> ExitCode {
+    let result = Settings::of_serve(args)
+        .map_err(|error| Failure::Configuration(error.to_string()))
+        .and_then(|settings| {
+            // Dropped last: what is logged until then gets out.
+            let _journal = journal::start(settings.log_level)
+                .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
+            serve(&settings)
+        });
+    let (reason, status) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Configuration(reason)) => (reason, 78),
+        Err(Failure::Other(reason)) => (reason, 1),
+    };
+    // Standard error may be closed, which changes nothing.
+    let _ = writeln!(io::stderr(), "mynah: {reason}");
+    ExitCode::from(status)
+}
+
+fn serve(settings: &Settings) -> Result<(), Failure> {
     match raise_descriptor_limit() {
         Ok(limit) => log::debug!("up to {limit} descriptors"),
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
     log::debug!("data directory: {}", settings.data_dir.display());
+    let accounts = load_accounts(settings)?;
+    log::debug!("{} accounts", accounts.len());
     let mut doors = Vec::new();
     for listen in &settings.listen {
         let door = Door::open(listen.protocol, listen.address);
-        doors.push(door.map_err(|error| error.to_string())?);
+        doors.push(door.map_err(|error| Failure::Other(error.to_string()))?);
     }
     let counters = server::run(doors, settings.limits, settings.isolate, announce)
-        .map_err(|error| format!("the event loop failed: {error}"))?;
+        .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
     Ok(())
+}
+
+/// The accounts of the data directory. A file that cannot be read to its last byte is no reason to serve
+/// without accounts: every name in it could be taken by anybody.
+fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
+    let path = settings.accounts_path();
+    let loaded = store::load(&path).map_err(|error| Failure::Configuration(error.to_string()))?;
+    if loaded.is_exposed() {
+        let mode = loaded.mode.unwrap_or_default();
+        let path = path.display();
+        log::warn!("{path}: others can read it (mode {mode:04o}) until the next registration");
+    }
+    let plain = loaded.accounts.plain_left();
+    if plain > 0 {
+        log::warn!("{}: {plain} passwords are in plain", path.display());
+    }
+    Ok(loaded.accounts)
 }
 
 /// Says on standard output where the server listens. Whoever started it may have closed its end of that:
