@@ -29,7 +29,7 @@ pub enum Asked<'a> {
         to: &'a str,
         text: &'a str,
     },
-    /// `DM|` without a receiver and a `:` behind it. No public message: it was not meant for all.
+    /// `DM|` without a receiver before a `:`. No public message: it was not meant for all.
     DirectToNobody,
     /// `EX|` and anything
     Leave,
@@ -248,16 +248,19 @@ fn say(rest: &str) -> Asked<'_> {
     }
 }
 
-/// `name> receiver: text`; neither name holds `>` or `:`.
+/// `name> receiver: text`; neither name holds `>`, `:` or white space.
 fn direct(rest: &str) -> Asked<'_> {
     let Some((names, text)) = rest.split_once(':') else {
         return Asked::DirectToNobody;
     };
-    let text = text.strip_prefix(' ').unwrap_or(text);
     let (claimed, to) = match names.split_once('>') {
-        Some((claimed, to)) => (Some(claimed), to.strip_prefix(' ').unwrap_or(to)),
-        None => (None, names),
+        Some((claimed, to)) => (Some(claimed), to.trim()),
+        None => (None, names.trim()),
     };
+    if to.is_empty() {
+        return Asked::DirectToNobody;
+    }
+    let text = text.strip_prefix(' ').unwrap_or(text);
     Asked::Direct { claimed, to, text }
 }
 
@@ -369,6 +372,13 @@ mod tests {
                 true,
                 direct(None, "bob", "hi > there"),
             ),
+            (
+                "DM| alice>  bob : hi",
+                false,
+                direct(Some("alice"), "bob", "hi"),
+            ),
+            ("DM| alice> : hi", false, Asked::DirectToNobody),
+            ("DM| : hi", false, Asked::DirectToNobody),
             ("DM| alice> bob", false, Asked::DirectToNobody),
             ("DM|", false, Asked::DirectToNobody),
             ("EX| bye", true, Asked::Leave),
