@@ -34,7 +34,9 @@ impl Deliver<usize> for Seats {
         }
     }
 
-    fn to_member(&mut self, _: usize, _: Event<'_>) {}
+    fn to_member(&mut self, _: usize, _: Event<'_>) -> bool {
+        true
+    }
 
     fn seat(&mut self, seat: usize, _: RoomId, _: MemberId) {
         self.seated.push(seat);
