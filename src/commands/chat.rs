@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::chat::Name;
 use crate::cli::{ChatArgs, ChatProtocol, TcpRoomArgs};
-use crate::client::{self, Address, Failure, Settings};
+use crate::client::{self, Address, Dialect, Failure, Settings, Transport};
 use crate::protocol::registry::Protocol;
 use crate::protocol::tcp_room;
 
@@ -48,14 +48,13 @@ fn tcp_room(args: TcpRoomArgs) -> Result<(), Failure> {
             "{missing} missing on the command line, and standard input is no terminal to ask on"
         )));
     };
-    client::run(
-        tcp_room::client::Session::new(name.as_str()),
-        Settings {
-            protocol: protocol.name(),
-            address,
-            json: args.common.json,
-        },
-    )
+    let settings = Settings {
+        protocol: protocol.name(),
+        transport: Transport::stream(address),
+        dialect: Dialect::default(),
+        json: args.common.json,
+    };
+    client::run(settings, |_| tcp_room::client::Session::new(name.as_str()))
 }
 
 /// What was given, or what the person at the terminal answers, checked. `None` when there is no terminal:
