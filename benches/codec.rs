@@ -3,9 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mynah::chat::TimeOfDay;
+use mynah::chat::{History, TimeOfDay};
 use mynah::protocol::Decoded;
 use mynah::protocol::tcp_room::frame::{self, Limits};
+use mynah::protocol::udp_mesh;
 
 /// A line of chat as people write them.
 const TEXT: &str = "the quick brown fox jumps over the lazy dog and does not look back";
@@ -47,5 +48,47 @@ fn tcp_room(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tcp_room);
+fn udp_mesh(c: &mut Criterion) {
+    use udp_mesh::frame::{decode, encode_say, encode_welcome};
+
+    let mut say = Vec::new();
+    encode_say("alice", TEXT, |datagram| say.extend_from_slice(datagram));
+    let mut history = History::default();
+    (0..10).for_each(|_| history.push(TimeOfDay::MIDNIGHT, "alice", TEXT));
+    let mut welcome = Vec::new();
+    encode_welcome("bob", history.lines(), &mut welcome);
+    // The most that a datagram can ask of the decoder: as many instructions as it has room for.
+    let mut busiest = b"\x80\x05}(\x8c\x07message](\x8c\0\x94".to_vec();
+    busiest.extend(b"h\0".repeat(240));
+    busiest.push(b'e');
+    busiest.extend(b"(e".repeat((udp_mesh::frame::MAX_DATAGRAM_BYTES - busiest.len()) / 2));
+    let mut group = c.benchmark_group("codec/udp-mesh");
+    group.throughput(Throughput::Elements(1));
+
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            let mut bytes = 0;
+            encode_say("alice", black_box(TEXT), |datagram| bytes += datagram.len());
+            bytes
+        });
+    });
+    group.bench_function("encode history", |b| {
+        let mut out = Vec::with_capacity(4096);
+        b.iter(|| {
+            out.clear();
+            encode_welcome("bob", black_box(&history).lines(), &mut out);
+            black_box(&out);
+        });
+    });
+    for (name, datagram) in [
+        ("decode", &say),
+        ("decode history", &welcome),
+        ("decode busiest", &busiest),
+    ] {
+        group.bench_function(name, |b| b.iter(|| decode(black_box(datagram)).is_ok()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, tcp_room, udp_mesh);
 criterion_main!(benches);

@@ -14,11 +14,11 @@ use std::thread;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use memory_room::Room;
-use mynah::chat::TimeOfDay;
+use mynah::chat::{Name, TimeOfDay};
 use mynah::fanout::{Audience, Feed};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcp_room::frame;
-use mynah::server::{self, Door, Limits};
+use mynah::server::{self, Door, House, Limits};
 
 /// A payload of the usual size in such measurements.
 const TEXT: &str = "0123456789012345678901234567890123456789012345678901234567890123";
@@ -107,7 +107,13 @@ fn start_server() -> SocketAddr {
     let address = door.address();
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
-        server::run(vec![door], Limits::default(), false, |_| {
+        let house = House {
+            limits: Limits::default(),
+            isolate: false,
+            accounts: None,
+            mesh_name: Name::parse("mynah").expect("a name"),
+        };
+        server::run(vec![door], house, || {
             let _ = ready.send(());
         })
     });

@@ -39,10 +39,11 @@ impl Settings {
     pub fn of_serve(args: ServeArgs) -> Settings {
         let listen = match args.listen.is_empty() {
             // Who names one socket gets that one and no others.
-            false => args.listen,
+            false => with_partners(args.listen),
             true => Protocol::ALL
                 .iter()
                 .copied()
+                .filter(|protocol| protocol.is_default())
                 .map(Listen::default_of)
                 .collect(),
         };
@@ -66,6 +67,29 @@ impl Listen {
             address: (Ipv4Addr::LOCALHOST, protocol.default_port()).into(),
         }
     }
+}
+
+/// Who names TCRP alone gets its other half, where its tokens are shown, on the port behind it.
+fn with_partners(mut listen: Vec<Listen>) -> Vec<Listen> {
+    if listen.iter().any(|one| one.protocol == Protocol::Ucrp) {
+        return listen;
+    }
+    let halves = listen.iter().filter(|one| one.protocol == Protocol::Tcrp);
+    let others: Vec<Listen> = halves
+        .map(|one| {
+            let port = match one.address.port() {
+                0 => 0,
+                // Behind the last port there is none, so the kernel chooses.
+                port => port.checked_add(1).unwrap_or(0),
+            };
+            Listen {
+                protocol: Protocol::Ucrp,
+                address: SocketAddr::new(one.address.ip(), port),
+            }
+        })
+        .collect();
+    listen.extend(others);
+    listen
 }
 
 impl FromStr for Listen {
@@ -164,6 +188,30 @@ mod tests {
             let text = format!("tcp-room={address}");
             assert_eq!(error(&text), ListenError::Address(address.into()));
         }
+    }
+
+    #[test]
+    fn tcrp_alone_brings_its_other_half() {
+        let listened = |texts: &[&str]| {
+            let listen = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let all = with_partners(listen);
+            let named = all
+                .iter()
+                .map(|one| format!("{}={}", one.protocol, one.address));
+            named.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            listened(&["tcrp=127.0.0.1:9090", "tcrp=[::1]:0"]),
+            [
+                "tcrp=127.0.0.1:9090",
+                "tcrp=[::1]:0",
+                "ucrp=127.0.0.1:9091",
+                "ucrp=[::1]:0"
+            ]
+        );
+        let both = ["tcrp=127.0.0.1:9090", "ucrp=127.0.0.1:7"];
+        assert_eq!(listened(&both), both);
+        assert_eq!(listened(&["group=127.0.0.1:1"]), ["group=127.0.0.1:1"]);
     }
 
     #[test]

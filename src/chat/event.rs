@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::{MemberId, NameError, RoomId, TimeOfDay};
+use super::{AskedName, MemberId, NameError, RoomId, TimeOfDay};
 
 /// Where a member can be reached without the server, for the protocols whose members talk directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Choice<'a> {
     Create(&'a str),
 }
 
-/// What a session asks of the hub on behalf of its person. Borrowed from the frame it came in.
+/// What a session asks of the hub on behalf of its person. Borrowed, where that can be, from the frame it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Let me in under this name. It is not checked yet, nor is where I say I can be reached.
@@ -61,7 +61,7 @@ pub enum Request<'a> {
         contact: Contact,
     },
     /// Keep this name in that room for whoever shows the secret that I get for it.
-    Reserve { choice: Choice<'a>, name: &'a str },
+    Reserve { choice: Choice<'a>, name: AskedName },
     /// Let me be heard under the name that is kept for me, and reach me here from now on.
     Appear,
     /// Has this name an account?
@@ -114,8 +114,8 @@ pub trait Deliver<Seat> {
     /// they hear of it themselves: their own words, their own arrival.
     fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: Seat);
 
-    /// To one member alone.
-    fn to_member(&mut self, seat: Seat, event: Event<'_>);
+    /// To one member alone. Whether there is a way to tell it.
+    fn to_member(&mut self, seat: Seat, event: Event<'_>) -> bool;
 
     /// This member is in the room's audience from now on, and is `id`.
     /// Called after the others were told, before anything else happens in the room.

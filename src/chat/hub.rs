@@ -144,6 +144,9 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             return;
         }
         member.appeared = true;
+        if let Some(room) = self.rooms.get_mut(member.room.index()) {
+            room.heard += 1;
+        }
         let (room, name, contact) = (member.room, member.name.as_str(), member.contact);
         out.to_room(room, Event::Arrived { name, contact }, seat);
         out.seat(seat, room, id);
@@ -179,7 +182,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             time,
         };
         out.to_room(member.room, said, member.seat);
-        Said::ToOthers(room.count.saturating_sub(1))
+        Said::ToOthers(room.heard.saturating_sub(1))
     }
 
     /// Says something to one member of the same room. It enters no history.
@@ -209,15 +212,15 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             return Said::Nothing;
         }
         let from = member.name.as_str();
-        out.to_member(
-            receiver.seat,
-            Event::Direct {
-                from,
-                text: &text,
-                time,
-            },
-        );
-        Said::ToOthers(1)
+        let direct = Event::Direct {
+            from,
+            text: &text,
+            time,
+        };
+        match out.to_member(receiver.seat, direct) {
+            true => Said::ToOthers(1),
+            false => Said::NobodyThere,
+        }
     }
 
     /// Frees a member's name, and tells the others if they had heard of it. When it was the host of
@@ -292,6 +295,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     /// What was last said in a room.
     pub fn history(&self, room: RoomId) -> Option<&History> {
         self.room(room).map(|room| &room.history)
+    }
+
+    /// How many hold a name in any room.
+    pub fn total(&self) -> usize {
+        self.members.len()
     }
 
     /// How many hold a name in a room.
@@ -418,6 +426,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
                 room.last = member.previous;
             }
             room.count -= 1;
+            room.heard -= usize::from(member.appeared);
         }
         Some(member)
     }
@@ -478,11 +487,12 @@ mod tests {
             self.0.push(format!("room {}: {what} ({actor})", room.0));
         }
 
-        fn to_member(&mut self, seat: char, event: Event<'_>) {
+        fn to_member(&mut self, seat: char, event: Event<'_>) -> bool {
             let Event::Direct { from, text, .. } = event else {
                 unreachable!()
             };
             self.0.push(format!("{seat}: {from} whispers {text}"));
+            true
         }
 
         fn seat(&mut self, seat: char, room: RoomId, _: MemberId) {

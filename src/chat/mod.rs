@@ -18,6 +18,6 @@ mod time;
 pub use event::{Choice, Contact, Deliver, Event, Refusal, Request, Roster, Said};
 pub use history::{HISTORY_LINES, History, Line};
 pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
-pub use name::{MAX_NAME_BYTES, Name, NameError};
+pub use name::{AskedName, MAX_NAME_BYTES, Name, NameError};
 pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, public, split};
 pub use time::TimeOfDay;

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Deref;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -95,6 +96,45 @@ impl Name {
             state.write(fold(text).as_bytes());
         }
         state.finish()
+    }
+}
+
+/// A name as somebody asks for it: no longer than a name may be, and nothing else of it is checked.
+///
+/// It owns its bytes, for there are formats in which a name stands with escapes and cannot be borrowed; it
+/// takes no memory for that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AskedName {
+    bytes: [u8; MAX_NAME_BYTES],
+    length: usize,
+}
+
+impl AskedName {
+    /// Refuses what is too long for a name.
+    pub fn new(text: &str) -> Result<AskedName, NameError> {
+        let mut bytes = [0; MAX_NAME_BYTES];
+        let room = bytes.get_mut(..text.len());
+        let room = room.ok_or(NameError::TooLong { bytes: text.len() })?;
+        room.copy_from_slice(text.as_bytes());
+        Ok(AskedName {
+            bytes,
+            length: text.len(),
+        })
+    }
+}
+
+impl Deref for AskedName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let text = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for AskedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
@@ -254,6 +294,17 @@ mod tests {
         for bad in ["p\u{430}ul", "\u{391}lice", "admin\u{441}"] {
             assert_eq!(error(bad), NameError::MixedScripts, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_asked_name_is_short_and_nothing_else() {
+        let longest = "é".repeat(32);
+        for text in ["", "alice", "a:b", &longest] {
+            assert_eq!(AskedName::new(text).as_deref(), Ok(text));
+        }
+        let bytes = 65;
+        let long = AskedName::new(&"x".repeat(bytes));
+        assert_eq!(long, Err(NameError::TooLong { bytes }));
     }
 
     #[test]

@@ -12,7 +12,10 @@ pub(super) struct Room {
     /// The ends of a list through the members, so that leaving costs the same in any room.
     pub(super) first: Option<MemberId>,
     pub(super) last: Option<MemberId>,
+    /// How many hold a name.
     pub(super) count: usize,
+    /// How many of them are heard.
+    pub(super) heard: usize,
     pub(super) history: History,
 }
 
@@ -24,6 +27,7 @@ impl Room {
             first: None,
             last: None,
             count: 0,
+            heard: 0,
             history: History::default(),
         }
     }

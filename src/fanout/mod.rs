@@ -42,6 +42,7 @@ mod audience;
 mod feed;
 mod lag;
 mod log;
+mod mailing;
 #[cfg(test)]
 mod properties;
 
@@ -49,3 +50,4 @@ pub use audience::Audience;
 pub use feed::{Feed, Pieces};
 pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
+pub use mailing::{Letter, Mailing};

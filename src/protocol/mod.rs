@@ -7,8 +7,13 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod group;
 pub mod registry;
 pub mod tcp_room;
+pub mod tcrp;
+pub mod udp_login;
+pub mod udp_mesh;
+pub mod udp_room;
 
 mod client;
 mod datagrams;

@@ -4,13 +4,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AfterVerdict, Patience, ServerSession, Step, Welcome, tcp_room};
-use crate::chat::{Event, Refusal};
+use super::{
+    AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Patience, Secret, ServerSession,
+    Step, Welcome, group, tcp_room, tcrp, udp_login, udp_mesh, udp_room,
+};
+use crate::chat::{Event, Name, Refusal, Request};
 
 /// A protocol that the server speaks; also the wire format of an audience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
     TcpRoom,
+    Group,
+    UdpRoom,
+    UdpLogin,
+    /// The half of TCRP that gives out tokens.
+    Tcrp,
+    /// The half of TCRP where those who have one talk.
+    Ucrp,
+    UdpMesh,
 }
 
 /// What carries a protocol.
@@ -20,14 +31,48 @@ pub enum Transport {
     Udp,
 }
 
+/// How the sender of a datagram is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// By its source address.
+    Address,
+    /// By the secret in it.
+    Secret(Secret),
+    /// It should have a secret and has none.
+    Nobody,
+}
+
+/// How long a guest may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// Its program sends something by itself every now and then.
+    KeepsAlive,
+    /// It speaks when its person does.
+    SpeaksWhenSpeaking,
+}
+
 impl Protocol {
     /// Every protocol, in the order of the README.
-    pub const ALL: &'static [Protocol] = &[Protocol::TcpRoom];
+    pub const ALL: &'static [Protocol] = &[
+        Protocol::TcpRoom,
+        Protocol::Group,
+        Protocol::UdpRoom,
+        Protocol::UdpLogin,
+        Protocol::Tcrp,
+        Protocol::Ucrp,
+        Protocol::UdpMesh,
+    ];
 
     /// As it is called on the command line and in logs.
     pub fn name(self) -> &'static str {
         match self {
             Protocol::TcpRoom => "tcp-room",
+            Protocol::Group => "group",
+            Protocol::UdpRoom => "udp-room",
+            Protocol::UdpLogin => "udp-login",
+            Protocol::Tcrp => "tcrp",
+            Protocol::Ucrp => "ucrp",
+            Protocol::UdpMesh => "udp-mesh",
         }
     }
 
@@ -35,34 +80,142 @@ impl Protocol {
     pub fn default_port(self) -> u16 {
         match self {
             Protocol::TcpRoom => 42069,
+            Protocol::Group => 1337,
+            Protocol::UdpRoom => 9999,
+            Protocol::UdpLogin => 65015,
+            Protocol::Tcrp => 9090,
+            Protocol::Ucrp => 9091,
+            Protocol::UdpMesh => 5238,
+        }
+    }
+
+    /// Whether it is served without being named: a gateway to a network of equals is not.
+    pub fn is_default(self) -> bool {
+        self != Protocol::UdpMesh
+    }
+
+    /// The protocol whose rooms and names this one shares when each has its own.
+    pub fn kin(self) -> Protocol {
+        match self {
+            Protocol::Ucrp => Protocol::Tcrp,
+            other => other,
         }
     }
 
     /// What carries it.
     pub fn transport(self) -> Transport {
         match self {
-            Protocol::TcpRoom => Transport::Tcp,
+            Protocol::TcpRoom | Protocol::Group | Protocol::Tcrp => Transport::Tcp,
+            Protocol::UdpRoom | Protocol::UdpLogin | Protocol::Ucrp | Protocol::UdpMesh => {
+                Transport::Udp
+            }
         }
     }
 
-    /// A session for a connection just accepted.
-    pub fn session(self) -> Session {
+    /// A session for a connection just accepted, where connections are what carries the protocol.
+    pub fn session(self) -> Option<Session> {
         match self {
-            Protocol::TcpRoom => Session::TcpRoom(tcp_room::server::Session::new()),
+            Protocol::TcpRoom => Some(Session::TcpRoom(tcp_room::server::Session::new())),
+            Protocol::Group => Some(Session::Group(group::server::Session::new())),
+            Protocol::Tcrp => Some(Session::Tcrp(Box::new(tcrp::server::Session::new()))),
+            Protocol::UdpRoom | Protocol::UdpLogin | Protocol::Ucrp | Protocol::UdpMesh => None,
         }
+    }
+
+    /// A session for an address that nothing is known of, where addresses are what peers are known by.
+    pub fn guest_session(self) -> Option<GuestSession> {
+        match self {
+            Protocol::UdpRoom => Some(GuestSession::UdpRoom(udp_room::server::Session::new())),
+            Protocol::UdpLogin => Some(GuestSession::UdpLogin(udp_login::server::Session::new())),
+            Protocol::UdpMesh => Some(GuestSession::UdpMesh),
+            Protocol::TcpRoom | Protocol::Group | Protocol::Tcrp | Protocol::Ucrp => None,
+        }
+    }
+
+    /// A session for whoever will show the secret that this protocol has handed out for that room, and
+    /// the protocol in which it is shown.
+    pub fn reserved_session(self, room: &Name) -> Option<(Protocol, GuestSession)> {
+        match self {
+            Protocol::Tcrp => {
+                let member = tcrp::member::Member::new(room);
+                Some((Protocol::Ucrp, GuestSession::Ucrp(member)))
+            }
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => None,
+        }
+    }
+
+    /// How the sender of that datagram is known.
+    pub fn sender(self, datagram: &[u8]) -> Sender {
+        match self {
+            Protocol::Ucrp => match tcrp::member::Member::token(datagram) {
+                Some(secret) => Sender::Secret(secret),
+                None => Sender::Nobody,
+            },
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::UdpMesh => Sender::Address,
+        }
+    }
+
+    /// How long a guest of this protocol may be silent.
+    pub fn silence(self) -> Silence {
+        match self {
+            Protocol::UdpLogin => Silence::KeepsAlive,
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => Silence::SpeaksWhenSpeaking,
+        }
+    }
+
+    /// Whether a guest can ever show that it receives at its address.
+    pub fn has_proof(self) -> bool {
+        self != Protocol::UdpRoom
     }
 
     /// Whether members hear their own words.
     pub fn echoes(self) -> bool {
         match self {
-            Protocol::TcpRoom => true,
+            Protocol::TcpRoom | Protocol::UdpRoom => true,
+            Protocol::Group
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => false,
         }
     }
 
-    /// Appends an event as members of this protocol hear it: whole frames, or nothing.
+    /// Appends an event as members of this stream protocol hear it: whole frames, or nothing.
     pub fn encode_event(self, event: &Event<'_>, out: &mut Vec<u8>) {
         match self {
             Protocol::TcpRoom => tcp_room::server::encode_event(event, out),
+            Protocol::Group => group::server::encode_event(event, out),
+            Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => {}
+        }
+    }
+
+    /// Adds the datagrams that an event is to members of this datagram protocol, if any.
+    pub fn encode_datagrams(self, event: &Event<'_>, out: &mut Datagrams) {
+        match self {
+            Protocol::UdpRoom => udp_room::server::encode_event(event, out),
+            Protocol::UdpLogin => udp_login::server::encode_event(event, out),
+            Protocol::Ucrp => tcrp::member::encode_event(event, out),
+            Protocol::UdpMesh => udp_mesh::gateway::encode_event(event, out),
+            Protocol::TcpRoom | Protocol::Group | Protocol::Tcrp => {}
         }
     }
 
@@ -70,6 +223,12 @@ impl Protocol {
     pub fn no_room(self) -> &'static [u8] {
         match self {
             Protocol::TcpRoom => tcp_room::server::NO_ROOM,
+            Protocol::Group => group::server::NO_ROOM,
+            Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => &[],
         }
     }
 }
@@ -119,12 +278,17 @@ impl fmt::Display for Transport {
 #[derive(Debug)]
 pub enum Session {
     TcpRoom(tcp_room::server::Session),
+    Group(group::server::Session),
+    /// Boxed: it lasts a moment, and every connection has room for its session.
+    Tcrp(Box<tcrp::server::Session>),
 }
 
 /// What a peer of any stream protocol broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     TcpRoom(tcp_room::frame::Violation),
+    Group(group::frame::Violation),
+    Tcrp(tcrp::frame::Violation),
 }
 
 impl ServerSession for Session {
@@ -139,6 +303,8 @@ impl ServerSession for Session {
             Session::TcpRoom(session) => {
                 session.handle_bytes(input, out).map_err(Violation::TcpRoom)
             }
+            Session::Group(session) => session.handle_bytes(input, out).map_err(Violation::Group),
+            Session::Tcrp(session) => session.handle_bytes(input, out).map_err(Violation::Tcrp),
         }
     }
 
@@ -149,18 +315,24 @@ impl ServerSession for Session {
     ) -> AfterVerdict {
         match self {
             Session::TcpRoom(session) => session.handle_verdict(verdict, out),
+            Session::Group(session) => session.handle_verdict(verdict, out),
+            Session::Tcrp(session) => session.handle_verdict(verdict, out),
         }
     }
 
     fn farewell(violation: &Violation, out: &mut Vec<u8>) {
         match violation {
             Violation::TcpRoom(violation) => tcp_room::server::Session::farewell(violation, out),
+            Violation::Group(violation) => group::server::Session::farewell(violation, out),
+            Violation::Tcrp(violation) => tcrp::server::Session::farewell(violation, out),
         }
     }
 
     fn patience(&self, partial: usize) -> Patience {
         match self {
             Session::TcpRoom(session) => session.patience(partial),
+            Session::Group(session) => session.patience(partial),
+            Session::Tcrp(session) => session.patience(partial),
         }
     }
 }
@@ -169,11 +341,56 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Violation::TcpRoom(violation) => violation.fmt(f),
+            Violation::Group(violation) => violation.fmt(f),
+            Violation::Tcrp(violation) => violation.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Violation {}
+
+/// A server session of any datagram protocol.
+#[derive(Debug)]
+pub enum GuestSession {
+    UdpRoom(udp_room::server::Session),
+    UdpLogin(udp_login::server::Session),
+    Ucrp(tcrp::member::Member),
+    /// Peers of a mesh talk with the gateway, not each in a session of its own.
+    UdpMesh,
+}
+
+impl DatagramSession for GuestSession {
+    fn handle_datagram<'a>(
+        &mut self,
+        datagram: &'a [u8],
+        out: &mut Datagrams,
+    ) -> Result<Option<Request<'a>>, Dropped> {
+        match self {
+            GuestSession::UdpRoom(session) => session.handle_datagram(datagram, out),
+            GuestSession::UdpLogin(session) => session.handle_datagram(datagram, out),
+            GuestSession::Ucrp(session) => session.handle_datagram(datagram, out),
+            GuestSession::UdpMesh => Ok(None),
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer<'_>, out: &mut Datagrams) -> AfterVerdict {
+        match self {
+            GuestSession::UdpRoom(session) => session.handle_answer(answer, out),
+            GuestSession::UdpLogin(session) => session.handle_answer(answer, out),
+            GuestSession::Ucrp(session) => session.handle_answer(answer, out),
+            GuestSession::UdpMesh => AfterVerdict::Stay,
+        }
+    }
+
+    fn is_proven(&self) -> bool {
+        match self {
+            GuestSession::UdpRoom(session) => session.is_proven(),
+            GuestSession::UdpLogin(session) => session.is_proven(),
+            GuestSession::Ucrp(session) => session.is_proven(),
+            GuestSession::UdpMesh => true,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +402,9 @@ mod tests {
             assert_eq!(protocol.name().parse(), Ok(*protocol));
         }
         let error = "tcp-rom".parse::<Protocol>().unwrap_err();
-        assert_eq!(error.to_string(), "the protocols are: tcp-room");
+        assert_eq!(
+            error.to_string(),
+            "the protocols are: tcp-room group udp-room udp-login tcrp ucrp udp-mesh"
+        );
     }
 }

@@ -133,6 +133,8 @@ pub struct UdpPort {
     inner: UdpSocket,
     /// Until a kernel or a sandbox turns out to have no calls for many datagrams.
     batching: bool,
+    /// Hears what this one does not; all is sent by this one.
+    twin: Option<Box<UdpPort>>,
 }
 
 impl UdpPort {
@@ -150,6 +152,7 @@ impl UdpPort {
         Ok(UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
+            twin: None,
         })
     }
 
@@ -177,12 +180,29 @@ impl UdpPort {
         Ok(UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
+            twin: None,
         })
+    }
+
+    /// Receives what `twin` does, too. Registered together, they are one port.
+    pub fn hear_also(&mut self, twin: UdpPort) {
+        self.twin = Some(Box::new(twin));
     }
 
     /// Where it receives, with the real port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
+    }
+
+    fn recv_own(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.clear();
+        if self.batching {
+            match retrying(|| self.recv_many(inbox)) {
+                Err(error) if is_unknown_call(&error) => self.batching = false,
+                result => return result,
+            }
+        }
+        self.recv_one_by_one(inbox)
     }
 
     fn recv_many(&self, inbox: &mut Inbox) -> io::Result<()> {
@@ -226,14 +246,12 @@ impl UdpPort {
 
 impl DatagramPort for UdpPort {
     fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
-        inbox.clear();
-        if self.batching {
-            match retrying(|| self.recv_many(inbox)) {
-                Err(error) if is_unknown_call(&error) => self.batching = false,
-                result => return result,
+        match (self.recv_own(inbox), &mut self.twin) {
+            (Err(error), Some(twin)) if error.kind() == io::ErrorKind::WouldBlock => {
+                twin.recv_batch(inbox)
             }
+            (result, _) => result,
         }
-        self.recv_one_by_one(inbox)
     }
 
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
@@ -256,15 +274,27 @@ fn is_unknown_call(error: &io::Error) -> bool {
 
 impl Source for UdpPort {
     fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.inner.register(registry, token, what)
+        self.inner.register(registry, token, what)?;
+        match &mut self.twin {
+            Some(twin) => twin.register(registry, token, what),
+            None => Ok(()),
+        }
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
-        self.inner.reregister(registry, token, what)
+        self.inner.reregister(registry, token, what)?;
+        match &mut self.twin {
+            Some(twin) => twin.reregister(registry, token, what),
+            None => Ok(()),
+        }
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.inner.deregister(registry)
+        self.inner.deregister(registry)?;
+        match &mut self.twin {
+            Some(twin) => twin.deregister(registry),
+            None => Ok(()),
+        }
     }
 }
 
@@ -497,6 +527,32 @@ mod tests {
             let error = client.recv_batch(&mut inbox).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "once told");
         });
+    }
+
+    #[test]
+    fn two_sockets_heard_together_are_one_port() {
+        let ephemeral = || UdpPort::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (mut port, twin, mut sender) = (ephemeral(), ephemeral(), ephemeral());
+        let addresses = [&port, &twin].map(|port| port.local_addr().unwrap());
+        port.hear_also(twin);
+        let mut poller = Poller::new().unwrap();
+        poller.register(&mut port, PORT).unwrap();
+        for (to, bytes) in addresses.into_iter().zip([b"own", b"his"]) {
+            sender.send_batch(&[Outgoing { to, bytes }]).unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let (mut inbox, mut heard) = (Inbox::new(), Vec::new());
+        while heard.len() < 2 {
+            match port.recv_batch(&mut inbox) {
+                Ok(()) => heard.extend(inbox.iter().map(|datagram| datagram.bytes.to_vec())),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    assert!(poller.wait(Some(left)).unwrap().all(|r| r.token == PORT));
+                }
+            }
+        }
+        assert_eq!(heard, [b"own", b"his"]);
     }
 
     #[test]

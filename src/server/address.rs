@@ -14,7 +14,7 @@ pub(super) struct PeerAddress {
 
 /// Whom a limit per address counts as one: an IPv4 address, or the /64 that one IPv6 host has at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network([u8; 16]);
+pub(super) struct Network([u8; 16]);
 
 /// How many connections each network has.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl PeerAddress {
         Ipv6Addr::from(self.ip).to_canonical()
     }
 
-    fn network(&self) -> Network {
+    pub(super) fn network(&self) -> Network {
         match self.ip() {
             IpAddr::V4(_) => Network(self.ip),
             IpAddr::V6(ip) => Network(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).octets()),

@@ -4,15 +4,16 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::connection::{CloseReason, Connection, Place, State};
+use super::connection::{CloseReason, Place, State};
 use super::core::{House, Server, Timer};
+use super::tenants::Tenants;
 use crate::protocol::Patience;
-use crate::reactor::{Key, Slots, Stream};
+use crate::reactor::{DatagramPort, Key, Stream};
 
-impl<S: Stream> Server<S> {
+impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Ends a conversation: the member leaves at once and its name is free, what is due is still sent.
     pub(super) fn begin_close(&mut self, key: Key, reason: CloseReason) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if connection.state != State::Open {
@@ -52,7 +53,7 @@ impl<S: Stream> Server<S> {
 
     /// Has a connection let go at the end of the turn.
     pub(super) fn doom(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key)
+        if let Some(connection) = self.tenants.get_mut(key)
             && connection.state != State::Dead
         {
             connection.state = State::Dead;
@@ -68,7 +69,7 @@ impl<S: Stream> Server<S> {
 
     /// Goes on with closing once everything is sent: our half is ended, the peer's is drained.
     pub(super) fn finish_if_closing(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let State::Closing { peer_ended } = connection.state else {
@@ -97,7 +98,8 @@ impl<S: Stream> Server<S> {
     pub(super) fn let_go(&mut self) {
         while let Some(key) = self.doomed.pop() {
             self.leave(key);
-            let Some(connection) = self.connections.remove(key) else {
+            self.remove_guest(key);
+            let Some(connection) = self.tenants.remove(key) else {
                 continue;
             };
             if let Some(deadline) = connection.deadline {
@@ -115,9 +117,10 @@ impl<S: Stream> Server<S> {
     pub fn stop(&mut self, now: Instant) {
         self.now = now;
         self.stopping = true;
-        for key in self.connections.keys() {
+        for key in self.tenants.keys() {
             self.begin_close(key, CloseReason::Stopping);
         }
+        self.close_rooms();
     }
 
     /// Ends a connection that the owner could not register or found dead.
@@ -127,7 +130,7 @@ impl<S: Stream> Server<S> {
 
     /// Frees a member's name and its place, if it has one.
     fn leave(&mut self, key: Key) {
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.tenants.get(key) else {
             return;
         };
         if let Place::In { id, .. } = connection.place
@@ -140,14 +143,14 @@ impl<S: Stream> Server<S> {
     /// Has the log told how a connection ends.
     fn note_end(&mut self, key: Key, reason: &CloseReason) {
         let Server {
-            connections,
+            tenants,
             houses,
             notes,
             now,
             ..
         } = self;
         let who = Who {
-            connections,
+            tenants,
             houses,
             key,
         };
@@ -165,12 +168,10 @@ impl<S: Stream> Server<S> {
     /// A connection as the log calls it.
     pub(super) fn who(&self, key: Key) -> impl fmt::Display {
         let Server {
-            connections,
-            houses,
-            ..
+            tenants, houses, ..
         } = self;
         Who {
-            connections,
+            tenants,
             houses,
             key,
         }
@@ -180,19 +181,35 @@ impl<S: Stream> Server<S> {
 /// A connection as the log calls it: protocol, address, and name if it has one. Formatted only if it
 /// is logged.
 pub(super) struct Who<'a, S> {
-    pub(super) connections: &'a Slots<Connection<S>>,
+    pub(super) tenants: &'a Tenants<S>,
     pub(super) houses: &'a [House],
     pub(super) key: Key,
 }
 
 impl<S> fmt::Display for Who<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(connection) = self.connections.get(self.key) else {
-            return Ok(());
+        let Some(connection) = self.tenants.get(self.key) else {
+            return self.fmt_guest(f);
         };
         write!(f, "{} {}", connection.protocol, connection.peer)?;
         if let Place::In { id, .. } = connection.place
             && let Some(house) = self.houses.get(connection.house())
+            && let Some(name) = house.hub.name(id)
+        {
+            write!(f, " {name}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<S> Who<'_, S> {
+    fn fmt_guest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(guest) = self.tenants.guest(self.key) else {
+            return Ok(());
+        };
+        write!(f, "{} {}", guest.protocol, guest.peer)?;
+        if let Some(id) = guest.id()
+            && let Some(house) = self.houses.get(guest.house())
             && let Some(name) = house.hub.name(id)
         {
             write!(f, " {name}")?;

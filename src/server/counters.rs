@@ -29,6 +29,28 @@ pub struct Counters {
     pub closed_late: u64,
     /// Connections that died.
     pub lost: u64,
+    /// Datagrams received.
+    pub datagrams: u64,
+    /// Datagrams that made no sense, or that nobody could have sent: not answered.
+    pub dropped: u64,
+    /// Datagrams not sent: their address had not shown that it receives there, or was sent enough already.
+    pub withheld: u64,
+    /// Messages not sent to all of their room, or to a guest: too much waited on its port.
+    pub overflowed: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Datagrams that the kernel would not send.
+    pub failed_sends: u64,
+    /// Errors told by a datagram port.
+    pub failed_receives: u64,
+    /// Guests let go: not heard of for long.
+    pub silent: u64,
+    /// Logins denied.
+    pub denied: u64,
+    /// Accounts made.
+    pub registered: u64,
+    /// Names free again: who they were kept for never came.
+    pub never_came: u64,
 }
 
 impl fmt::Display for Counters {
@@ -46,12 +68,24 @@ impl fmt::Display for Counters {
             slow,
             closed_late,
             lost,
+            datagrams,
+            dropped,
+            withheld,
+            overflowed,
+            datagrams_sent,
+            failed_sends,
+            failed_receives,
+            silent,
+            denied,
+            registered,
+            never_came,
         } = self;
         write!(
             f,
             "accepted={accepted} turned_away={turned_away} shed={shed} refused={refused} joined={joined} \
              messages={messages} over_rate={over_rate} violations={violations} \
-             timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost}"
+             timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost} datagrams={datagrams} dropped={dropped} withheld={withheld} overflowed={overflowed} \
+             datagrams_sent={datagrams_sent} failed_sends={failed_sends} failed_receives={failed_receives} silent={silent} denied={denied} registered={registered} never_came={never_came}"
         )
     }
 }

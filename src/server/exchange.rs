@@ -1,11 +1,19 @@
 //! Owns the audiences of one hub's rooms, and carries the hub's events to them.
 //! Knows connections as keys and what they are due; encodes, but decides nothing.
 
-use super::connection::{Connection, Place};
-use crate::chat::{Deliver, Event, MemberId, RoomId};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::connection::Place;
+use super::counters::Counters;
+use super::guest::GuestPlace;
+use super::port::{Allowances, Port, PortId};
+use super::tenants::Tenants;
+use crate::chat::{Deliver, Event, LOBBY, MemberId, RoomId};
 use crate::fanout::{Audience, Log};
+use crate::protocol::Datagrams;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Key, Slots, Stream};
+use crate::reactor::{Key, Stream};
 
 /// The audiences of all rooms of one hub.
 #[derive(Debug, Default)]
@@ -29,11 +37,25 @@ struct RoomAudiences {
 }
 
 /// The exchange at work: with those that it delivers to.
-pub(super) struct Delivery<'a, S> {
+pub(super) struct Delivery<'a, S, D> {
+    pub(super) house: usize,
     pub(super) exchange: &'a mut Exchange,
-    pub(super) connections: &'a mut Slots<Connection<S>>,
+    pub(super) tenants: &'a mut Tenants<S>,
     /// Those to whom something is to be sent apart from their audience.
     pub(super) pending: &'a mut Vec<Key>,
+    pub(super) post: Post<'a, D>,
+    /// Guests to let go at the end of the turn.
+    pub(super) doomed: &'a mut Vec<Key>,
+}
+
+/// The part of it that deals in datagrams.
+pub(super) struct Post<'a, D> {
+    pub(super) ports: &'a mut [Port<D>],
+    pub(super) allowances: &'a mut Allowances,
+    pub(super) counters: &'a mut Counters,
+    /// Where an event's datagrams are encoded.
+    pub(super) datagrams: &'a mut Datagrams,
+    pub(super) now: Instant,
 }
 
 /// What somebody reads who is in no room.
@@ -125,18 +147,20 @@ impl Exchange {
     }
 }
 
-impl<S: Stream> Delivery<'_, S> {
+impl<S: Stream, D> Delivery<'_, S, D> {
     /// Gives a frame to one connection, behind all it is due so far.
     pub(super) fn push_private(&mut self, key: Key, encode: impl FnOnce(Protocol, &mut Vec<u8>)) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let mut frame = std::mem::take(&mut self.exchange.frame);
         encode(connection.protocol, &mut frame);
-        let log = self.exchange.log(connection.room(), connection.protocol);
-        connection.feed.push_private(log, &frame);
-        if !std::mem::replace(&mut connection.in_pending, true) {
-            self.pending.push(key);
+        if !frame.is_empty() {
+            let log = self.exchange.log(connection.room(), connection.protocol);
+            connection.feed.push_private(log, &frame);
+            if !std::mem::replace(&mut connection.in_pending, true) {
+                self.pending.push(key);
+            }
         }
         frame.clear();
         frame.shrink_to(KEPT_FRAME_CAPACITY);
@@ -147,8 +171,81 @@ impl<S: Stream> Delivery<'_, S> {
 /// What is kept of the buffer for frames to one member: a welcome with ten ordinary lines.
 const KEPT_FRAME_CAPACITY: usize = 4096;
 
-impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
+impl<D> Post<'_, D> {
+    /// Has a datagram sent to a guest, if it may be sent that much.
+    pub(super) fn send_to(
+        &mut self,
+        (port, address): (PortId, SocketAddr),
+        allowance: Option<super::port::AllowanceId>,
+        datagram: &[u8],
+    ) {
+        let Some(port) = self.ports.get_mut(usize::from(port)) else {
+            return;
+        };
+        if let Some(allowance) = allowance
+            && !self.allowances.take(allowance, datagram.len(), self.now)
+        {
+            self.counters.withheld += 1;
+            return;
+        }
+        self.counters.overflowed += port.mailing.push_to_one(address, datagram) as u64;
+    }
+
+    /// Has an event sent to those in a room who came by datagram ports of that house. Returns its bytes.
+    fn send_to_room(
+        &mut self,
+        house: usize,
+        room: RoomId,
+        event: &Event<'_>,
+        actor: Key,
+        actors_protocol: Option<Protocol>,
+    ) -> usize {
+        let mut appended = 0;
+        let ports = self.ports.iter_mut().filter(|port| port.house == house);
+        for port in ports {
+            let format = port.protocol;
+            // What the mesh says it has heard; what the others say is told to all of it at once.
+            let mesh = port
+                .gateway
+                .as_mut()
+                .filter(|_| room == LOBBY && actors_protocol != Some(format));
+            if mesh.is_none() && !port.mailing.has_readers(room.index()) {
+                continue;
+            }
+            format.encode_datagrams(event, self.datagrams);
+            let own_words = matches!(event, Event::Said { .. }) && !format.echoes();
+            let except = own_words.then_some(actor);
+            appended += self.datagrams.total_bytes();
+            let mut dropped = 0;
+            if let Some(mesh) = mesh {
+                for datagram in self.datagrams.iter() {
+                    mesh.note_sent(datagram, self.now);
+                    dropped += port.mailing.push_to_one(mesh.broadcast(), datagram);
+                }
+            } else {
+                for datagram in self.datagrams.iter() {
+                    dropped += port.mailing.push_to_room(room.index(), except, datagram);
+                }
+            }
+            self.counters.overflowed += dropped as u64;
+            self.datagrams.clear();
+        }
+        appended
+    }
+}
+
+impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
     fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: Key) {
+        let actors_protocol = match self.tenants.guest(actor) {
+            Some(guest) => Some(guest.protocol),
+            None => self
+                .tenants
+                .get(actor)
+                .map(|connection| connection.protocol),
+        };
+        self.exchange.appended +=
+            self.post
+                .send_to_room(self.house, room, &event, actor, actors_protocol);
         let Some(audiences) = self.exchange.rooms.get_mut(room.index()) else {
             return;
         };
@@ -160,8 +257,8 @@ impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
             // arrival it does not hear unless its seat comes before it: see `seat`.
             if matches!(event, Event::Said { .. })
                 && !format.echoes()
-                && let Some(actor) = self.connections.get_mut(actor)
-                && actor.protocol == *format
+                && actors_protocol == Some(*format)
+                && let Some(actor) = self.tenants.get_mut(actor)
             {
                 actor.feed.skip(range);
             }
@@ -172,12 +269,49 @@ impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
         }
     }
 
-    fn to_member(&mut self, seat: Key, event: Event<'_>) {
-        self.push_private(seat, |format, out| format.encode_event(&event, out));
+    fn to_member(&mut self, seat: Key, event: Event<'_>) -> bool {
+        let Some(guest) = self.tenants.guest(seat) else {
+            self.push_private(seat, |format, out| format.encode_event(&event, out));
+            return true;
+        };
+        let Some(found_at) = guest.found_at else {
+            return false;
+        };
+        guest.protocol.encode_datagrams(&event, self.post.datagrams);
+        // Taken out for as long as they are sent.
+        let datagrams = std::mem::take(self.post.datagrams);
+        let allowance = guest.allowance;
+        // A mesh has no way to tell one of it alone.
+        let told = guest.protocol != Protocol::UdpMesh;
+        if told {
+            for datagram in datagrams.iter() {
+                self.post.send_to(found_at, allowance, datagram);
+            }
+        }
+        *self.post.datagrams = datagrams;
+        self.post.datagrams.clear();
+        told
     }
 
     fn seat(&mut self, key: Key, room: RoomId, id: MemberId) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        if let Some(guest) = self.tenants.guest_mut(key) {
+            let Some((port, address)) = guest.found_at else {
+                return;
+            };
+            let Some(port) = self.post.ports.get_mut(usize::from(port)) else {
+                return;
+            };
+            let seat = match guest.protocol {
+                Protocol::UdpMesh => 0,
+                _ => port
+                    .mailing
+                    .join(room.index(), key, address, guest.allowance),
+            };
+            let seat = u32::try_from(seat).expect("invariant: rooms are bounded");
+            guest.place = GuestPlace::In { room, id, seat };
+            return;
+        }
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let Some(audience) = self.exchange.audience_or_new(room, connection.protocol) else {
@@ -189,7 +323,12 @@ impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
     }
 
     fn unseat(&mut self, key: Key, room: RoomId) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        if self.tenants.guest(key).is_some() {
+            self.unseat_guest(key);
+            self.doomed.push(key);
+            return;
+        }
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         // A name may be held in one room by somebody who sits in another.
@@ -211,10 +350,36 @@ impl<S: Stream> Deliver<Key> for Delivery<'_, S> {
         };
         connection.feed.end(audience.log());
         if let Some(moved) = audience.leave(seat as usize)
-            && let Some(moved) = self.connections.get_mut(moved)
+            && let Some(moved) = self.tenants.get_mut(moved)
             && let Place::In { seat: place, .. } = &mut moved.place
         {
             *place = seat;
+        }
+    }
+}
+
+impl<S: Stream, D> Delivery<'_, S, D> {
+    /// Takes a guest out of the mailing of its port.
+    pub(super) fn unseat_guest(&mut self, key: Key) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        let place = std::mem::replace(&mut guest.place, GuestPlace::Nowhere);
+        let (GuestPlace::In { room, seat, .. }, Some((port, _))) = (place, guest.found_at) else {
+            return;
+        };
+        if guest.protocol == Protocol::UdpMesh {
+            return;
+        }
+        let tenants = &mut *self.tenants;
+        if let Some(port) = self.post.ports.get_mut(usize::from(port)) {
+            port.mailing
+                .leave(room.index(), seat as usize, |moved, to| {
+                    let moved = tenants.guest_mut(moved);
+                    if let Some(GuestPlace::In { seat, .. }) = moved.map(|guest| &mut guest.place) {
+                        *seat = u32::try_from(to).expect("invariant: rooms are bounded");
+                    }
+                });
         }
     }
 }

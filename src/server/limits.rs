@@ -24,6 +24,29 @@ pub struct Limits {
     /// How long the peer may take to close after we have, its last bytes being drained: unread bytes
     /// would turn our last words into a reset.
     pub lingering_time: Duration,
+    /// How long a guest outside loopback may be silent that speaks only when its person does.
+    pub udp_idle: Duration,
+    /// The same of one whose program keeps the session alive.
+    pub login_idle: Duration,
+    /// How long a name is kept for somebody who has a secret and does not show it.
+    pub registering_time: Duration,
+    /// Secrets given out to one address and not shown; this machine's own do not count.
+    pub secrets_per_address: usize,
+    /// How long a refused guest is told the same again when it asks the same again.
+    pub answer_keeping_time: Duration,
+    /// What members who talk without the server are told of each other's addresses.
+    pub advertise: Advertise,
+}
+
+/// Which address of a member others are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Advertise {
+    /// The one that it comes from.
+    #[default]
+    Connection,
+    /// The one that it says: for members behind a translation who know better. A stranger's machine may
+    /// be named.
+    Claimed,
 }
 
 impl Default for Limits {
@@ -36,6 +59,12 @@ impl Default for Limits {
             unsent_bytes: 64 * 1024,
             closing_time: Duration::from_secs(2),
             lingering_time: Duration::from_secs(1),
+            udp_idle: Duration::from_secs(15 * 60),
+            login_idle: Duration::from_secs(5 * 60),
+            registering_time: Duration::from_secs(60),
+            secrets_per_address: 16,
+            answer_keeping_time: Duration::from_secs(10),
+            advertise: Advertise::default(),
         }
     }
 }

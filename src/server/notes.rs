@@ -12,7 +12,7 @@ use crate::journal::Limited;
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 6],
+    classes: [Limited; 7],
 }
 
 /// What peers can make happen, in the order of the classes.
@@ -24,6 +24,7 @@ enum Class {
     TimedOut,
     Slow,
     ClosedLate,
+    Dropped,
 }
 
 impl Notes {
@@ -35,6 +36,7 @@ impl Notes {
             "connections timed out",
             "slow consumers",
             "connections closed late",
+            "datagrams dropped",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -54,6 +56,11 @@ impl Notes {
         self.log(Class::OverRate, now, Level::Info, what);
     }
 
+    /// A datagram that is not answered.
+    pub(super) fn dropped(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::Dropped, now, Level::Debug, what);
+    }
+
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.
     pub(super) fn end(&mut self, now: Instant, who: fmt::Arguments<'_>, reason: &CloseReason) {
         let (class, level) = match reason {
@@ -63,6 +70,7 @@ impl Notes {
             CloseReason::ClosedLate => (Class::ClosedLate, Level::Info),
             CloseReason::Left
             | CloseReason::Asked
+            | CloseReason::Answered
             | CloseReason::Refused(_)
             | CloseReason::Lost(_)
             | CloseReason::Stopping => {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -13,15 +13,47 @@ use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
 use super::limits::Limits;
+use super::login::AccountSettings;
+use crate::chat::Name;
 use crate::journal::Limited;
-use crate::protocol::registry::Protocol;
-use crate::reactor::{Accept, Key, Listener, Pause, Poller, Reserve, Signal, Signals};
+use crate::protocol::registry::{Protocol, Transport};
+use crate::reactor::{
+    Accept, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort, Urgency,
+};
+use crate::store::Done;
 
-/// A socket that a protocol's clients connect to.
+/// A socket that a protocol's clients come to.
 #[derive(Debug)]
 pub struct Door {
     protocol: Protocol,
     address: SocketAddr,
+    socket: DoorSocket,
+}
+
+#[derive(Debug)]
+enum DoorSocket {
+    Listener(Listener),
+    Port(UdpPort),
+    /// To a mesh, and where all of it hears.
+    Gateway(UdpPort, SocketAddr),
+}
+
+/// How the server behind the doors is to be.
+#[derive(Debug)]
+pub struct House {
+    pub limits: Limits,
+    /// Whether each protocol has rooms and names of its own.
+    pub isolate: bool,
+    /// Without it, nobody can log in.
+    pub accounts: Option<AccountSettings>,
+    /// As whom a gateway answers the peers of a mesh.
+    pub mesh_name: Name,
+}
+
+/// A door that people queue at.
+#[derive(Debug)]
+struct Entrance {
+    protocol: Protocol,
     listener: Listener,
     gate: Gate,
     pause: Pause,
@@ -53,26 +85,61 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How long what is due may take to go out once we are told to stop.
 const STOPPING_TIME: Duration = Duration::from_secs(2);
 
-/// Doors have the tokens from zero on, which no connection has.
+/// Entrances have the tokens from zero on, and ports those from here on; connections have greater ones.
+const PORTS: usize = 1 << 16;
+const HELPER: Token = Token(u32::MAX as usize - 1);
 const SIGNALS: Token = Token(u32::MAX as usize);
 
 impl Door {
     /// Opens exactly that address, or says why not: never another one instead. Port 0 is any.
     pub fn open(protocol: Protocol, address: SocketAddr) -> Result<Door, OpenError> {
-        let failed = |error| OpenError {
-            protocol,
-            address,
-            error,
+        let open = || {
+            Ok(match protocol.transport() {
+                Transport::Tcp => {
+                    let listener = Listener::bind(address)?;
+                    (listener.local_addr()?, DoorSocket::Listener(listener))
+                }
+                Transport::Udp => {
+                    let port = UdpPort::bind(address)?;
+                    (port.local_addr()?, DoorSocket::Port(port))
+                }
+            })
         };
-        let listener = Listener::bind(address).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Door {
-            protocol,
-            address,
-            listener,
-            gate: Gate::Quiet,
-            pause: Pause::default(),
-        })
+        Door::opened(protocol, address, open())
+    }
+
+    /// Opens a gateway to the mesh whose peers all hear what is sent to the address `broadcast`.
+    pub fn open_gateway(address: SocketAddrV4, broadcast: Ipv4Addr) -> Result<Door, OpenError> {
+        let open = || {
+            let mut own = UdpPort::bind_broadcast(address)?;
+            let local = own.local_addr()?;
+            let broadcast = SocketAddrV4::new(broadcast, local.port());
+            // A socket bound to one address hears no broadcasts (ip(7)).
+            if !address.ip().is_unspecified() {
+                own.hear_also(UdpPort::bind_broadcast(broadcast)?);
+            }
+            Ok((local, DoorSocket::Gateway(own, broadcast.into())))
+        };
+        Door::opened(Protocol::UdpMesh, address.into(), open())
+    }
+
+    fn opened(
+        protocol: Protocol,
+        wanted: SocketAddr,
+        opened: io::Result<(SocketAddr, DoorSocket)>,
+    ) -> Result<Door, OpenError> {
+        match opened {
+            Ok((address, socket)) => Ok(Door {
+                protocol,
+                address,
+                socket,
+            }),
+            Err(error) => Err(OpenError {
+                protocol,
+                address: wanted,
+                error,
+            }),
+        }
     }
 
     /// What is spoken there.
@@ -103,23 +170,20 @@ impl std::error::Error for OpenError {}
 ///
 /// `ready` is called once everything is set up. SIGINT and SIGTERM close the doors and give what
 /// is due two seconds to go out; a second one ends it at once.
-pub fn run(
-    doors: Vec<Door>,
-    limits: Limits,
-    isolate: bool,
-    ready: impl FnOnce(&[Door]),
-) -> io::Result<Counters> {
-    let driver = Driver::new(doors, limits, isolate)?;
-    ready(&driver.doors);
+pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
+    let driver = Driver::new(doors, house)?;
+    ready();
     driver.run()
 }
 
 struct Driver {
     poller: Poller,
     signals: Signals,
-    doors: Vec<Door>,
+    entrances: Vec<Entrance>,
     reserve: Reserve,
-    server: Server<TcpStream>,
+    server: Server<TcpStream, UdpPort>,
+    /// Does what may take long; there where people can log in.
+    helper: Option<Helper<Done>>,
     clock: WallClock,
     /// What is logged of accepts that failed.
     failures: Limited,
@@ -127,20 +191,48 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(mut doors: Vec<Door>, limits: Limits, isolate: bool) -> io::Result<Driver> {
+    fn new(doors: Vec<Door>, house: House) -> io::Result<Driver> {
         let poller = Poller::new()?;
         // Not SIGHUP: what nohup(1) ignores stays ignored.
         let catch = [Signal::Interrupt, Signal::Terminate];
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
-        for (index, door) in doors.iter_mut().enumerate() {
-            poller.register_reading(&mut door.listener, Token(index))?;
+        let mut server = Server::new(house.limits, house.isolate, Instant::now());
+        let mut entrances = Vec::new();
+        for door in doors {
+            let id = match door.socket {
+                DoorSocket::Listener(mut listener) => {
+                    poller.register_reading(&mut listener, Token(entrances.len()))?;
+                    entrances.push(Entrance {
+                        protocol: door.protocol,
+                        listener,
+                        gate: Gate::Quiet,
+                        pause: Pause::default(),
+                    });
+                    continue;
+                }
+                DoorSocket::Port(port) => server.open_port(door.protocol, port),
+                DoorSocket::Gateway(port, broadcast) => {
+                    server.open_gateway(port, house.mesh_name.clone(), broadcast)
+                }
+            };
+            if let Some(port) = server.port_mut(id) {
+                poller.register(port, Token(PORTS + usize::from(id)))?;
+            }
         }
+        let helper = match house.accounts {
+            Some(accounts) => {
+                server.keep_accounts(accounts);
+                Some(Helper::start(poller.waker(HELPER)?)?)
+            }
+            None => None,
+        };
         Ok(Driver {
             poller,
             signals,
-            doors,
+            entrances,
             reserve: Reserve::new()?,
-            server: Server::new(limits, isolate, Instant::now()),
+            server,
+            helper,
             clock: WallClock::default(),
             failures: Limited::new("failed accepts"),
             stop_by: None,
@@ -148,12 +240,15 @@ impl Driver {
     }
 
     fn run(mut self) -> io::Result<Counters> {
+        self.give_jobs();
         loop {
             self.wait()?;
             let now = Instant::now();
             self.accept(now);
             self.failures.catch_up(now);
+            self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
+            self.give_jobs();
             if let Some(stop_by) = self.stop_by
                 && (self.server.is_empty() || now >= stop_by)
             {
@@ -167,14 +262,17 @@ impl Driver {
         let mut signalled = false;
         let timeout = self.timeout(Instant::now());
         for readiness in self.poller.wait(timeout)? {
-            if let Some(key) = Key::from_token(readiness.token) {
+            let token = readiness.token;
+            if let Some(key) = Key::from_token(token) {
                 self.server.handle_readiness(key, readiness);
-            } else if readiness.token == SIGNALS {
+            } else if token == SIGNALS {
                 signalled = true;
-            } else if let Some(door) = self.doors.get_mut(readiness.token.0)
-                && door.gate == Gate::Quiet
-            {
-                door.gate = Gate::Waiting;
+            } else if let Some(entrance) = self.entrances.get_mut(token.0) {
+                if entrance.gate == Gate::Quiet {
+                    entrance.gate = Gate::Waiting;
+                }
+            } else if let Some(id) = port_of(token) {
+                self.server.handle_port_readiness(id, readiness);
             }
         }
         if signalled {
@@ -185,14 +283,42 @@ impl Driver {
 
     /// How long nothing will be due: `None` is for ever.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let doors = self.doors.iter().filter_map(|door| match door.gate {
-            Gate::Quiet => None,
-            Gate::Waiting => Some(now),
-            Gate::Shut { until } => Some(until),
-        });
-        let deadlines = doors.chain(self.server.next_deadline()).chain(self.stop_by);
+        let entrances = self
+            .entrances
+            .iter()
+            .filter_map(|entrance| match entrance.gate {
+                Gate::Quiet => None,
+                Gate::Waiting => Some(now),
+                Gate::Shut { until } => Some(until),
+            });
+        let deadlines = entrances
+            .chain(self.server.next_deadline())
+            .chain(self.stop_by);
         let next = deadlines.min()?;
         Some(next.saturating_duration_since(now))
+    }
+
+    /// Step 4, for what the helper has finished.
+    fn take_results(&mut self, now: Instant) {
+        while let Some(done) = self.helper.as_ref().and_then(Helper::finished) {
+            self.server.handle_done(done, now);
+        }
+    }
+
+    /// What came up in the turn that may take long.
+    fn give_jobs(&mut self) {
+        let Some(helper) = &self.helper else {
+            return;
+        };
+        while let Some(job) = self.server.next_job() {
+            let urgency = match job.is_save() {
+                true => Urgency::First,
+                false => Urgency::Later,
+            };
+            // The server never has more with the helper than the helper takes.
+            let given = helper.submit(urgency, move || job.run());
+            debug_assert!(given.is_ok(), "invariant: the server bounds its jobs");
+        }
     }
 
     fn obey_signals(&mut self) {
@@ -206,14 +332,14 @@ impl Driver {
             return;
         }
         log::info!("stopping: {signal}, {} connections", self.server.len());
-        self.doors.clear();
+        self.entrances.clear();
         self.server.stop(now);
         self.stop_by = Some(now + STOPPING_TIME);
     }
 
     /// Step 2, for those who come: each door its share.
     fn accept(&mut self, now: Instant) {
-        for door in &mut self.doors {
+        for door in &mut self.entrances {
             match door.gate {
                 Gate::Quiet => continue,
                 Gate::Shut { until } if now < until => continue,
@@ -259,7 +385,7 @@ impl Driver {
 /// Takes a connection in and has the kernel tell of it: two system calls for its whole life, this
 /// registration and the close.
 fn admit(
-    server: &mut Server<TcpStream>,
+    server: &mut Server<TcpStream, UdpPort>,
     poller: &Poller,
     stream: TcpStream,
     peer: SocketAddr,
@@ -276,4 +402,9 @@ fn admit(
     if let Err(error) = registered {
         server.drop_connection(key, error);
     }
+}
+
+/// The port of a token, if it is one's.
+fn port_of(token: Token) -> Option<u8> {
+    u8::try_from(token.0.checked_sub(PORTS)?).ok()
 }

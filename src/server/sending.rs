@@ -1,12 +1,13 @@
 //! Owns step 5 of the turn, *send out*: one write for every connection that has something to get.
 //! Decides nothing but who is a slow consumer.
 
-use super::connection::{CloseReason, Connection, Offered, State};
+use super::connection::{CloseReason, Offered, State};
 use super::core::{House, LAGGARDS_TICK, Server, Timer};
+use super::tenants::Tenants;
 use crate::fanout::{SlowConsumer, Stall};
-use crate::reactor::{Key, Slots, Stream};
+use crate::reactor::{DatagramPort, Key, Stream};
 
-impl<S: Stream> Server<S> {
+impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Step 5. Audiences with something new first, then those that have something of their own or can
     /// be written to again; then what nobody needs any more is forgotten.
     pub(super) fn send_out(&mut self) {
@@ -37,7 +38,7 @@ impl<S: Stream> Server<S> {
                 }
                 let (log, backlog) = (audience.log(), self.limits.lag.backlog_bytes);
                 for &key in audience.members() {
-                    let Some(member) = self.connections.get_mut(key) else {
+                    let Some(member) = self.tenants.get_mut(key) else {
                         continue;
                     };
                     // The writable edge will tell, but who is over the limit is asked once more.
@@ -67,7 +68,7 @@ impl<S: Stream> Server<S> {
 
     /// Offers one connection all that it is due.
     fn offer_to(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         connection.in_pending = false;
@@ -125,7 +126,7 @@ impl<S: Stream> Server<S> {
     }
 
     fn judge(&self, key: Key) -> Result<(), SlowConsumer> {
-        let Some(connection) = self.connections.get(key) else {
+        let Some(connection) = self.tenants.get(key) else {
             return Ok(());
         };
         let house = self.houses.get(connection.house());
@@ -137,7 +138,7 @@ impl<S: Stream> Server<S> {
 
     /// Who was not read from because too much was unsent is read from again.
     fn resume_reading(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if !connection.readable || connection.in_ready || connection.state != State::Open {
@@ -155,7 +156,7 @@ impl<S: Stream> Server<S> {
 
     /// Lets the audience keep what this one still needs of the log.
     fn mark_behind(&mut self, key: Key) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         let Some(house) = self.houses.get_mut(connection.house()) else {
@@ -176,7 +177,7 @@ impl<S: Stream> Server<S> {
 
     /// Looks at this one every now and then, lest it stalls.
     fn watch(&mut self, key: Key) {
-        if let Some(connection) = self.connections.get_mut(key)
+        if let Some(connection) = self.tenants.get_mut(key)
             && !std::mem::replace(&mut connection.lagging, true)
         {
             self.laggards.push((key, Stall::default()));
@@ -193,7 +194,7 @@ impl<S: Stream> Server<S> {
         let mut laggards = std::mem::take(&mut self.laggards);
         laggards.retain_mut(|(key, stall)| {
             let key = *key;
-            let Some(connection) = self.connections.get_mut(key) else {
+            let Some(connection) = self.tenants.get_mut(key) else {
                 return false;
             };
             let house = self.houses.get(connection.house());
@@ -235,14 +236,14 @@ impl<S: Stream> Server<S> {
         for room in rooms.drain(..) {
             for audience in exchange.audiences_mut(room) {
                 let end = audience.log().end();
-                let connections = &mut self.connections;
-                audience.settle(|key| needs_from(connections, key, end));
+                let tenants = &mut self.tenants;
+                audience.settle(|key| needs_from(tenants, key, end));
                 // Members over the limit are judged when they are offered the news; those who are
                 // leaving hear no news, but must not keep the log either.
                 let backlog = self.limits.lag.backlog_bytes;
                 self.offers
                     .extend(audience.behind().iter().filter_map(|&key| {
-                        let over = connections.get(key)?.feed.behind(audience.log()) > backlog;
+                        let over = tenants.get(key)?.feed.behind(audience.log()) > backlog;
                         over.then_some((key, Offered::Refused))
                     }));
             }
@@ -257,8 +258,8 @@ impl<S: Stream> Server<S> {
 }
 
 /// From where a connection that was behind needs the log, or `None` when it is behind no more.
-fn needs_from<S>(connections: &mut Slots<Connection<S>>, key: Key, end: u64) -> Option<u64> {
-    let connection = connections.get_mut(key)?;
+fn needs_from<S>(tenants: &mut Tenants<S>, key: Key, end: u64) -> Option<u64> {
+    let connection = tenants.get_mut(key)?;
     let offset = connection.feed.needs_from();
     connection.behind = connection.state != State::Dead && offset < end;
     connection.behind.then_some(offset)

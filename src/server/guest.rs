@@ -1,0 +1,117 @@
+//! Owns one guest: a peer that talks in datagrams and has no connection. Its session, its address and its
+//! place in a room. Knows nothing of the other guests.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::address::PeerAddress;
+use super::limits::Bucket;
+use super::port::{AllowanceId, PortId};
+use crate::chat::{MemberId, RoomId};
+use crate::protocol::Secret;
+use crate::protocol::registry::{GuestSession, Protocol};
+use crate::reactor::TimerId;
+
+/// Everything about one guest.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) protocol: Protocol,
+    house: u8,
+    pub(super) place: GuestPlace,
+    /// Where it is reached: the source of its datagrams. Nowhere for one that was given a secret and has
+    /// not shown it.
+    pub(super) found_at: Option<(PortId, SocketAddr)>,
+    pub(super) session: GuestSession,
+    /// What it may be sent, where that is limited.
+    pub(super) allowance: Option<AllowanceId>,
+    /// Its session is proven, and that was taken note of.
+    pub(super) proven: bool,
+    /// A request of it is with the helper.
+    pub(super) pending: bool,
+    /// Whom the limits per address count it as.
+    pub(super) peer: PeerAddress,
+    /// What its datagrams carry, where they do.
+    pub(super) secret: Option<Secret>,
+    /// When it was last heard of.
+    pub(super) heard: Instant,
+    pub(super) deadline: Option<TimerId>,
+    pub(super) rate: Bucket,
+}
+
+/// Where a guest hears from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GuestPlace {
+    /// In no room.
+    Nowhere,
+    /// It holds a name and is not heard yet.
+    Held { id: MemberId },
+    /// A member. `seat` is its seat in the mailing of its port.
+    In {
+        room: RoomId,
+        id: MemberId,
+        seat: u32,
+    },
+}
+
+/// Why a guest is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// It said so.
+    Asked,
+    /// It was not heard of for long.
+    Silent,
+    /// It did not show its secret in time.
+    NeverCame,
+    /// It was not let in.
+    Refused,
+}
+
+impl Guest {
+    pub(super) fn new(
+        protocol: Protocol,
+        house: usize,
+        session: GuestSession,
+        peer: PeerAddress,
+        now: Instant,
+    ) -> Guest {
+        Guest {
+            protocol,
+            house: u8::try_from(house).expect("invariant: a house per protocol at the most"),
+            place: GuestPlace::Nowhere,
+            found_at: None,
+            session,
+            allowance: None,
+            proven: false,
+            pending: false,
+            peer,
+            secret: None,
+            heard: now,
+            deadline: None,
+            rate: Bucket::default(),
+        }
+    }
+
+    /// Which of the server's houses it belongs to.
+    pub(super) fn house(&self) -> usize {
+        usize::from(self.house)
+    }
+
+    /// Who it is in the hub, if anybody.
+    pub(super) fn id(&self) -> Option<MemberId> {
+        match self.place {
+            GuestPlace::Nowhere => None,
+            GuestPlace::Held { id } | GuestPlace::In { id, .. } => Some(id),
+        }
+    }
+}
+
+impl Departure {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Departure::Asked => "left",
+            Departure::Silent => "left: not heard of for long",
+            Departure::NeverCame => "its name is free again: it never came",
+            Departure::Refused => "refused",
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Owns a datagram port as the server has it: its socket, who is known there, what it has to send, and
+//! how much each address may be sent. Knows nothing of sessions and rooms but their numbers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::address::{Network, PeerAddress};
+use super::gateway::Gateway;
+use crate::fanout::Mailing;
+use crate::protocol::registry::Protocol;
+use crate::reactor::{Key, Slots};
+
+/// A port's number, in the order of opening.
+pub(super) type PortId = u8;
+
+/// One datagram port.
+#[derive(Debug)]
+pub(super) struct Port<D> {
+    pub(super) protocol: Protocol,
+    pub(super) house: usize,
+    pub(super) socket: D,
+    /// What goes to rooms and to single guests, in one order.
+    pub(super) mailing: Mailing<Key, SocketAddr, AllowanceId>,
+    /// Guests by their source address, where that is how they are known. Peers may choose theirs; the hash
+    /// is keyed.
+    pub(super) guests: HashMap<SocketAddr, Key>,
+    /// The kernel has datagrams for us that we have not taken.
+    pub(super) readable: bool,
+    /// The kernel took no more: wait for the writable edge.
+    pub(super) blocked: bool,
+    /// Set on a gateway to a network of equals.
+    pub(super) gateway: Option<Gateway>,
+}
+
+/// Bytes that may wait on a port. Beyond them the oldest message goes: what is late is worth less than
+/// what is new, and a lost datagram is what these protocols expect.
+pub(super) const MAILING_BYTES: usize = 1024 * 1024;
+
+/// While so many bytes wait to be sent nothing more is taken in: the kernel then drops what comes too
+/// fast, before it cost anything.
+pub(super) const INTAKE_LIMIT: usize = 256 * 1024;
+
+impl<D> Port<D> {
+    pub(super) fn new(protocol: Protocol, house: usize, socket: D) -> Port<D> {
+        Port {
+            protocol,
+            house,
+            socket,
+            mailing: Mailing::new(MAILING_BYTES),
+            guests: HashMap::new(),
+            readable: false,
+            blocked: false,
+            gateway: None,
+        }
+    }
+
+    /// Whether there is something that can be done without the kernel's telling.
+    pub(super) fn is_ready(&self) -> bool {
+        let can_send = !self.blocked && !self.mailing.is_empty();
+        can_send || self.wants_datagrams()
+    }
+
+    /// Whether datagrams are to be taken in now.
+    pub(super) fn wants_datagrams(&self) -> bool {
+        self.readable && self.mailing.waiting_bytes() < INTAKE_LIMIT
+    }
+}
+
+/// Which allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AllowanceId(Key);
+
+/// What addresses may be sent that cannot or did not yet show that they receive there.
+#[derive(Debug, Default)]
+pub(super) struct Allowances {
+    slots: Slots<Allowance>,
+    /// All guests of one network share a pace.
+    paces: HashMap<Network, AllowanceId>,
+}
+
+#[derive(Debug)]
+enum Allowance {
+    /// Three times what came from there, less what was sent there (RFC 9000, 8.1).
+    Credit { bytes: usize },
+    /// So many bytes a second.
+    Pace {
+        network: Network,
+        guests: usize,
+        /// When all of the burst will be there again.
+        full_at: Instant,
+    },
+}
+
+/// An address that has not proved itself is sent this many times what it sent.
+pub(super) const AMPLIFICATION: usize = 3;
+
+/// What one address outside this machine is sent in a protocol without proof, in bytes a second.
+const PACE_BYTES: u64 = 4 * 1024;
+
+/// The same, at once.
+const PACE_BURST: u64 = 64 * 1024;
+
+impl Allowances {
+    /// For somebody who has sent so many bytes.
+    pub(super) fn credit(&mut self, received: usize) -> AllowanceId {
+        self.insert(Allowance::Credit {
+            bytes: received * AMPLIFICATION,
+        })
+    }
+
+    /// For somebody in a network, together with all others there.
+    pub(super) fn pace(&mut self, peer: &PeerAddress, now: Instant) -> AllowanceId {
+        let network = peer.network();
+        if let Some(&id) = self.paces.get(&network) {
+            if let Some(Allowance::Pace { guests, .. }) = self.slots.get_mut(id.0) {
+                *guests += 1;
+            }
+            return id;
+        }
+        let id = self.insert(Allowance::Pace {
+            network,
+            guests: 1,
+            full_at: now,
+        });
+        self.paces.insert(network, id);
+        id
+    }
+
+    /// More has come from there.
+    pub(super) fn received(&mut self, id: AllowanceId, bytes: usize) {
+        if let Some(Allowance::Credit { bytes: credit }) = self.slots.get_mut(id.0) {
+            *credit = credit.saturating_add(bytes.saturating_mul(AMPLIFICATION));
+        }
+    }
+
+    /// Takes so many bytes off it, if they are there.
+    pub(super) fn take(&mut self, id: AllowanceId, bytes: usize, now: Instant) -> bool {
+        match self.slots.get_mut(id.0) {
+            // Who had one and is gone is owed nothing.
+            None => false,
+            Some(Allowance::Credit { bytes: credit }) => match credit.checked_sub(bytes) {
+                Some(left) => {
+                    *credit = left;
+                    true
+                }
+                None => false,
+            },
+            Some(Allowance::Pace { full_at, .. }) => {
+                let after = (*full_at).max(now) + duration(bytes);
+                let allowed = after <= now + duration(PACE_BURST as usize);
+                if allowed {
+                    *full_at = after;
+                }
+                allowed
+            }
+        }
+    }
+
+    /// Gives back what was taken and not used.
+    pub(super) fn put_back(&mut self, id: AllowanceId, bytes: usize) {
+        match self.slots.get_mut(id.0) {
+            None => {}
+            Some(Allowance::Credit { bytes: credit }) => *credit += bytes,
+            Some(Allowance::Pace { full_at, .. }) => {
+                *full_at = full_at.checked_sub(duration(bytes)).unwrap_or(*full_at);
+            }
+        }
+    }
+
+    /// One guest needs it no more.
+    pub(super) fn release(&mut self, id: AllowanceId) {
+        match self.slots.get_mut(id.0) {
+            None => {}
+            Some(Allowance::Pace { guests, .. }) if *guests > 1 => *guests -= 1,
+            Some(Allowance::Pace { network, .. }) => {
+                self.paces.remove(network);
+                self.slots.remove(id.0);
+            }
+            Some(Allowance::Credit { .. }) => {
+                self.slots.remove(id.0);
+            }
+        }
+    }
+
+    fn insert(&mut self, allowance: Allowance) -> AllowanceId {
+        AllowanceId(self.slots.insert_with(|_| allowance))
+    }
+}
+
+/// How long a pace takes for so many bytes.
+fn duration(bytes: usize) -> std::time::Duration {
+    std::time::Duration::from_micros(bytes as u64 * 1_000_000 / PACE_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn peer(text: &str) -> PeerAddress {
+        PeerAddress::new(text.parse().unwrap())
+    }
+
+    #[test]
+    fn credit_is_three_times_what_came() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        let id = allowances.credit(10);
+        assert!(!allowances.take(id, 31, now));
+        assert!(allowances.take(id, 30, now));
+        assert!(!allowances.take(id, 1, now));
+        allowances.received(id, 1);
+        assert!(allowances.take(id, 3, now));
+        allowances.put_back(id, 2);
+        assert!(allowances.take(id, 2, now) && !allowances.take(id, 1, now));
+        allowances.release(id);
+        assert!(!allowances.take(id, 0, now), "nobody is owed anything");
+    }
+
+    #[test]
+    fn a_network_has_one_pace() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        let first = allowances.pace(&peer("192.0.2.1:1"), now);
+        let second = allowances.pace(&peer("192.0.2.1:2"), now);
+        let other = allowances.pace(&peer("192.0.2.2:1"), now);
+        assert_eq!(first, second);
+        let at_once = |allowances: &mut Allowances, id, now| {
+            (0..1000)
+                .take_while(|_| allowances.take(id, 1024, now))
+                .count()
+        };
+        assert_eq!(at_once(&mut allowances, first, now), 64);
+        assert_eq!(at_once(&mut allowances, other, now), 64);
+        let later = now + Duration::from_secs(2);
+        assert_eq!(at_once(&mut allowances, first, later), 8);
+        allowances.release(first);
+        allowances.release(second);
+        let again = allowances.pace(&peer("192.0.2.1:3"), later);
+        assert_eq!(at_once(&mut allowances, again, later), 64);
+    }
+}

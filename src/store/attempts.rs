@@ -1,0 +1,442 @@
+//! Owns who has to wait before trying another password or registering another name.
+//! Knows no clock, no account and no password: it is told the time and what came out.
+//!
+//! An attempt counts as wrong from the moment it is let through until its password proves good: a hundred
+//! sent at once get no further than a hundred sent one by one.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::{Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use crate::chat::Name;
+
+/// Wrong passwords in a row for a name before its attempts are slowed down.
+const FREE_PER_NAME: u32 = 5;
+/// The same for an address, behind which may be several people.
+const FREE_PER_ADDRESS: u32 = 20;
+/// The longest wait between two attempts.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+/// Twelve times the longest wait: fewer tries come of forgetting than of waiting.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+/// Names, and addresses, that are remembered; the one that was quiet longest goes first.
+const MAX_REMEMBERED: usize = 10_000;
+/// Registrations from one address within an hour.
+const REGISTRATIONS: usize = 5;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The answer to an attempt that comes too early: nothing was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TryAgain {
+    /// From now, rounded up: at least 1.
+    pub seconds: u64,
+}
+
+/// Attempts at passwords, by name and by address (of IPv6 the /64, which one person has).
+///
+/// For each one: [`admit`](Attempts::admit), and if the password was good
+/// [`succeeded`](Attempts::succeeded). A wrong one needs no call. One that was not looked at in the end, for
+/// there was no room or no memory, is [`withdrawn`](Attempts::withdrawn).
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// By the keyed hash of the folded name: names that are the same have one.
+    names: Recent<u64, Run>,
+    addresses: Recent<Address, Run>,
+    /// Where the last good login of a name came from.
+    homes: Recent<u64, Address>,
+    hasher: RandomState,
+}
+
+/// Registrations by address. This machine's own are not counted.
+#[derive(Debug, Default)]
+pub struct Registrations {
+    addresses: Recent<Address, [Option<Instant>; REGISTRATIONS]>,
+}
+
+impl Attempts {
+    /// Nobody has tried anything.
+    pub fn new() -> Attempts {
+        Attempts::default()
+    }
+
+    /// Whether a password may be looked at now, which is then counted.
+    ///
+    /// For names without an account too: the answer must not tell them apart.
+    pub fn admit(&mut self, name: &str, from: IpAddr, now: Instant) -> Result<(), TryAgain> {
+        let (name, from) = (self.name(name), Address::of(from));
+        // Whoever knows the password should not be locked out by others who do not.
+        let at_home = self.homes.get(&name) == Some(&from);
+        let by_name = self.names.get(&name).filter(|_| !at_home);
+        let by_address = self.addresses.get(&from);
+        let wait = by_name
+            .map_or(Duration::ZERO, |run| run.wait(now))
+            .max(by_address.map_or(Duration::ZERO, |run| run.wait(now)));
+        TryAgain::unless_zero(wait)?;
+        if !at_home {
+            let run = self.names.touch(name);
+            run.count(FREE_PER_NAME, now);
+        }
+        self.addresses.touch(from).count(FREE_PER_ADDRESS, now);
+        Ok(())
+    }
+
+    /// The password was good: name and address begin anew, and the name is at home there.
+    pub fn succeeded(&mut self, name: &str, from: IpAddr) {
+        let (name, from) = (self.name(name), Address::of(from));
+        self.names.remove(&name);
+        self.addresses.remove(&from);
+        *self.homes.touch(name) = from;
+    }
+
+    /// An admitted attempt whose password nobody looked at.
+    pub fn withdrawn(&mut self, name: &str, from: IpAddr) {
+        let (name, from) = (self.name(name), Address::of(from));
+        if self.homes.get(&name) != Some(&from)
+            && let Some(run) = self.names.get_mut(&name)
+        {
+            run.uncount(FREE_PER_NAME);
+        }
+        if let Some(run) = self.addresses.get_mut(&from) {
+            run.uncount(FREE_PER_ADDRESS);
+        }
+    }
+
+    fn name(&self, name: &str) -> u64 {
+        Name::hash_of(name, &self.hasher)
+    }
+}
+
+impl Registrations {
+    /// Nobody has registered.
+    pub fn new() -> Registrations {
+        Registrations::default()
+    }
+
+    /// Whether an address may register another name now, which is then counted.
+    pub fn admit(&mut self, from: IpAddr, now: Instant) -> Result<(), TryAgain> {
+        if from.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let times = self.addresses.touch(Address::of(from));
+        // The oldest stands first; there is room when it is an hour old or nobody was there.
+        let oldest = times.first().copied().flatten();
+        let wait = oldest.map_or(Duration::ZERO, |oldest| {
+            (oldest + HOUR).saturating_duration_since(now)
+        });
+        TryAgain::unless_zero(wait)?;
+        times.rotate_left(1);
+        if let Some(last) = times.last_mut() {
+            *last = Some(now);
+        }
+        Ok(())
+    }
+
+    /// An admitted registration that came to nothing for a reason of ours.
+    pub fn withdrawn(&mut self, from: IpAddr) {
+        if let Some(times) = self.addresses.get_mut(&Address::of(from)) {
+            times.rotate_right(1);
+            if let Some(first) = times.first_mut() {
+                *first = None;
+            }
+        }
+    }
+}
+
+impl TryAgain {
+    fn unless_zero(wait: Duration) -> Result<(), TryAgain> {
+        match wait.is_zero() {
+            true => Ok(()),
+            false => Err(TryAgain {
+                seconds: wait.as_secs() + u64::from(wait.subsec_nanos() > 0),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for TryAgain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "try again in {} s", self.seconds)
+    }
+}
+
+impl std::error::Error for TryAgain {}
+
+/// Wrong passwords in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    wrong: u32,
+    /// No attempt is looked at before.
+    until: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Run {
+    fn wait(&self, now: Instant) -> Duration {
+        let until = self.until.unwrap_or(now);
+        until.saturating_duration_since(now)
+    }
+
+    fn count(&mut self, free: u32, now: Instant) {
+        let quiet = self.last.map(|last| now.saturating_duration_since(last));
+        if quiet.is_some_and(|quiet| quiet >= FORGOTTEN_AFTER) {
+            *self = Run::default();
+        }
+        self.last = Some(now);
+        self.wrong = self.wrong.saturating_add(1);
+        if let Some(doublings) = self.wrong.checked_sub(free) {
+            // 1 s after the last free one, then 2, 4 …; 9 doublings are beyond the longest.
+            let wait = Duration::from_secs(1 << doublings.min(9)).min(MAX_WAIT);
+            self.until = Some(now + wait);
+        }
+    }
+
+    fn uncount(&mut self, free: u32) {
+        self.wrong = self.wrong.saturating_sub(1);
+        if self.wrong < free {
+            self.until = None;
+        }
+    }
+}
+
+/// An IPv4 address, or the /64 of an IPv6 address: as many as one person has of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Address(Ipv6Addr);
+
+impl Address {
+    fn of(address: IpAddr) -> Address {
+        Address(match address.to_canonical() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)),
+        })
+    }
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Address(Ipv6Addr::UNSPECIFIED)
+    }
+}
+
+/// A table that holds [`MAX_REMEMBERED`], forgetting first what was not touched for longest. The hash is
+/// keyed: peers choose what stands in here.
+///
+/// `order` has one entry per touch; those that a later touch has overtaken are skipped when they come up,
+/// and swept out when there are as many of them as others, so that a touch costs O(1) in the long run.
+#[derive(Debug)]
+struct Recent<K, V> {
+    entries: HashMap<K, (u64, V)>,
+    order: VecDeque<(u64, K)>,
+    touches: u64,
+    capacity: usize,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Recent {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            touches: 0,
+            capacity: MAX_REMEMBERED,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Default> Recent<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, value)| value)
+    }
+
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|(_, value)| value)
+    }
+
+    fn remove(&mut self, key: &K) {
+        self.entries.remove(key);
+    }
+
+    /// What is known under a key, if need be nothing yet, and the last to be forgotten from now on.
+    fn touch(&mut self, key: K) -> &mut V {
+        self.touches += 1;
+        let stamp = self.touches;
+        if !self.entries.contains_key(&key) && self.entries.len() >= self.capacity {
+            self.forget_oldest();
+        }
+        if self.order.len() >= 2 * self.capacity {
+            let entries = &self.entries;
+            self.order
+                .retain(|(stamp, key)| entries.get(key).is_some_and(|entry| entry.0 == *stamp));
+        }
+        self.order.push_back((stamp, key));
+        let entry = self.entries.entry(key).or_default();
+        entry.0 = stamp;
+        &mut entry.1
+    }
+
+    fn forget_oldest(&mut self) {
+        while let Some((stamp, key)) = self.order.pop_front() {
+            if self.entries.get(&key).is_some_and(|entry| entry.0 == stamp) {
+                self.entries.remove(&key);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "192.0.2.1";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn again(seconds: u64) -> Result<(), TryAgain> {
+        Err(TryAgain { seconds })
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
+        let (mut attempts, mut now) = (Attempts::new(), Instant::now());
+        let mut elsewhere = (1..).map(|n: u32| IpAddr::from(n.to_be_bytes()));
+        let mut admit = |attempts: &mut Attempts, name: &str, now| {
+            attempts.admit(name, elsewhere.next().unwrap(), now)
+        };
+        for _ in 0..5 {
+            assert_eq!(admit(&mut attempts, "Zoë", now), Ok(()));
+        }
+        for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300] {
+            assert_eq!(admit(&mut attempts, "ZOE\u{308}", now), again(wait));
+            now += seconds(wait) - Duration::from_millis(1);
+            assert_eq!(admit(&mut attempts, "zoë", now), again(1));
+            now += Duration::from_millis(1);
+            assert_eq!(admit(&mut attempts, "zoë", now), Ok(()), "after {wait}");
+        }
+        now += seconds(299);
+        attempts.succeeded("zoë", ip(HERE));
+        for _ in 0..5 {
+            assert_eq!(admit(&mut attempts, "zoë", now), Ok(()), "begun anew");
+        }
+        assert_eq!(again(1), admit(&mut attempts, "zoë", now));
+        assert_eq!(TryAgain { seconds: 1 }.to_string(), "try again in 1 s");
+    }
+
+    #[test]
+    fn twenty_wrong_ones_from_an_address_whatever_the_names() {
+        let (mut attempts, now) = (Attempts::new(), Instant::now());
+        for (count, name) in (0..20).zip('a'..) {
+            // One person has a whole /64.
+            let from = ip(&format!("2001:db8:0:1::{count}"));
+            assert_eq!(attempts.admit(&name.to_string(), from, now), Ok(()));
+        }
+        let neighbour = ip("2001:db8:0:2::1");
+        let same = ip("2001:db8:0:1:ffff::1");
+        assert_eq!(attempts.admit("x", same, now), again(1));
+        assert_eq!(attempts.admit("x", neighbour, now), Ok(()));
+        assert_eq!(attempts.admit("x", same, now + seconds(1)), Ok(()));
+        assert_eq!(attempts.admit("y", same, now + seconds(1)), again(2));
+        // An IPv4 address is one however the socket shows it.
+        for _ in 0..5 {
+            attempts.admit("v", ip(HERE), now).unwrap();
+        }
+        assert_eq!(attempts.admit("v", ip("::ffff:192.0.2.1"), now), again(1));
+    }
+
+    #[test]
+    fn a_name_is_not_locked_where_it_is_at_home() {
+        let (mut attempts, now) = (Attempts::new(), Instant::now());
+        attempts.admit("a", ip(HERE), now).unwrap();
+        attempts.succeeded("a", ip(HERE));
+        let there = ip("192.0.2.2");
+        for _ in 0..5 {
+            attempts.admit("a", there, now).unwrap();
+        }
+        assert_eq!(attempts.admit("a", there, now), again(1));
+        for _ in 0..20 {
+            assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
+        }
+        assert_eq!(
+            attempts.admit("a", ip(HERE), now),
+            again(1),
+            "the address counts"
+        );
+        // At home is where the last good login came from.
+        attempts.succeeded("a", there);
+        for _ in 0..19 {
+            assert_eq!(attempts.admit("a", there, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_nobody_looked_at_does_not_count_and_what_is_old_is_forgotten() {
+        let (mut attempts, now) = (Attempts::new(), Instant::now());
+        for _ in 0..100 {
+            assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
+            attempts.withdrawn("a", ip(HERE));
+        }
+        for _ in 0..5 {
+            assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
+        }
+        assert_eq!(attempts.admit("a", ip(HERE), now), again(1));
+        let later = now + FORGOTTEN_AFTER;
+        for _ in 0..5 {
+            assert_eq!(attempts.admit("a", ip(HERE), later), Ok(()));
+        }
+        assert_eq!(attempts.admit("a", ip(HERE), later), again(1));
+    }
+
+    #[test]
+    fn five_registrations_an_hour_from_an_address() {
+        let (mut registrations, start) = (Registrations::new(), Instant::now());
+        for count in 0..5 {
+            let now = start + seconds(count * 60);
+            assert_eq!(registrations.admit(ip(HERE), now), Ok(()));
+        }
+        let now = start + seconds(300);
+        assert_eq!(registrations.admit(ip(HERE), now), again(3300));
+        assert_eq!(registrations.admit(ip("192.0.2.2"), now), Ok(()));
+        for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            for _ in 0..100 {
+                assert_eq!(registrations.admit(ip(loopback), now), Ok(()));
+            }
+        }
+        let now = start + seconds(3600);
+        assert_eq!(registrations.admit(ip(HERE), now), Ok(()));
+        assert_eq!(registrations.admit(ip(HERE), now), again(60));
+        registrations.withdrawn(ip(HERE));
+        assert_eq!(registrations.admit(ip(HERE), now), Ok(()));
+        assert_eq!(registrations.admit(ip(HERE), now), again(60));
+    }
+
+    #[test]
+    fn the_tables_do_not_outgrow_their_bounds_and_forget_the_quietest_first() {
+        let now = Instant::now();
+        let mut recent = Recent::<u32, u32> {
+            capacity: 100,
+            ..Recent::default()
+        };
+        for number in 0..10_000 {
+            *recent.touch(number) = number;
+            *recent.touch(7) += 1;
+            if number % 3 == 0 {
+                recent.remove(&number);
+            }
+            assert!(recent.entries.len() <= 100 && recent.order.len() <= 201);
+        }
+        assert!(recent.get(&7).is_some(), "it was never quiet");
+        assert!(recent.get(&9998).is_some() && recent.get(&9800).is_none());
+        let mut attempts = Attempts::new();
+        for number in 0..30_000u32 {
+            let from = IpAddr::from(number.to_be_bytes());
+            attempts.admit(&format!("a{number}"), from, now).unwrap();
+        }
+        assert_eq!(attempts.names.entries.len(), MAX_REMEMBERED);
+        assert_eq!(attempts.addresses.entries.len(), MAX_REMEMBERED);
+    }
+}

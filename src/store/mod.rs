@@ -1,0 +1,31 @@
+//! Owns the accounts: who has one, what its password is known by, and the file that outlives the process.
+//! Knows no sockets, no protocols and no clock: times and random bytes come in as arguments. It reads and
+//! writes files, so whoever drives it runs a [`Job`] where waiting for a disk holds up nobody.
+//!
+//! Nothing in here can write a password: what goes to the disk is a [`Snapshot`], and there is none while
+//! an account still has its password in plain.
+//!
+//! ```text
+//!             load                                     snapshot              save
+//!  the file ────────▶ Accounts { name: Plain | Hashed } ────────▶ Snapshot ────────▶ the file
+//!                          ▲  every Plain becomes Hashed first
+//!                          └──── Phc ◀──── Job::Hash, Job::Verify
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod accounts;
+mod attempts;
+mod document;
+mod file;
+mod hash;
+mod job;
+mod password;
+
+pub use accounts::{Account, Accounts, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain};
+pub use attempts::{Attempts, Registrations, TryAgain};
+pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
+pub use file::{FILE_NAME, LoadError, Loaded, load, save};
+pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};
+pub use job::{Done, Job, Known};
+pub use password::{MAX_PASSWORD_BYTES, Password, PasswordError};
