@@ -6,6 +6,7 @@
 //! client sends. `__REGISTER__` binds the datagram's source to it, `__LEAVE__` ends it, any other text is said
 //! to the room; `__ROOM_CLOSED__` is the last that its members hear.
 
+pub mod client;
 pub mod datagram;
 pub mod frame;
 pub mod member;
