@@ -7,6 +7,9 @@ use mynah::chat::{History, TimeOfDay};
 use mynah::protocol::Decoded;
 use mynah::protocol::tcp_room::frame::{self, Limits};
 use mynah::protocol::udp_mesh;
+use mynah::chat::TimeOfDay;
+use mynah::protocol::tcp_room::frame::{self, Limits};
+use mynah::protocol::{Datagrams, Decoded, Secret, udp_login, udp_room};
 
 /// A line of chat as people write them.
 const TEXT: &str = "the quick brown fox jumps over the lazy dog and does not look back";
@@ -91,4 +94,75 @@ fn udp_mesh(c: &mut Criterion) {
 }
 
 criterion_group!(benches, tcp_room, udp_mesh);
+fn udp_room(c: &mut Criterion) {
+    use udp_room::frame::{Asked, Heard, decode_asked, decode_heard, encode_asked, encode_heard};
+
+    let claimed = Some("alice");
+    let mut say = Vec::new();
+    encode_asked(
+        &Asked::Say {
+            claimed,
+            text: TEXT,
+        },
+        &mut say,
+    );
+    let from = "alice";
+    let mut out = Datagrams::new();
+    encode_heard(&Heard::Message { from, text: TEXT }, &mut out);
+    let said = out.iter().next().map(<[u8]>::to_vec).unwrap_or_default();
+
+    let mut group = c.benchmark_group("codec/udp-room");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            out.clear();
+            let text = black_box(TEXT);
+            encode_heard(&Heard::Message { from, text }, &mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("decode whole", |b| {
+        b.iter(|| black_box(decode_asked(black_box(&say))).is_ok());
+    });
+    group.bench_function("decode as a client", |b| {
+        b.iter(|| black_box(decode_heard(black_box(&said))).is_ok());
+    });
+    group.finish();
+}
+
+fn udp_login(c: &mut Criterion) {
+    use udp_login::frame::{
+        Asked, Heard, Wants, decode_asked, decode_heard, encode_asked, encode_heard,
+    };
+
+    let wants = Wants::Data { rest: TEXT };
+    let sid = Some(Secret::new([0xa5; 16]));
+    let seq = 12_345;
+    let mut data = Vec::new();
+    encode_asked(&Asked::Session { seq, sid, wants }, &mut data);
+    let from = "alice";
+    let mut out = Datagrams::new();
+    encode_heard(&Heard::Message { from, text: TEXT }, &mut out);
+    let said = out.iter().next().map(<[u8]>::to_vec).unwrap_or_default();
+
+    let mut group = c.benchmark_group("codec/udp-login");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            out.clear();
+            let text = black_box(TEXT);
+            encode_heard(&Heard::Message { from, text }, &mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("decode whole", |b| {
+        b.iter(|| black_box(decode_asked(black_box(&data))).is_ok());
+    });
+    group.bench_function("decode as a client", |b| {
+        b.iter(|| black_box(decode_heard(black_box(&said))).is_ok());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, tcp_room, udp_room, udp_login);
 criterion_main!(benches);

@@ -8,5 +8,9 @@
 //!
 //! To speak is two steps: `PM`, or `DM`, and after the server's `READY`, or `USERS`, one `D`.
 
+pub mod client;
 pub mod frame;
 pub mod server;
+
+#[cfg(test)]
+mod properties;

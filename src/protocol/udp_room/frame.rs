@@ -29,7 +29,7 @@ pub enum Asked<'a> {
         to: &'a str,
         text: &'a str,
     },
-    /// `DM|` without a receiver and a `:` behind it. No public message: it was not meant for all.
+    /// `DM|` without a receiver before a `:`. No public message: it was not meant for all.
     DirectToNobody,
     /// `EX|` and anything
     Leave,
@@ -95,7 +95,7 @@ const DIRECT_TO: &str = "[DM to ";
 /// assert_eq!(asked, Ok(Asked::Say { claimed: Some("alice"), text: "see: this" }));
 /// ```
 pub fn decode_asked(datagram: &[u8]) -> Result<Asked<'_>, Violation> {
-    let line = line(datagram)?;
+    let line = decode_line(datagram)?;
     let Some((tag, rest)) = line.split_once('|') else {
         return Ok(Asked::Plain { text: line });
     };
@@ -159,7 +159,7 @@ pub fn direct_space(name: &str, to: &str) -> usize {
 /// A name holds no white space, so no text can pass for another kind of line: what stands before the first
 /// `: ` of a message is a name, and of no other line.
 pub fn decode_heard(datagram: &[u8]) -> Result<Heard<'_>, Violation> {
-    let line = line(datagram)?;
+    let line = decode_line(datagram)?;
     if let Some((from, text)) = message(line) {
         return Ok(Heard::Message { from, text });
     }
@@ -218,8 +218,8 @@ pub fn encode_heard(heard: &Heard<'_>, out: &mut Datagrams) {
     }
 }
 
-/// The text of a datagram, without the line end that some clients send with it.
-fn line(datagram: &[u8]) -> Result<&str, Violation> {
+/// The text of a datagram, without the line end that some programs send with it.
+pub fn decode_line(datagram: &[u8]) -> Result<&str, Violation> {
     if datagram.len() > MAX_DATAGRAM_BYTES {
         return Err(Violation::TooLong {
             got: datagram.len(),
@@ -248,16 +248,19 @@ fn say(rest: &str) -> Asked<'_> {
     }
 }
 
-/// `name> receiver: text`; neither name holds `>` or `:`.
+/// `name> receiver: text`; neither name holds `>`, `:` or white space.
 fn direct(rest: &str) -> Asked<'_> {
     let Some((names, text)) = rest.split_once(':') else {
         return Asked::DirectToNobody;
     };
-    let text = text.strip_prefix(' ').unwrap_or(text);
     let (claimed, to) = match names.split_once('>') {
-        Some((claimed, to)) => (Some(claimed), to.strip_prefix(' ').unwrap_or(to)),
-        None => (None, names),
+        Some((claimed, to)) => (Some(claimed), to.trim()),
+        None => (None, names.trim()),
     };
+    if to.is_empty() {
+        return Asked::DirectToNobody;
+    }
+    let text = text.strip_prefix(' ').unwrap_or(text);
     Asked::Direct { claimed, to, text }
 }
 
@@ -369,6 +372,13 @@ mod tests {
                 true,
                 direct(None, "bob", "hi > there"),
             ),
+            (
+                "DM| alice>  bob : hi",
+                false,
+                direct(Some("alice"), "bob", "hi"),
+            ),
+            ("DM| alice> : hi", false, Asked::DirectToNobody),
+            ("DM| : hi", false, Asked::DirectToNobody),
             ("DM| alice> bob", false, Asked::DirectToNobody),
             ("DM|", false, Asked::DirectToNobody),
             ("EX| bye", true, Asked::Leave),

@@ -6,5 +6,9 @@
 //! datagram may be lost or doubled, and whoever forges a source address can join, speak or leave for it. What
 //! limits that is not here but in the pace at which the server sends to one address.
 
+pub mod client;
 pub mod frame;
 pub mod server;
+
+#[cfg(test)]
+mod properties;
