@@ -1,4 +1,5 @@
-//! Owns the bytes of the protocol between clients and server, in both directions.
+//! Owns the bytes of the protocol between clients and server, in both directions; those between clients are in
+//! [`direct`](super::direct).
 //! Knows nothing of sockets, clocks or rooms. Decoding never panics, never reads past the slice it was given,
 //! and gives up on a line or a length as soon as it is over its limit.
 //!
@@ -251,7 +252,7 @@ pub(super) fn counted<'a>(
 const LONGEST_NICKNAME: usize = 256;
 
 /// Digits of a length; so any length and any start can be added up.
-const LONGEST_LENGTH: usize = 9;
+pub(super) const LONGEST_LENGTH: usize = 9;
 
 /// Up to the next `:`, which is on the same line and not further than `limit`; and what follows.
 fn field(input: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
@@ -262,7 +263,7 @@ fn field(input: &[u8], limit: usize) -> Option<(&[u8], &[u8])> {
 }
 
 /// A number as programs write it: digits, nothing else.
-fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+pub(super) fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits)
 }
@@ -425,9 +426,9 @@ pub fn fuzz(input: &[u8]) {
 }
 
 /// Feeds a decoder the input at once and byte by byte.
-pub(super) fn check<'a, T: fmt::Debug + PartialEq>(
+pub(super) fn check<'a, T: fmt::Debug + PartialEq, V: fmt::Debug + PartialEq>(
     input: &'a [u8],
-    decode: impl Fn(&'a [u8], usize) -> Result<Decoded<T>, Violation>,
+    decode: impl Fn(&'a [u8], usize) -> Result<Decoded<T>, V>,
 ) {
     let whole = decode(input, 0);
     if let Ok(Decoded::Done { used, .. }) = whole {

@@ -5,5 +5,11 @@
 //! `UPDATE` tells who comes and goes. What went wrong is an `ERROR`. Two clients that want to talk without the
 //! server agree by `INIT` and `ACK` over UDP, and then send `CHAT` over a TCP connection of their own.
 
+pub mod client;
+pub mod direct;
 pub mod frame;
+pub mod peer;
 pub mod server;
+
+#[cfg(test)]
+mod dialogue;
