@@ -3,12 +3,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mynah::chat::TimeOfDay;
 use mynah::chat::{History, TimeOfDay};
 use mynah::protocol::Decoded;
 use mynah::protocol::tcp_room::frame::{self, Limits};
-use mynah::protocol::udp_mesh;
-use mynah::chat::TimeOfDay;
 use mynah::protocol::tcp_room::frame::{self, Limits};
+use mynah::protocol::udp_mesh;
 use mynah::protocol::{Datagrams, Decoded, Secret, udp_login, udp_room};
 
 /// A line of chat as people write them.

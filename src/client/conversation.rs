@@ -23,8 +23,8 @@ use crate::chat::TimeOfDay;
 use crate::protocol::{ClientSession, Command, Context, Outbound, PeerEvent, Told, Unsupported};
 use crate::reactor::{Poller, Signal, Signals};
 
-/// How long a server may take to let us in.
-const JOINING_LIMIT: Duration = Duration::from_secs(30);
+/// How long a server may take to let us in: more than a session which has patience of its own has.
+const JOINING_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long nothing may be sent and nothing confirmed after the input's end, while something should be.
 const CONFIRMATION_LIMIT: Duration = Duration::from_secs(5);
@@ -366,14 +366,12 @@ impl<S: ClientSession> Conversation<S> {
     fn handle_end(&mut self, error: Option<&io::Error>) {
         let in_the_middle = |link: &Link<_>| !link.input().is_empty();
         let in_the_middle = self.sockets.link.as_ref().is_some_and(in_the_middle);
-        if error.is_none() {
-            let mut outcome = Outcome::default();
-            let as_it_should = self.session.handle_stream_end(&mut outcome.context());
-            self.follow(outcome);
-            if as_it_should {
-                self.sockets.link = None;
-                return;
-            }
+        let mut outcome = Outcome::default();
+        let as_it_should = self.session.handle_stream_end(&mut outcome.context());
+        self.follow(outcome);
+        if as_it_should {
+            self.sockets.link = None;
+            return;
         }
         let how = match error {
             None => "the server closed the connection".to_owned(),
