@@ -74,6 +74,21 @@ pub enum ChatProtocol {
     /// Binary frames over TCP, one room
     #[command(name = "tcp-room")]
     TcpRoom(TcpRoomArgs),
+    /// Lines over TCP, one room, and conversations with one member without the server
+    #[command(name = "group")]
+    Group(GroupArgs),
+    /// Text over UDP, one room
+    #[command(name = "udp-room")]
+    UdpRoom(UdpRoomArgs),
+    /// Text over UDP, one room, with accounts; the password crosses the network in clear
+    #[command(name = "udp-login")]
+    UdpLogin(UdpLoginArgs),
+    /// Rooms with a host: asked for over TCP, talked in over UDP
+    #[command(name = "tcrp")]
+    Tcrp(TcrpArgs),
+    /// A local network without a server: everybody hears everybody's broadcasts
+    #[command(name = "udp-mesh")]
+    UdpMesh(UdpMeshArgs),
 }
 
 /// `mynah chat tcp-room`
@@ -82,6 +97,78 @@ pub struct TcpRoomArgs {
     /// The server; without a port it is 42069, and an IPv6 address with one stands in brackets
     #[arg(value_name = "HOST[:PORT]")]
     pub server: Option<String>,
+    #[command(flatten)]
+    pub common: ChatOptions,
+}
+
+/// `mynah chat group`
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    /// The server; without a port it is 1337, and an IPv6 address with one stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Refuse to talk with others without the server: nobody may connect to us
+    #[arg(long)]
+    pub no_p2p: bool,
+    #[command(flatten)]
+    pub common: ChatOptions,
+}
+
+/// `mynah chat udp-room`
+#[derive(Debug, Args)]
+pub struct UdpRoomArgs {
+    /// The server; without a port it is 9999, and an IPv6 address with one stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Our own port; any but 9999, which is the server's [default: any free one]
+    #[arg(long, value_name = "PORT")]
+    pub local_port: Option<u16>,
+    #[command(flatten)]
+    pub common: ChatOptions,
+}
+
+/// `mynah chat udp-login`
+#[derive(Debug, Args)]
+pub struct UdpLoginArgs {
+    /// The server; without a port it is 65015, and an IPv6 address with one stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Read the password from the first line of this file; otherwise it comes from MYNAH_PASSWORD or is
+    /// asked for on a terminal
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: ChatOptions,
+}
+
+/// `mynah chat tcrp`
+#[derive(Debug, Args)]
+pub struct TcrpArgs {
+    /// The server; without a port it is 9090, and an IPv6 address with one stands in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    pub server: Option<String>,
+    /// Open this room and be its host: it closes when you leave
+    #[arg(long, value_name = "ROOM", conflicts_with = "join")]
+    pub create: Option<String>,
+    /// Enter this room
+    #[arg(long, value_name = "ROOM")]
+    pub join: Option<String>,
+    /// Where the server takes datagrams [default: its host, at its port plus one]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub ucrp: Option<String>,
+    #[command(flatten)]
+    pub common: ChatOptions,
+}
+
+/// `mynah chat udp-mesh`
+#[derive(Debug, Args)]
+pub struct UdpMeshArgs {
+    /// Our own address, on a machine with several [default: all of them]
+    #[arg(long, value_name = "ADDR")]
+    pub bind: Option<Ipv4Addr>,
+    /// The broadcast address of the network
+    #[arg(long, value_name = "ADDR", default_value = "255.255.255.255")]
+    pub broadcast: Ipv4Addr,
     #[command(flatten)]
     pub common: ChatOptions,
 }

@@ -52,6 +52,11 @@ impl<T: Stream> Link<T> {
         }
     }
 
+    /// The stream itself.
+    pub fn stream(&self) -> &T {
+        &self.stream
+    }
+
     /// Remembers what the poll said.
     pub fn handle_readiness(&mut self, readiness: Readiness) {
         self.readable |= readiness.readable || readiness.read_closed;

@@ -1,29 +1,41 @@
-//! Owns the client that a person (or a pipe) talks to: a session of a protocol, a connection and a
+//! Owns the client that a person (or a pipe) talks to: a session of a protocol, what carries it and a
 //! terminal, tied together. Knows no wire format: that is the session's.
 //!
 //! ```text
-//!  terminal ─▶ keys ─▶ editor ─┐                        ┌─▶ session ─▶ link ─▶ server
-//!  pipe ─────▶ lines ──────────┴─▶ console ─▶ input ─▶ run     │        │
-//!  either ◀─ stdio ◀─ console ◀─ show ◀──────────────────┴─────┘◀───────┘
+//!                                                                           ┌─▶ link ──▶ server
+//!  terminal ─▶ keys ─▶ editor ─┐                                            ├─▶ ports ─▶ server, everybody
+//!  pipe ─────▶ lines ──────────┴─▶ console ─▶ input ─▶ conversation ─▶ sockets ─▶ peers ─▶ other clients
+//!  either ◀─ stdio ◀─ console ◀─ show ◀────────────────── │ ▲ ◀─────────────┘
+//!                                                         ▼ │
+//!                                                       session
 //! ```
 //!
-//! [`run()`] is all that others need. What a key, a line, an event and an address mean is decided in files
+//! [`run()`] is all that others need: it opens the [`Transport`] and has the conversation. What a key, a line, an event and an address mean is decided in files
 //! that know no descriptor; those that know one never block on it.
 
 mod address;
 mod connect;
 mod console;
+mod conversation;
 mod editor;
 mod failure;
 mod input;
 mod keys;
 mod lines;
 mod link;
+mod peers;
+mod ports;
 mod run;
+mod secret;
 mod show;
+mod sockets;
 mod stdio;
 mod terminal;
+mod transport;
 
 pub use address::{Address, AddressError};
 pub use failure::Failure;
+pub use input::{Dialect, Prompts};
 pub use run::{Settings, run};
+pub use secret::ask_secret;
+pub use transport::{Datagrams, Endpoints, Place, Transport};

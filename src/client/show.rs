@@ -39,8 +39,11 @@ impl Style {
 
 fn write_human(event: &Event, colours: bool, out: &mut Vec<u8>) {
     let (colour, line) = match event {
-        Event::Closed { .. }
-        | Event::Told(Told::Refused { .. } | Told::Closed { .. } | Told::Lost { .. }) => return,
+        Event::Closed { .. } | Event::Told(Told::Refused { .. } | Told::Lost { .. }) => return,
+        // No failure, so nothing is on standard error.
+        Event::Told(Told::Closed { reason }) => {
+            (Colour::Event, format!("* {}", chat::harmless(reason)))
+        }
         Event::Told(Told::Message {
             from,
             text,
@@ -123,7 +126,7 @@ fn write_json(event: &Event, out: &mut Vec<u8>) {
             json!({"event": "members", "names": names})
         }
         Event::Told(Told::Notice { text }) => json!({"event": "notice", "text": harmless(text)}),
-        // A refusal is how the connection ends: its reason is that of `closed`.
+        // They are how it ends: their reason is that of `closed`.
         Event::Told(Told::Refused { .. } | Told::Closed { .. } | Told::Lost { .. }) => return,
         Event::Closed { reason } => json!({"event": "closed", "reason": harmless(reason)}),
     };
@@ -265,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn a_room_that_was_closed_says_so_once() {
+        let reason = || "the host closed it".to_owned();
+        let told = Event::Told(Told::Closed { reason: reason() });
+        assert_eq!(shown(PLAIN, &told), "* the host closed it\n");
+        assert_eq!(shown(Style::Json, &told), "");
+        let closed = Event::Closed { reason: reason() };
+        assert_eq!(shown(PLAIN, &closed), "");
+        assert!(shown(Style::Json, &closed).contains("the host closed it"));
+    }
+
+    #[test]
     fn colours_stand_around_and_change_no_text() {
         let colours = Style::Human { colours: true };
         assert_eq!(
@@ -301,6 +315,7 @@ mod tests {
                 names: vec![evil(), evil()],
             },
             Told::Notice { text: evil() },
+            Told::Closed { reason: evil() },
         ];
         let closed = Event::Closed { reason: evil() };
         for event in told.into_iter().map(Event::Told).chain([closed]) {
@@ -310,6 +325,9 @@ mod tests {
                 chat::harmless(line.trim_end_matches('\n'))
             );
             let json = shown(Style::Json, &event);
+            if json.is_empty() {
+                continue;
+            }
             let value: Value = serde_json::from_str(&json).unwrap();
             for field in value.as_object().unwrap().values() {
                 let text = field.as_str().unwrap_or_default();

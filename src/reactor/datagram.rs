@@ -2,7 +2,7 @@
 //! production half, a UDP socket. Knows nothing of what the datagrams mean.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 
 use mio::event::Source;
@@ -14,6 +14,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::listener::plain;
 use super::stream::retrying;
 use super::sys;
+
+/// The addresses of this machine, loopback's too: those that its own broadcasts come back from.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    sys::own_addresses()
+}
 
 /// A port that takes and gives datagrams in batches, without ever blocking.
 ///
@@ -553,6 +558,12 @@ mod tests {
             }
         }
         assert_eq!(heard, [b"own", b"his"]);
+    }
+
+    #[test]
+    fn loopback_is_one_of_our_own_addresses() {
+        let own = own_addresses().unwrap();
+        assert!(own.contains(&Ipv4Addr::LOCALHOST.into()), "{own:?}");
     }
 
     #[test]

@@ -17,7 +17,9 @@ mod stream;
 mod sys;
 mod timers;
 
-pub use datagram::{BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, UdpPort};
+pub use datagram::{
+    BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, UdpPort, own_addresses,
+};
 pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use helper::{Busy, Helper, Urgency};
 pub use key::{Key, Slots};

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
 
@@ -101,6 +101,42 @@ pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io
         )
     };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too.
+pub(super) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut first = ptr::null_mut();
+    // SAFETY: the function only writes where it is told to put the list.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut addresses = Vec::new();
+    let mut next: *const libc::ifaddrs = first;
+    // SAFETY: every pointer of the list is null or points to an entry, until the list is freed below.
+    while let Some(entry) = unsafe { next.as_ref() } {
+        next = entry.ifa_next;
+        // An interface without an address has an entry too.
+        // SAFETY: a pointer that is not null points to a name, which begins with its family.
+        let Some(name) = (unsafe { entry.ifa_addr.as_ref() }) else {
+            continue;
+        };
+        let length = match libc::c_int::from(name.sa_family) {
+            libc::AF_INET => size_of::<libc::sockaddr_in>(),
+            libc::AF_INET6 => size_of::<libc::sockaddr_in6>(),
+            _ => continue,
+        };
+        // SAFETY: all zeros is a value of this C structure of integers.
+        let mut copy = unsafe { mem::zeroed::<libc::sockaddr_in6>() };
+        // SAFETY: a name of that family is so long, and `copy` is as long as the longer of the two.
+        unsafe {
+            let to = ptr::from_mut(&mut copy).cast::<u8>();
+            ptr::copy_nonoverlapping(entry.ifa_addr.cast::<u8>(), to, length);
+        }
+        addresses.extend(decode_name(&copy).map(|name| name.ip()));
+    }
+    // SAFETY: it is the list that getifaddrs made, and nothing borrowed from it is left.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(addresses)
 }
 
 /// A socket's name of either family; `None` for any other.

@@ -8,6 +8,7 @@
 //! In reading order: [`pickle`] is the dict, [`frame`] what it means, [`peer`] how one talks.
 
 pub mod askers;
+pub mod client;
 pub mod frame;
 pub mod gateway;
 pub mod peer;

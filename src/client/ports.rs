@@ -1,0 +1,327 @@
+//! Owns the datagram ports of one client and the datagrams that wait to be sent. Knows nothing of what
+//! they mean.
+//!
+//! Datagrams are lost wherever there is no room for them, here too: nothing waits without bound.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+
+use mio::Token;
+
+use super::failure::said_in_passing;
+use crate::protocol::Destination;
+use crate::reactor::{BATCH, DatagramPort, Inbox, Outgoing, Poller, Readiness, UdpPort};
+
+/// The ports, and whom they serve.
+#[derive(Debug)]
+pub struct Ports {
+    /// Never empty. Everything is sent from the one at `sender`.
+    ports: Vec<Port>,
+    sender: usize,
+    aim: Aim,
+    unsent: VecDeque<(Destination, Vec<u8>)>,
+    writable: bool,
+    inbox: Inbox,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug)]
+struct Port {
+    socket: UdpPort,
+    /// The kernel may have something. Edge-triggered: true until it said that it has not.
+    readable: bool,
+}
+
+#[derive(Debug)]
+enum Aim {
+    /// One server, of which a name may give an address of either family: each has its port. Once it was
+    /// `heard`, it is settled which one it is.
+    Server {
+        addresses: Vec<SocketAddr>,
+        heard: bool,
+    },
+    Peers,
+    Broadcast(SocketAddr),
+}
+
+/// Why nothing may be heard, and whether somebody was told.
+#[derive(Debug)]
+struct Trouble {
+    at: SocketAddr,
+    reason: Reason,
+    told: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Reason {
+    NobodyListens,
+    /// As the kernel says it.
+    Other(String),
+}
+
+/// Datagrams that may wait. A port that cannot send so many has no way out.
+const MAX_UNSENT: usize = 1024;
+
+/// With more than this unsent, nothing more is to be said.
+const CONGESTED: usize = 64;
+
+impl Ports {
+    /// To and from one server: the first of `addresses` of each family counts. Fails when no port can be
+    /// had for any.
+    pub fn to_server(
+        poller: &Poller,
+        first: Token,
+        addresses: &[SocketAddr],
+        local_port: u16,
+    ) -> io::Result<Ports> {
+        let mut kept: Vec<SocketAddr> = Vec::new();
+        let mut sockets = Vec::new();
+        let mut failure = None;
+        for &address in addresses {
+            if kept.iter().any(|kept| kept.is_ipv4() == address.is_ipv4()) {
+                continue;
+            }
+            let any: IpAddr = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            match UdpPort::connect(SocketAddr::new(any, local_port), address) {
+                Ok(socket) => {
+                    kept.push(address);
+                    sockets.push(socket);
+                }
+                // A machine without that family, perhaps.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if let (true, Some(error)) = (sockets.is_empty(), failure) {
+            return Err(error);
+        }
+        let aim = Aim::Server {
+            addresses: kept,
+            heard: false,
+        };
+        Ports::new(poller, first, sockets, aim)
+    }
+
+    /// From and to anybody, at a port of the kernel's choice.
+    pub fn to_peers(poller: &Poller, first: Token, local: IpAddr) -> io::Result<Ports> {
+        let socket = UdpPort::bind(SocketAddr::new(local, 0))?;
+        Ports::new(poller, first, vec![socket], Aim::Peers)
+    }
+
+    /// From and to everybody on the network.
+    pub fn to_all(
+        poller: &Poller,
+        first: Token,
+        bind: Option<Ipv4Addr>,
+        broadcast: Ipv4Addr,
+        port: u16,
+    ) -> io::Result<Ports> {
+        let own = SocketAddrV4::new(bind.unwrap_or(Ipv4Addr::UNSPECIFIED), port);
+        let to = SocketAddrV4::new(broadcast, port);
+        let mut sockets = vec![UdpPort::bind_broadcast(own)?];
+        // Who is bound to an address of its own hears no broadcasts there.
+        if bind.is_some_and(|bind| bind != broadcast) {
+            sockets.push(UdpPort::bind_broadcast(to)?);
+        }
+        Ports::new(poller, first, sockets, Aim::Broadcast(to.into()))
+    }
+
+    fn new(poller: &Poller, first: Token, sockets: Vec<UdpPort>, aim: Aim) -> io::Result<Ports> {
+        let mut ports = Vec::new();
+        for (mut socket, token) in sockets.into_iter().zip(first.0..) {
+            poller.register(&mut socket, Token(token))?;
+            ports.push(Port {
+                socket,
+                readable: true,
+            });
+        }
+        Ok(Ports {
+            ports,
+            sender: 0,
+            aim,
+            unsent: VecDeque::new(),
+            writable: true,
+            inbox: Inbox::new(),
+            trouble: None,
+        })
+    }
+
+    /// Where datagrams are sent from.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.ports[self.sender].socket.local_addr()
+    }
+
+    /// Where they go, for people: the server or the broadcast address.
+    pub fn place(&self) -> Option<SocketAddr> {
+        match &self.aim {
+            Aim::Server { addresses, .. } => addresses.get(self.sender).copied(),
+            Aim::Peers => None,
+            Aim::Broadcast(to) => Some(*to),
+        }
+    }
+
+    /// Remembers what the poll said about the port at that place.
+    pub fn handle_readiness(&mut self, index: usize, readiness: Readiness) {
+        if let Some(port) = self.ports.get_mut(index) {
+            port.readable |= readiness.readable || readiness.read_closed;
+            self.writable |= readiness.writable && index == self.sender;
+        }
+    }
+
+    /// Whether [`receive`](Ports::receive) may find something.
+    pub fn may_receive(&self) -> bool {
+        self.ports.iter().any(|port| port.readable)
+    }
+
+    /// Takes in what has come, a batch from each port at most.
+    pub fn receive(&mut self, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        for index in 0..self.ports.len() {
+            let port = &mut self.ports[index];
+            if !port.readable {
+                continue;
+            }
+            match port.socket.recv_batch(&mut self.inbox) {
+                Ok(()) => self.take_over(datagrams),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => port.readable = false,
+                Err(error) => self.handle_error(index, &error),
+            }
+        }
+    }
+
+    fn take_over(&mut self, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        for datagram in self.inbox.iter() {
+            if let Aim::Server { addresses, heard } = &mut self.aim {
+                // What came before the port was connected may be anybody's.
+                let Some(index) = addresses.iter().position(|at| *at == datagram.from) else {
+                    continue;
+                };
+                if !*heard {
+                    *heard = true;
+                    self.sender = index;
+                    self.writable = true;
+                }
+                self.trouble = None;
+            }
+            // Half a datagram is none.
+            if !datagram.truncated {
+                datagrams.push((datagram.from, datagram.bytes.to_vec()));
+            }
+        }
+    }
+
+    /// Has a datagram sent. With too many waiting it is lost, as it might be anywhere on its way.
+    pub fn push(&mut self, to: Destination, bytes: Vec<u8>) {
+        if self.unsent.len() < MAX_UNSENT {
+            self.unsent.push_back((to, bytes));
+        }
+    }
+
+    /// Sends what the kernel takes.
+    pub fn send_out(&mut self) {
+        let mut refused = false;
+        while self.writable && !self.unsent.is_empty() {
+            let port = &mut self.ports[self.sender];
+            let to = |to: Destination| match (to, &self.aim) {
+                (Destination::Server, Aim::Server { addresses, .. }) => {
+                    addresses.get(self.sender).copied()
+                }
+                (Destination::Broadcast, Aim::Broadcast(to)) => Some(*to),
+                (Destination::Peer(to), Aim::Peers | Aim::Broadcast(_)) => Some(to),
+                // A session that was given other ports than it needs.
+                _ => None,
+            };
+            let outgoing: Vec<Outgoing<'_>> = self
+                .unsent
+                .iter()
+                .take(BATCH)
+                .map_while(|(destination, bytes)| to(*destination).map(|to| Outgoing { to, bytes }))
+                .collect();
+            if outgoing.is_empty() {
+                self.unsent.pop_front();
+                continue;
+            }
+            match port.socket.send_batch(&outgoing) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                // It is about one that was sent before: this one goes now.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !refused => {
+                    refused = true;
+                    self.handle_error(self.sender, &error);
+                }
+                Err(error) => {
+                    let at = outgoing.first().map(|outgoing| outgoing.to);
+                    self.unsent.pop_front();
+                    self.handle_send_error(at, &error);
+                }
+            }
+        }
+    }
+
+    /// What a port says instead of a datagram.
+    fn handle_error(&mut self, index: usize, error: &io::Error) {
+        if index != self.sender {
+            return;
+        }
+        let at = self.place();
+        if let Aim::Server { addresses, heard } = &self.aim
+            && !heard
+            && index + 1 < addresses.len()
+        {
+            // The server may be one of the other family; whatever was said is repeated there.
+            self.sender += 1;
+            self.writable = true;
+            return;
+        }
+        self.handle_send_error(at, error);
+    }
+
+    fn handle_send_error(&mut self, at: Option<SocketAddr>, error: &io::Error) {
+        let reason = match error.kind() {
+            io::ErrorKind::ConnectionRefused => Reason::NobodyListens,
+            _ => Reason::Other(said_in_passing(error)),
+        };
+        let known = |trouble: &Trouble| trouble.reason == reason && Some(trouble.at) == at;
+        if let Some(at) = at
+            && !self.trouble.as_ref().is_some_and(known)
+        {
+            self.trouble = Some(Trouble {
+                reason,
+                at,
+                told: false,
+            });
+        }
+    }
+
+    /// What became of datagrams, once: for people, with the address.
+    pub fn take_news(&mut self) -> Option<String> {
+        let trouble = self.trouble.as_mut().filter(|trouble| !trouble.told)?;
+        trouble.told = true;
+        let at = trouble.at;
+        Some(match &trouble.reason {
+            Reason::NobodyListens => format!("nobody listens at {at}"),
+            Reason::Other(reason) => format!("nothing can be sent to {at}: {reason}"),
+        })
+    }
+
+    /// Why the server is not heard, if that is known: without its address.
+    pub fn trouble(&self) -> Option<&str> {
+        match (&self.aim, &self.trouble.as_ref()?.reason) {
+            (Aim::Peers | Aim::Broadcast(_), _) => None,
+            (Aim::Server { .. }, Reason::NobodyListens) => Some("nobody listens there"),
+            (Aim::Server { .. }, Reason::Other(reason)) => Some(reason),
+        }
+    }
+
+    /// Datagrams that wait to be sent.
+    pub fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Whether so many wait that nothing should be added.
+    pub fn is_congested(&self) -> bool {
+        self.unsent.len() > CONGESTED
+    }
+}
