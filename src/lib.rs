@@ -1,6 +1,6 @@
 //! mynah: one message in, N deliveries out, on one event loop without async.
 //!
-//! Six wire formats are planned, and the rooms are built for them; `tcp-room` is the first that stands.
+//! It speaks six chat protocols, both halves of each, and people of all of them are in the same rooms.
 //!
 //! This page is the map: what each room owns and what it may not know. Read the rooms in this order.
 //!
@@ -37,8 +37,8 @@
 //!    encode it once and append it once; each member then gets one write of `log[cursor..end]`.
 //! 3. **An idle connection owns (almost) nothing.** Reads go to one shared buffer; what only a busy
 //!    connection needs is allocated on first need and given back.
-//! 4. **The server runs without a network.** It knows a connection as a [`reactor::Stream`], and the
-//!    simulator in `tests/simulation` is one, seeded and as unkind as it likes.
+//! 4. **The server runs without a network.** It knows a connection as a [`reactor::Stream`] and a UDP socket as a
+//!    [`reactor::DatagramPort`]; the simulator in `tests/simulation` is both, seeded and as unkind as it likes.
 
 pub mod chat;
 pub mod cli;

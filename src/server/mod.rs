@@ -1,6 +1,7 @@
 //! Owns what ties sessions, hub, fan-out and transport together: the server itself.
-//! Knows a connection only as a [`Stream`](crate::reactor::Stream), so that the same code runs on mio's
-//! sockets and on the tests' in-memory network. Clocks are read by its driver alone ([`run()`] and what it
+//! Knows a connection only as a [`Stream`](crate::reactor::Stream) and a UDP socket only as a
+//! [`DatagramPort`](crate::reactor::DatagramPort), so that the same code runs on mio's sockets and on the tests'
+//! in-memory network. Clocks are read by its driver alone ([`run()`] and what it
 //! needs); [`Server`] knows the times that it is given.
 //!
 //! A turn is the same six steps, in this order, always:
@@ -9,7 +10,7 @@
 //! 2. **take in**: read what is ready, each connection and the turn as a whole bounded
 //! 3. **decide**: sessions turn bytes into requests, the hub turns requests into events, events are
 //!    encoded once per audience
-//! 4. **fall due**: timers
+//! 4. **fall due**: timers, and what the helper thread has finished
 //! 5. **send out**: every connection with something to send gets one write for all of it
 //! 6. **let go**: connections marked for closing are closed
 //!
@@ -20,6 +21,19 @@
 //!             │                                  │                                  ▲
 //!             └──── dead, or a slow consumer ────┴──────────────────────────────────┘
 //! ```
+//!
+//! A *guest* has no connection. It lives in the same slab, is found by the source of its datagrams or by
+//! the secret in them, and is gone as soon as it is let go:
+//!
+//! ```text
+//!   asks to be let in       its password is hashed,
+//!   or TCRP keeps a name    or it has still to come        let in, or appears      leaves, is silent,
+//!  ────────────────────▶ Nowhere ──────▶ Held ──────────────────────▶ In ────────▶ its room closes ──▶ (gone)
+//!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
+//! ```
+//!
+//! Connections are in `core` (read and decide), `sending` and `closing`; guests in `receiving` and
+//! `posting`, with `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
