@@ -32,7 +32,7 @@
 //!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
 //! ```
 //!
-//! Connections are in `core` (read and decide), `sending` and `closing`; guests in `receiving` and
+//! Connections are in `core` (read), `deciding`, `sending` and `closing`; guests in `receiving`, `hosting` and
 //! `posting`, with `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -43,10 +43,12 @@ mod closing;
 mod connection;
 mod core;
 mod counters;
+mod deciding;
 mod entropy;
 mod exchange;
 mod gateway;
 mod guest;
+mod hosting;
 mod limits;
 mod login;
 mod notes;

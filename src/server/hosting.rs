@@ -1,0 +1,308 @@
+//! Owns how guests come and go: names kept for who shows a secret, welcomes, proofs, silence, and the end.
+//! What they say in between is in `receiving`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::address::PeerAddress;
+use super::core::{Server, Timer};
+use super::guest::{Departure, Guest, GuestPlace};
+use super::limits::Limits;
+use super::port::PortId;
+use crate::chat::{Choice, Contact, Event, Name, Refusal};
+use crate::protocol::registry::{Protocol, Silence};
+use crate::protocol::{AfterVerdict, Answer, DatagramSession, Secret, Welcome};
+use crate::reactor::{DatagramPort, Key, Stream};
+
+impl<S: Stream, D: DatagramPort> Server<S, D> {
+    /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
+    pub(super) fn reserve(
+        &mut self,
+        connection: Key,
+        choice: Choice<'_>,
+        name: &str,
+    ) -> Result<Secret, Refusal> {
+        let Some(asker) = self.tenants.get(connection) else {
+            return Err(Refusal::NoSuchRoom);
+        };
+        let (peer, protocol, house) = (asker.peer, asker.protocol, asker.house());
+        let name = self.name_for(house, choice, name)?;
+        let room = match choice {
+            Choice::Lobby => "lobby",
+            Choice::Join(room) | Choice::Create(room) => room,
+        };
+        let room = Name::parse(room).map_err(Refusal::NotAName)?;
+        let (protocol, session) = protocol
+            .reserved_session(&room)
+            .ok_or(Refusal::NoSuchRoom)?;
+        let Limits {
+            max_per_address,
+            secrets_per_address: limit,
+            ..
+        } = self.limits;
+        // The connection that asks is one of its address's already, and goes.
+        if !self.census.enter(&peer, max_per_address.saturating_add(1)) {
+            let limit = max_per_address;
+            return Err(Refusal::TooManyFromAddress { limit });
+        }
+        if !self.unshown.enter(&peer, limit) {
+            self.census.leave(&peer);
+            return Err(Refusal::TooManyFromAddress { limit });
+        }
+        let secret = self.entropy.secret();
+        let mut guest = Guest::new(protocol, house, session, peer, self.now);
+        guest.secret = Some(secret);
+        let key = self.tenants.insert_guest(guest);
+        self.secrets.insert(secret.bits(), key);
+        let held = self
+            .houses
+            .get_mut(house)
+            .ok_or(Refusal::NoSuchRoom)
+            .and_then(|house| house.hub.hold(choice, name, Contact::NONE, key));
+        match held {
+            Ok(id) => {
+                if let Some(guest) = self.tenants.guest_mut(key) {
+                    guest.place = GuestPlace::Held { id };
+                }
+                self.look_again(key, self.limits.registering_time);
+                Ok(secret)
+            }
+            Err(refusal) => {
+                self.remove_guest(key);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A guest has shown its secret: it is heard, and reached where it did so from now on.
+    pub(super) fn appear(&mut self, key: Key, found_at: (PortId, SocketAddr)) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        let (house, place, before) = (guest.house(), guest.place, guest.found_at);
+        // The IP is the same: that was looked at.
+        guest.peer = PeerAddress::new(found_at.1);
+        match place {
+            GuestPlace::Nowhere => {}
+            GuestPlace::Held { id } => {
+                guest.found_at = Some(found_at);
+                let peer = guest.peer;
+                self.unshown.leave(&peer);
+                if let Some((hub, mut delivery)) = self.desk(house) {
+                    hub.appear(id, key, &mut delivery);
+                }
+                self.welcome(key, None);
+            }
+            GuestPlace::In { room, id, seat } => {
+                let port = usize::from(found_at.0);
+                if before.map(|(port, _)| port) == Some(found_at.0) {
+                    guest.found_at = Some(found_at);
+                    if let Some(port) = self.ports.get_mut(port) {
+                        let seat = seat as usize;
+                        port.mailing.readdress(room.index(), seat, found_at.1);
+                    }
+                    return;
+                }
+                if let Some((_, mut delivery)) = self.desk(house) {
+                    delivery.unseat_guest(key);
+                }
+                let Some(guest) = self.tenants.guest_mut(key) else {
+                    return;
+                };
+                guest.found_at = Some(found_at);
+                if let Some(port) = self.ports.get_mut(port) {
+                    let seat = port
+                        .mailing
+                        .join(room.index(), key, found_at.1, guest.allowance);
+                    let seat = u32::try_from(seat).expect("invariant: rooms are bounded");
+                    guest.place = GuestPlace::In { room, id, seat };
+                }
+            }
+        }
+    }
+
+    /// Tells a guest that it is in.
+    pub(super) fn welcome(&mut self, key: Key, secret: Option<Secret>) {
+        self.counters.joined += 1;
+        log::debug!("{}: joined", self.who(key));
+        let secret = secret.unwrap_or(super::core::NO_SECRET);
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        let GuestPlace::In { room, .. } = guest.place else {
+            return;
+        };
+        let Some(house) = self.houses.get(guest.house()) else {
+            return;
+        };
+        let mut replies = std::mem::take(&mut self.replies);
+        if let Some(history) = house.hub.history(room) {
+            let welcome = Welcome {
+                history,
+                members: &house.hub.roster(room),
+                secret,
+            };
+            guest
+                .session
+                .handle_answer(Answer::Entered(welcome), &mut replies);
+        }
+        self.reply(key, &mut replies);
+        self.replies = replies;
+        self.look_after(key);
+    }
+
+    /// Tells a guest that it is not let in. One that may ask again in the same words is remembered for a
+    /// while, so that it is told the same again.
+    pub(super) fn refuse(&mut self, key: Key, refusal: Refusal) {
+        self.counters.refused += 1;
+        log::debug!("{}: refused: {refusal}", self.who(key));
+        match self.answer(key, |_| Some(Answer::Refused(refusal))) {
+            AfterVerdict::Stay => self.look_again(key, self.limits.answer_keeping_time),
+            AfterVerdict::Close => self.dismiss(key, Departure::Refused),
+        }
+    }
+
+    /// Once a guest has proved its address nothing limits what it is sent.
+    pub(super) fn take_note_of_proof(&mut self, key: Key) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        if guest.proven || !guest.protocol.has_proof() || !guest.session.is_proven() {
+            return;
+        }
+        guest.proven = true;
+        let Some(allowance) = guest.allowance.take() else {
+            return;
+        };
+        self.allowances.release(allowance);
+        if let (GuestPlace::In { room, seat, .. }, Some((port, _))) = (guest.place, guest.found_at)
+            && let Some(port) = self.ports.get_mut(usize::from(port))
+        {
+            port.mailing.set_free(room.index(), seat as usize);
+        }
+    }
+
+    /// Lets a guest go: its name is free at once.
+    pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
+        log::debug!("{}: {}", self.who(key), why.as_str());
+        let Some(guest) = self.tenants.guest(key) else {
+            return;
+        };
+        let (house, id) = (guest.house(), guest.id());
+        if let Some(id) = id
+            && let Some((hub, mut delivery)) = self.desk(house)
+        {
+            hub.leave(id, &mut delivery);
+        }
+        self.remove_guest(key);
+    }
+
+    /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
+    pub(super) fn remove_guest(&mut self, key: Key) {
+        let Some(guest) = self.tenants.remove_guest(key) else {
+            return;
+        };
+        if let Some((port, address)) = guest.found_at
+            && let Some(port) = self.ports.get_mut(usize::from(port))
+            && port.guests.get(&address) == Some(&key)
+        {
+            port.guests.remove(&address);
+        }
+        if let Some(secret) = guest.secret {
+            self.secrets.remove(&secret.bits());
+            if guest.found_at.is_none() {
+                self.unshown.leave(&guest.peer);
+            }
+        }
+        if let Some(allowance) = guest.allowance {
+            self.allowances.release(allowance);
+        }
+        if let Some(deadline) = guest.deadline {
+            self.timers.cancel(deadline);
+        }
+        self.census.leave(&guest.peer);
+    }
+
+    /// Sets when a guest's silence is looked at: in loopback never, a program that dies there leaves nobody waiting.
+    pub(super) fn look_after(&mut self, key: Key) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        // Peers of a mesh never say that they go.
+        match guest.peer.is_loopback() && guest.protocol != Protocol::UdpMesh {
+            true => {
+                if let Some(armed) = guest.deadline.take() {
+                    self.timers.cancel(armed);
+                }
+            }
+            false => {
+                let time = patience_with(guest, &self.limits);
+                self.look_again(key, time);
+            }
+        }
+    }
+
+    /// Looks for a guest in that time, instead of whenever it was to be.
+    pub(super) fn look_again(&mut self, key: Key, time: Duration) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        if let Some(armed) = guest.deadline.take() {
+            self.timers.cancel(armed);
+        }
+        guest.deadline = Some(self.timers.arm(self.now + time, Timer::Guest(key)));
+    }
+
+    /// Step 4: a guest may have been silent for too long.
+    pub(super) fn look_for_guest(&mut self, key: Key) {
+        let Some(guest) = self.tenants.guest_mut(key) else {
+            return;
+        };
+        guest.deadline = None;
+        match guest.place {
+            GuestPlace::In { .. } => {
+                let allowed = patience_with(guest, &self.limits);
+                let silent = self.now.saturating_duration_since(guest.heard);
+                match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
+                    Some(left) => self.look_again(key, left),
+                    None => {
+                        self.counters.silent += 1;
+                        self.dismiss(key, Departure::Silent);
+                    }
+                }
+            }
+            GuestPlace::Nowhere | GuestPlace::Held { .. } if guest.pending => {}
+            GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
+            GuestPlace::Held { .. } => {
+                self.counters.never_came += 1;
+                self.dismiss(key, Departure::NeverCame);
+            }
+        }
+    }
+
+    /// Tells all rooms of the ports that they close, where the protocol has a word for it: we are going.
+    pub(super) fn close_rooms(&mut self) {
+        let mut datagrams = std::mem::take(&mut self.event_datagrams);
+        for port in &mut self.ports {
+            port.protocol
+                .encode_datagrams(&Event::RoomClosed, &mut datagrams);
+            for datagram in datagrams.iter() {
+                for room in 0..port.mailing.rooms() {
+                    if port.mailing.has_readers(room) {
+                        port.mailing.push_to_room(room, None, datagram);
+                    }
+                }
+            }
+            datagrams.clear();
+        }
+        self.event_datagrams = datagrams;
+    }
+}
+
+/// How long a guest may be silent.
+fn patience_with(guest: &Guest, limits: &Limits) -> Duration {
+    match guest.protocol.silence() {
+        Silence::KeepsAlive => limits.login_idle,
+        Silence::SpeaksWhenSpeaking => limits.udp_idle,
+    }
+}
