@@ -15,7 +15,7 @@ use super::login::Accounts;
 use super::notes::Notes;
 use super::port::{Allowances, Port};
 use super::tenants::Tenants;
-use crate::chat::{Deliver, Hub, RoomId, TimeOfDay};
+use crate::chat::{Hub, RoomId, TimeOfDay};
 use crate::fanout::Stall;
 use crate::protocol::registry::Protocol;
 use crate::protocol::{Datagrams, Patience, Secret, ServerSession, Step};
