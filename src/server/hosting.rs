@@ -151,14 +151,18 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.look_after(key);
     }
 
-    /// Tells a guest that it is not let in. One that may ask again in the same words is remembered for a
-    /// while, so that it is told the same again.
+    /// Tells a guest that it is not let in. One whose password was looked at is remembered for a while: asked
+    /// again in the same words, it is told the same again and nothing is done again. The others have cost
+    /// nothing, and whoever floods us with forged addresses shall leave nothing behind either.
     pub(super) fn refuse(&mut self, key: Key, refusal: Refusal) {
         self.counters.refused += 1;
         log::debug!("{}: refused: {refusal}", self.who(key));
-        match self.answer(key, |_| Some(Answer::Refused(refusal))) {
-            AfterVerdict::Stay => self.look_again(key, self.limits.answer_keeping_time),
-            AfterVerdict::Close => self.dismiss(key, Departure::Refused),
+        let after = self.answer(key, |_| Some(Answer::Refused(refusal)));
+        match (after, refusal) {
+            (AfterVerdict::Stay, Refusal::Denied) => {
+                self.look_again(key, self.limits.answer_keeping_time);
+            }
+            _ => self.dismiss(key, Departure::Refused),
         }
     }
 

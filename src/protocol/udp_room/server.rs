@@ -79,6 +79,10 @@ impl Session {
                 }
             },
             Asked::Leave => Ok(None),
+            // As a server of this protocol answers: were it answered, two of them would go on for ever.
+            Asked::Plain { text } if text.starts_with('[') => Err(Dropped {
+                why: "from a stranger, and like an answer of a server's",
+            }),
             Asked::Say { .. }
             | Asked::Direct { .. }
             | Asked::DirectToNobody
@@ -367,6 +371,17 @@ mod tests {
         assert_eq!(peer.hears(Answer::Said(Said::ToOthers(1))), NONE);
         // What was meant for one never goes to all.
         assert_eq!(peer.says("DM| bob hi"), [DIRECT_USAGE]);
+    }
+
+    #[test]
+    fn two_servers_do_not_talk_with_each_other_for_ever() {
+        let mut out = Datagrams::new();
+        let first = Session::new().handle_datagram(b"anything that is long enough", &mut out);
+        assert_eq!(first, Ok(None));
+        let answer = out.iter().next().unwrap().to_vec();
+        out.clear();
+        assert!(Session::new().handle_datagram(&answer, &mut out).is_err());
+        assert!(out.is_empty());
     }
 
     #[test]
