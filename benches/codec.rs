@@ -2,14 +2,11 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use mynah::chat::TimeOfDay;
-use mynah::chat::{History, TimeOfDay};
-use mynah::protocol::Decoded;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use mynah::chat::{History, TimeOfDay, public};
 use mynah::protocol::tcp_room::frame::{self, Limits};
-use mynah::protocol::tcp_room::frame::{self, Limits};
-use mynah::protocol::udp_mesh;
-use mynah::protocol::{Datagrams, Decoded, Secret, udp_login, udp_room};
+use mynah::protocol::{Datagrams, Decoded, Secret, group, tcrp, udp_login, udp_mesh, udp_room};
 
 /// A line of chat as people write them.
 const TEXT: &str = "the quick brown fox jumps over the lazy dog and does not look back";
@@ -31,69 +28,120 @@ fn tcp_room(c: &mut Criterion) {
     group.bench_function("decode whole", |b| {
         b.iter(|| frame::decode_message(black_box(&say), &Limits::SERVER));
     });
-    // As the server does it: while fewer bytes are there than are needed, nothing is decoded.
+    decode_dripped(&mut group, &say, |input, _| {
+        needed(&frame::decode_message(input, &Limits::SERVER))
+    });
+    group.finish();
+}
+
+fn group_lines(c: &mut Criterion) {
+    use group::frame::{decode_from_client, encode_broadcast};
+    let mut say = Vec::new();
+    encode_broadcast("alice", &[TEXT], &mut say);
+    let mut group = c.benchmark_group("codec/group");
+    group.throughput(Throughput::Elements(1));
+
+    let mut out = Vec::with_capacity(4096);
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            out.clear();
+            encode_broadcast("alice", &public(black_box(TEXT)), &mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("decode whole", |b| {
+        b.iter(|| decode_from_client(black_box(&say), 0));
+    });
+    decode_dripped(&mut group, &say, |input, searched| {
+        needed(&decode_from_client(input, searched))
+    });
+    group.finish();
+}
+
+fn tcrp_requests(c: &mut Criterion) {
+    use tcrp::frame::{Form, Head, Operation, decode_request, encode_answers, encode_request};
+    let mut request = Vec::new();
+    encode_request(Form::Long, Operation::Join, "tea", "alice", &mut request);
+    let head = Head {
+        form: Form::Long,
+        operation: Operation::Join.number(),
+    };
+    let mut group = c.benchmark_group("codec/tcrp");
+    group.throughput(Throughput::Elements(1));
+
+    let mut out = Vec::with_capacity(4096);
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            out.clear();
+            encode_answers(head, "tea", Ok(black_box(Secret::new([7; 16]))), &mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("decode whole", |b| {
+        b.iter(|| decode_request(black_box(&request)));
+    });
+    decode_dripped(&mut group, &request, |input, _| {
+        needed(&decode_request(input))
+    });
+    group.finish();
+}
+
+fn ucrp(c: &mut Criterion) {
+    use tcrp::datagram::{claimed_token, decode_to_server, encode_said, encode_to_server};
+    let mut say = Vec::new();
+    let token = format!("token_{}", "07".repeat(16));
+    encode_to_server("tea", &token, TEXT, &mut say);
+    let mut group = c.benchmark_group("codec/ucrp");
+    group.throughput(Throughput::Elements(1));
+
+    let mut out = Datagrams::new();
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            out.clear();
+            encode_said("alice", black_box(TEXT), &mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("decode whole", |b| {
+        b.iter(|| {
+            let datagram = black_box(&say);
+            (claimed_token(datagram), decode_to_server(datagram))
+        });
+    });
+    group.finish();
+}
+
+/// As the server does it: while fewer bytes are there than are needed, nothing is decoded. The decoder is told
+/// how many there were when it needed more, and answers how many it needs, or nothing when it is done.
+fn decode_dripped(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    frame: &[u8],
+    decode: impl Fn(&[u8], usize) -> Option<usize>,
+) {
     group.bench_function("decode dripped", |b| {
         b.iter(|| {
-            let mut wanted = 0;
-            for length in 1..=say.len() {
+            let (mut wanted, mut searched) = (0, 0);
+            for length in 1..=frame.len() {
                 if length < wanted {
                     continue;
                 }
-                let input = black_box(&say[..length]);
-                match frame::decode_message(input, &Limits::SERVER) {
-                    Ok(Decoded::NeedMore { needed }) => wanted = needed,
-                    other => return black_box(other).is_ok(),
+                match decode(black_box(&frame[..length]), searched) {
+                    Some(needed) => (wanted, searched) = (needed, length),
+                    None => return length,
                 }
             }
             unreachable!("the frame is whole in the end");
         });
     });
-    group.finish();
 }
 
-fn udp_mesh(c: &mut Criterion) {
-    use udp_mesh::frame::{decode, encode_say, encode_welcome};
-
-    let mut say = Vec::new();
-    encode_say("alice", TEXT, |datagram| say.extend_from_slice(datagram));
-    let mut history = History::default();
-    (0..10).for_each(|_| history.push(TimeOfDay::MIDNIGHT, "alice", TEXT));
-    let mut welcome = Vec::new();
-    encode_welcome("bob", history.lines(), &mut welcome);
-    // The most that a datagram can ask of the decoder: as many instructions as it has room for.
-    let mut busiest = b"\x80\x05}(\x8c\x07message](\x8c\0\x94".to_vec();
-    busiest.extend(b"h\0".repeat(240));
-    busiest.push(b'e');
-    busiest.extend(b"(e".repeat((udp_mesh::frame::MAX_DATAGRAM_BYTES - busiest.len()) / 2));
-    let mut group = c.benchmark_group("codec/udp-mesh");
-    group.throughput(Throughput::Elements(1));
-
-    group.bench_function("encode", |b| {
-        b.iter(|| {
-            let mut bytes = 0;
-            encode_say("alice", black_box(TEXT), |datagram| bytes += datagram.len());
-            bytes
-        });
-    });
-    group.bench_function("encode history", |b| {
-        let mut out = Vec::with_capacity(4096);
-        b.iter(|| {
-            out.clear();
-            encode_welcome("bob", black_box(&history).lines(), &mut out);
-            black_box(&out);
-        });
-    });
-    for (name, datagram) in [
-        ("decode", &say),
-        ("decode history", &welcome),
-        ("decode busiest", &busiest),
-    ] {
-        group.bench_function(name, |b| b.iter(|| decode(black_box(datagram)).is_ok()));
+fn needed<T, V>(decoded: &Result<Decoded<T>, V>) -> Option<usize> {
+    match black_box(decoded) {
+        Ok(Decoded::NeedMore { needed }) => Some(*needed),
+        Ok(Decoded::Done { .. }) | Err(_) => None,
     }
-    group.finish();
 }
 
-criterion_group!(benches, tcp_room, udp_mesh);
 fn udp_room(c: &mut Criterion) {
     use udp_room::frame::{Asked, Heard, decode_asked, decode_heard, encode_asked, encode_heard};
 
@@ -164,5 +212,56 @@ fn udp_login(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, tcp_room, udp_room, udp_login);
+fn udp_mesh(c: &mut Criterion) {
+    use udp_mesh::frame::{decode, encode_say, encode_welcome};
+
+    let mut say = Vec::new();
+    encode_say("alice", TEXT, |datagram| say.extend_from_slice(datagram));
+    let mut history = History::default();
+    (0..10).for_each(|_| history.push(TimeOfDay::MIDNIGHT, "alice", TEXT));
+    let mut welcome = Vec::new();
+    encode_welcome("bob", history.lines(), &mut welcome);
+    // The most that a datagram can ask of the decoder: as many instructions as it has room for.
+    let mut busiest = b"\x80\x05}(\x8c\x07message](\x8c\0\x94".to_vec();
+    busiest.extend(b"h\0".repeat(240));
+    busiest.push(b'e');
+    busiest.extend(b"(e".repeat((udp_mesh::frame::MAX_DATAGRAM_BYTES - busiest.len()) / 2));
+    let mut group = c.benchmark_group("codec/udp-mesh");
+    group.throughput(Throughput::Elements(1));
+
+    group.bench_function("encode", |b| {
+        b.iter(|| {
+            let mut bytes = 0;
+            encode_say("alice", black_box(TEXT), |datagram| bytes += datagram.len());
+            bytes
+        });
+    });
+    group.bench_function("encode history", |b| {
+        let mut out = Vec::with_capacity(4096);
+        b.iter(|| {
+            out.clear();
+            encode_welcome("bob", black_box(&history).lines(), &mut out);
+            black_box(&out);
+        });
+    });
+    for (name, datagram) in [
+        ("decode", &say),
+        ("decode history", &welcome),
+        ("decode busiest", &busiest),
+    ] {
+        group.bench_function(name, |b| b.iter(|| decode(black_box(datagram)).is_ok()));
+    }
+    group.finish();
+}
+
+criterion_group!(
+    benches,
+    tcp_room,
+    group_lines,
+    udp_room,
+    udp_login,
+    tcrp_requests,
+    ucrp,
+    udp_mesh
+);
 criterion_main!(benches);

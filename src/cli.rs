@@ -7,7 +7,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::config::Listen;
+use crate::chat::{Name, NameError};
+use crate::config::{Advertise, LEVELS, Listen, Registration};
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
@@ -29,6 +30,9 @@ pub enum Command {
 /// `mynah serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
+    /// Read settings from a file in TOML; a flag goes before what stands there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Listen for a protocol (tcp-room) on an address; repeatable, and given once, only what is named
     /// is opened; port 0 lets the kernel choose
     #[arg(long, value_name = "NAME=ADDR:PORT")]
@@ -40,9 +44,21 @@ pub struct ServeArgs {
     /// Give each protocol rooms and names of its own
     #[arg(long)]
     pub isolate: bool,
-    /// What is told on standard error
-    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true, value_parser = levels())]
-    pub log_level: LevelFilter,
+    /// What is told on standard error [default: info]
+    #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = levels())]
+    pub log_level: Option<LevelFilter>,
+    /// Who may make an account [default: open]
+    #[arg(long, value_name = "WHO")]
+    pub registration: Option<Registration>,
+    /// Which address of a group participant the others are told [default: connection]
+    #[arg(long, value_name = "WHICH")]
+    pub advertise: Option<Advertise>,
+    /// What the mesh gateway is called [default: mynah]
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub mesh_name: Option<Name>,
+    /// Where the mesh gateway's broadcasts go [default: 255.255.255.255]
+    #[arg(long, value_name = "ADDR")]
+    pub mesh_broadcast: Option<Ipv4Addr>,
 }
 
 /// `mynah chat`
@@ -168,10 +184,12 @@ pub struct ChatOptions {
     pub json: bool,
 }
 
-/// The levels of the `log` crate by their names.
+fn name(text: &str) -> Result<Name, NameError> {
+    Name::parse(text)
+}
+
 fn levels() -> impl TypedValueParser<Value = LevelFilter> {
-    PossibleValuesParser::new(["off", "error", "warn", "info", "debug", "trace"])
-        .map(|name| name.parse().unwrap_or(LevelFilter::Info))
+    PossibleValuesParser::new(LEVELS).map(|name| name.parse().unwrap_or(LevelFilter::Info))
 }
 
 #[cfg(test)]

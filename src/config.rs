@@ -1,5 +1,9 @@
-//! Owns what the program is set to: the flags, the environment and the defaults become one [`Settings`].
-//! Knows nothing of what is done with it.
+//! Owns what the program is set to: the flags, the configuration file, the environment and the defaults
+//! become one [`Settings`]. Knows nothing of what is done with it.
+//!
+//! A flag goes before the file, the file before the default. The defaults stand here, once.
+
+mod file;
 
 use std::env;
 use std::ffi::OsString;
@@ -8,9 +12,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::ValueEnum;
+
+use crate::chat::Name;
 use crate::cli::ServeArgs;
 use crate::protocol::registry::Protocol;
+pub use crate::server::Advertise;
 use crate::server::Limits;
+use crate::store::{FILE_NAME, HashCost};
+
+pub use file::{ConfigError, Problem};
+
+/// The levels of the `log` crate by their names.
+pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Everything that `mynah serve` needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +39,58 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     /// Everything that is bounded.
     pub limits: Limits,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Which address of a `group` participant the others are told.
+    pub advertise: Advertise,
+    /// What hashing one password costs.
+    pub hash_cost: HashCost,
+    /// How the mesh gateway appears.
+    pub mesh: MeshSettings,
+}
+
+/// Whether accounts can be made by whoever asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Registration {
+    /// By anybody, a few an hour per address.
+    #[default]
+    Open,
+    /// By nobody: those that are in the file are all.
+    Closed,
+}
+
+/// The mesh gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshSettings {
+    /// Who answers those that join the mesh.
+    pub name: Name,
+    /// Where broadcasts go.
+    pub broadcast: Ipv4Addr,
+}
+
+/// What holds when nothing is said, but for the environment: see [`Settings::of_serve`].
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: Protocol::ALL
+                .iter()
+                .copied()
+                .filter(|protocol| protocol.is_default())
+                .map(Listen::default_of)
+                .collect(),
+            data_dir: default_data_dir(|_| None),
+            isolate: false,
+            log_level: log::LevelFilter::Info,
+            limits: Limits::default(),
+            registration: Registration::default(),
+            advertise: Advertise::default(),
+            hash_cost: HashCost::default(),
+            mesh: MeshSettings {
+                name: Name::parse("mynah").expect("invariant: `mynah` is a name"),
+                broadcast: Ipv4Addr::BROADCAST,
+            },
+        }
+    }
 }
 
 /// One socket: `NAME=ADDR:PORT` on the command line.
@@ -35,27 +101,53 @@ pub struct Listen {
 }
 
 impl Settings {
-    /// What the flags say, and the defaults for what they do not.
-    pub fn of_serve(args: ServeArgs) -> Settings {
-        let listen = match args.listen.is_empty() {
-            // Who names one socket gets that one and no others.
-            false => with_partners(args.listen),
-            true => Protocol::ALL
-                .iter()
-                .copied()
-                .filter(|protocol| protocol.is_default())
-                .map(Listen::default_of)
-                .collect(),
+    /// What the flags say, then what the file says that one of them may name, then the defaults.
+    pub fn of_serve(args: ServeArgs) -> Result<Settings, ConfigError> {
+        let mut settings = Settings {
+            data_dir: default_data_dir(env::var_os),
+            ..Settings::default()
         };
-        Settings {
-            listen,
-            data_dir: args
-                .data_dir
-                .unwrap_or_else(|| default_data_dir(env::var_os)),
-            isolate: args.isolate,
-            log_level: args.log_level,
-            limits: Limits::default(),
+        if let Some(path) = &args.config {
+            file::read(path, &mut settings)?;
         }
+        settings.take_flags(args);
+        settings.listen = with_partners(settings.listen);
+        Ok(settings)
+    }
+
+    /// Where the accounts are.
+    pub fn accounts_path(&self) -> PathBuf {
+        self.data_dir.join(FILE_NAME)
+    }
+
+    fn take_flags(&mut self, args: ServeArgs) {
+        // All fields, so that no flag is forgotten.
+        let ServeArgs {
+            config: _,
+            listen,
+            data_dir,
+            isolate,
+            log_level,
+            registration,
+            advertise,
+            mesh_name,
+            mesh_broadcast,
+        } = args;
+        // Who names one socket gets that one and no others.
+        replace(&mut self.listen, Some(listen).filter(|l| !l.is_empty()));
+        replace(&mut self.data_dir, data_dir);
+        self.isolate |= isolate;
+        replace(&mut self.log_level, log_level);
+        replace(&mut self.registration, registration);
+        replace(&mut self.advertise, advertise);
+        replace(&mut self.mesh.name, mesh_name);
+        replace(&mut self.mesh.broadcast, mesh_broadcast);
+    }
+}
+
+fn replace<T>(setting: &mut T, flag: Option<T>) {
+    if let Some(flag) = flag {
+        *setting = flag;
     }
 }
 
@@ -167,7 +259,10 @@ fn default_data_dir(variable: impl Fn(&'static str) -> Option<OsString>) -> Path
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
 
     #[test]
     fn what_is_listened_for_is_read_or_what_is_wrong_is_named() {
@@ -188,6 +283,65 @@ mod tests {
             let text = format!("tcp-room={address}");
             assert_eq!(error(&text), ListenError::Address(address.into()));
         }
+    }
+
+    fn of_serve(flags: &[&str]) -> Result<Settings, ConfigError> {
+        let cli = Cli::try_parse_from(["mynah", "serve"].iter().chain(flags));
+        match cli.unwrap_or_else(|error| panic!("{error}")).command {
+            Command::Serve(args) => Settings::of_serve(args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mynah.toml");
+        let text = r#"
+            listen = ["tcp-room=127.0.0.1:1"]
+            data_dir = "/file"
+            log_level = "warn"
+            group.advertise = "claimed"
+            accounts.registration = "closed"
+            limits.rooms = 7
+            [mesh]
+            name = "file"
+            broadcast = "10.0.0.255"
+        "#;
+        std::fs::write(&path, text).unwrap();
+        let config = ["--config", path.to_str().unwrap()];
+        let of_file = of_serve(&config).unwrap();
+        assert_eq!(of_file.listen[0].address.port(), 1);
+        assert_eq!(
+            of_file.accounts_path(),
+            PathBuf::from("/file/chat_users.json")
+        );
+        assert_eq!(of_file.log_level, log::LevelFilter::Warn);
+        assert_eq!(of_file.advertise, Advertise::Claimed);
+        assert_eq!(of_file.registration, Registration::Closed);
+        assert_eq!(of_file.mesh.name.as_str(), "file");
+        let flags = [
+            "--listen=tcp-room=127.0.0.1:2",
+            "--data-dir=/flag",
+            "--isolate",
+            "--log-level=debug",
+            "--advertise=connection",
+            "--registration=open",
+            "--mesh-name=flag",
+            "--mesh-broadcast=10.1.1.255",
+        ];
+        let both = of_serve(&[&config[..], &flags].concat()).unwrap();
+        let mut flags_alone = of_serve(&flags).unwrap();
+        assert_eq!(both.listen.len(), 1);
+        assert_eq!(both.data_dir, PathBuf::from("/flag"));
+        flags_alone.limits.hub.rooms = 7;
+        assert_eq!(both, flags_alone);
+        let defaults = Settings {
+            data_dir: default_data_dir(env::var_os),
+            ..Settings::default()
+        };
+        assert_eq!(of_serve(&[]).unwrap(), defaults);
+        assert!(of_serve(&["--config", "/nonexistent/x"]).is_err());
     }
 
     #[test]

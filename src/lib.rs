@@ -14,7 +14,7 @@
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`journal`] | the log on standard error, which never blocks | |
-//! | [`config`], [`cli`] | the flags, and the settings that they become | what is done with them |
+//! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
 //!
 //! The never-rules are greps in `tests/architecture.rs`. The road that data takes:

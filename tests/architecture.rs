@@ -61,7 +61,7 @@ fn without_tests(text: &str) -> &str {
 #[test]
 fn the_rooms_are_where_they_should_be() {
     for room in [
-        "chat", "protocol", "fanout", "reactor", "server", "client", "commands",
+        "chat", "protocol", "fanout", "store", "reactor", "server", "client", "commands",
     ] {
         assert!(
             !files(room).is_empty(),
@@ -126,8 +126,8 @@ fn the_reactor_knows_nothing_of_chat() {
 }
 
 #[test]
-fn the_hub_knows_no_protocol_and_the_fan_out_neither() {
-    for room in ["chat", "fanout"] {
+fn the_hub_the_fan_out_and_the_store_know_no_protocol() {
+    for room in ["chat", "fanout", "store"] {
         let words = [
             "crate::protocol",
             "crate::server",

@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -71,12 +71,25 @@ fn wrong_usage_names_the_value_and_what_would_be_right() {
 
 #[test]
 fn without_flags_every_protocol_is_announced_on_this_machine() {
-    let free = TcpListener::bind("127.0.0.1:42069").is_ok();
-    if !or_skip(free, "a free port 42069") {
+    let tcp = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let udp = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
+    let free =
+        [42069, 1337, 9090].map(tcp) == [true; 3] && [9999, 65015, 9091].map(udp) == [true; 3];
+    if !or_skip(free, "all the default ports free") {
         return;
     }
     let server = Mynah::serve_with(&[]);
-    assert_eq!(server.listening, ["listening tcp-room tcp 127.0.0.1:42069"]);
+    assert_eq!(
+        server.listening,
+        [
+            "listening tcp-room tcp 127.0.0.1:42069",
+            "listening group tcp 127.0.0.1:1337",
+            "listening udp-room udp 127.0.0.1:9999",
+            "listening udp-login udp 127.0.0.1:65015",
+            "listening tcrp tcp 127.0.0.1:9090",
+            "listening ucrp udp 127.0.0.1:9091",
+        ]
+    );
 }
 
 #[test]

@@ -1,101 +1,117 @@
 //! `mynah serve`: the server, from its flags to its end.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Settings};
+use crate::config::{Listen, MeshSettings, Registration, Settings};
 use crate::journal;
 use crate::protocol::registry::Protocol;
 use crate::reactor::raise_descriptor_limit;
-use crate::server::{self, AccountSettings, Door, House};
-use crate::store;
+use crate::server::{self, AccountSettings, Door, House, Limits};
+use crate::store::{self, Accounts};
 
-/// Serves until a signal ends it (exit status 0). When it cannot (1), standard error says why.
-pub fn run(args: ServeArgs) -> ExitCode {
-    let settings = Settings::of_serve(args);
-    // Dropped last: what is logged until then gets out.
-    let journal = journal::start(settings.log_level);
-    let result = match &journal {
-        Ok(_) => serve(&settings),
-        Err(error) => Err(format!("cannot start the log: {error}")),
-    };
-    drop(journal);
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            // Standard error may be closed, which changes nothing.
-            let _ = writeln!(io::stderr(), "mynah: {reason}");
-            ExitCode::FAILURE
-        }
-    }
+/// Why there is no serving.
+enum Failure {
+    /// Something that a person has to put right: EX_CONFIG of sysexits.h, which service managers can be told
+    /// not to try again after. Exit status 78.
+    Configuration(String),
+    /// Anything else. Exit status 1.
+    Other(String),
 }
 
-fn serve(settings: &Settings) -> Result<(), String> {
+/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration or the
+/// accounts' file are wrong), standard error says why.
+pub fn run(args: ServeArgs) -> ExitCode {
+    let result = Settings::of_serve(args)
+        .map_err(|error| Failure::Configuration(error.to_string()))
+        .and_then(|settings| {
+            // Dropped last: what is logged until then gets out.
+            let _journal = journal::start(settings.log_level)
+                .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
+            serve(&settings)
+        });
+    let (reason, status) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Configuration(reason)) => (reason, 78),
+        Err(Failure::Other(reason)) => (reason, 1),
+    };
+    // Standard error may be closed, which changes nothing.
+    let _ = writeln!(io::stderr(), "mynah: {reason}");
+    ExitCode::from(status)
+}
+
+fn serve(settings: &Settings) -> Result<(), Failure> {
     match raise_descriptor_limit() {
         Ok(limit) => log::debug!("up to {limit} descriptors"),
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
     log::debug!("data directory: {}", settings.data_dir.display());
-    let doors: Result<Vec<Door>, String> = settings
-        .listen
-        .iter()
-        .map(|listen| open(settings, listen))
-        .collect();
-    let doors = doors?;
-    let accounts = match doors
-        .iter()
-        .any(|door| door.protocol() == Protocol::UdpLogin)
-    {
-        true => Some(accounts(settings)?),
-        false => None,
-    };
+    let accounts = load_accounts(settings)?;
+    log::debug!("{} accounts", accounts.len());
+    let mut doors = Vec::new();
+    for listen in &settings.listen {
+        doors.push(open(listen, &settings.mesh)?);
+    }
     let listening = listening(&doors);
+    let logs_in = |door: &Door| door.protocol() == Protocol::UdpLogin;
     let house = House {
-        limits: settings.limits,
+        limits: Limits {
+            advertise: settings.advertise,
+            ..settings.limits
+        },
         isolate: settings.isolate,
-        accounts,
-        mesh_name: crate::chat::Name::parse("mynah").map_err(|error| error.to_string())?,
+        accounts: doors.iter().any(logs_in).then(|| AccountSettings {
+            accounts,
+            path: settings.accounts_path(),
+            open: settings.registration == Registration::Open,
+            cost: settings.hash_cost,
+        }),
+        mesh_name: settings.mesh.name.clone(),
     };
     let counters = server::run(doors, house, || announce(&listening))
-        .map_err(|error| format!("the event loop failed: {error}"))?;
+        .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
     Ok(())
 }
 
-fn open(_: &Settings, listen: &Listen) -> Result<Door, String> {
+fn open(listen: &Listen, mesh: &MeshSettings) -> Result<Door, Failure> {
     let Listen { protocol, address } = *listen;
     let door = match (protocol, address) {
-        (Protocol::UdpMesh, SocketAddr::V4(address)) => {
-            Door::open_gateway(address, Ipv4Addr::BROADCAST)
-        }
+        (Protocol::UdpMesh, SocketAddr::V4(address)) => Door::open_gateway(address, mesh.broadcast),
         (Protocol::UdpMesh, SocketAddr::V6(address)) => {
-            return Err(format!(
+            return Err(Failure::Other(format!(
                 "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
-            ));
+            )));
         }
         _ => Door::open(protocol, address),
     };
     let in_clear = matches!(protocol, Protocol::UdpRoom | Protocol::UdpLogin);
     if in_clear && !address.ip().is_loopback() {
         log::warn!(
-            "{protocol} on {address}: names and passwords cross the network in clear, and anybody can send \
-             in another's address"
+            "{protocol} on {address}: what is said, passwords too, crosses the network in clear, and \
+             whoever forges an address can speak for it"
         );
     }
-    door.map_err(|error| error.to_string())
+    door.map_err(|error| Failure::Other(error.to_string()))
 }
 
-fn accounts(settings: &Settings) -> Result<AccountSettings, String> {
-    let path = settings.data_dir.join(store::FILE_NAME);
-    let loaded = store::load(&path).map_err(|error| error.to_string())?;
-    Ok(AccountSettings {
-        accounts: loaded.accounts,
-        path,
-        open: true,
-        cost: store::HashCost::default(),
-    })
+/// The accounts of the data directory. A file that cannot be read to its last byte is no reason to serve
+/// without accounts: every name in it could be taken by anybody.
+fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
+    let path = settings.accounts_path();
+    let loaded = store::load(&path).map_err(|error| Failure::Configuration(error.to_string()))?;
+    if loaded.is_exposed() {
+        let mode = loaded.mode.unwrap_or_default();
+        let path = path.display();
+        log::warn!("{path}: others can read it (mode {mode:04o}) until the next registration");
+    }
+    let plain = loaded.accounts.plain_left();
+    if plain > 0 {
+        log::warn!("{}: {plain} passwords are in plain", path.display());
+    }
+    Ok(loaded.accounts)
 }
 
 /// A line for each socket.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
+
 use crate::chat::HubLimits;
 use crate::fanout::LagLimits;
 
@@ -39,7 +41,7 @@ pub struct Limits {
 }
 
 /// Which address of a member others are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Advertise {
     /// The one that it comes from.
     #[default]

@@ -321,6 +321,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let (house, place, before) = (guest.house(), guest.place, guest.found_at);
+        // The IP is the same: that was looked at.
+        guest.peer = PeerAddress::new(found_at.1);
         match place {
             GuestPlace::Nowhere => {}
             GuestPlace::Held { id } => {

@@ -190,9 +190,10 @@ fn keep_copy(place: &Path) -> io::Result<()> {
     forget(&new_copy)?;
     match fs::hard_link(place, &new_copy) {
         Ok(()) => {
-            fs::rename(&new_copy, &copy)?;
+            let renamed = fs::rename(&new_copy, &copy);
             // Where both were names of one file, as after a save that was cut short, they still are.
-            forget(&new_copy)
+            forget(&new_copy)?;
+            renamed
         }
         // Some file systems have no second names. The copy is a help, the save must not hang on it.
         Err(_) => Ok(()),

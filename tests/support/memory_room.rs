@@ -23,6 +23,8 @@ struct Ends {
     to_server: Vec<u8>,
     delivered: usize,
     writes: usize,
+    /// All that came, where somebody wants to see it.
+    received: Option<Vec<u8>>,
     /// The first bytes that came.
     first: Option<u8>,
     /// The peer says no more.
@@ -47,6 +49,16 @@ impl Eager {
     /// Takes nothing from now on.
     pub fn refuse(&self) {
         self.0.borrow_mut().refuses = true;
+    }
+
+    /// Keeps all that comes from now on.
+    pub fn keep(&self) {
+        self.0.borrow_mut().received = Some(Vec::new());
+    }
+
+    /// All that came since [`keep`](Eager::keep).
+    pub fn received(&self) -> Vec<u8> {
+        self.0.borrow().received.clone().unwrap_or_default()
     }
 
     /// Whether the server has ended this connection.
@@ -81,6 +93,9 @@ impl Stream for Eager {
             return Err(ErrorKind::WouldBlock.into());
         }
         ends.first = ends.first.or(bytes.first().copied());
+        if let Some(received) = &mut ends.received {
+            received.extend_from_slice(bytes);
+        }
         ends.delivered += bytes.len();
         ends.writes += 1;
         Ok(bytes.len())

@@ -14,7 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::direct::{self, Handshake};
-use super::frame::{self, FromServer, MAX_PARTICIPANTS, Participant, Violation};
+use super::frame::{self, FromServer, Violation};
+use super::participants::{MAX_PARTICIPANTS, Participant};
 use super::peer::{DrawSecret, Peers, is_same};
 use crate::chat::{MAX_TEXT_BYTES, Name, split};
 use crate::protocol::{
@@ -45,7 +46,8 @@ enum State {
 
 impl Session {
     /// Will register as `name`, a name that keeps the rules, to be reached at `local_ip` and `udp_port`. Without `p2p` no
-    /// invitation to talk directly is sent or heeded. `draw` gives the secrets of ours.
+    /// invitation to talk directly is sent or heeded (a port of 0 tells the others so). `draw` gives the secrets of
+    /// ours.
     pub fn new(
         name: &str,
         local_ip: IpAddr,

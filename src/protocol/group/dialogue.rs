@@ -34,7 +34,9 @@ impl Deliver<usize> for Seats {
         }
     }
 
-    fn to_member(&mut self, _: usize, _: Event<'_>) {}
+    fn to_member(&mut self, _: usize, _: Event<'_>) -> bool {
+        true
+    }
 
     fn seat(&mut self, seat: usize, _: RoomId, _: MemberId) {
         self.seated.push(seat);
@@ -79,8 +81,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let now = Instant::now();
+    fn new(now: Instant) -> World {
         World {
             now,
             hub: Hub::new(HubLimits::default()),
@@ -95,9 +96,9 @@ impl World {
         }
     }
 
-    /// alice, whose secrets are small, bob, and whoever else; all in.
-    fn of(names: &[&str]) -> World {
-        let mut world = World::new();
+    /// These, all in. The earlier somebody stands in the list, the smaller its secrets are.
+    fn of(names: &[&str], now: Instant) -> World {
+        let mut world = World::new(now);
         for name in names {
             world.join(name, true);
         }
@@ -400,428 +401,438 @@ impl World {
     }
 }
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-const START_BOB: Command<'static> = Command::Start { to: "bob" };
-const START_ALICE: Command<'static> = Command::Start { to: "alice" };
-
-fn chat(to: &'static str) -> Command<'static> {
-    Command::Chat { to, text: "psst" }
-}
-
-#[test]
-fn the_room() {
-    let mut world = World::new();
-    world.join("alice", true);
-    world.join("bob", true);
-    assert_eq!(
-        world.heard(ALICE),
-        ["joined lobby as alice", "here: alice", "+bob"]
-    );
-    assert_eq!(world.heard(BOB), ["joined lobby as bob", "here: alice bob"]);
-    world.command(ALICE, Command::Say("hi: there"));
-    assert_eq!(world.heard(BOB), ["<alice> hi: there"]);
-    assert!(world.heard(ALICE).is_empty());
-    world.command(BOB, Command::Who);
-    assert_eq!(world.heard(BOB), ["here: alice bob"]);
-    world.disconnect(BOB);
-    assert_eq!(world.heard(ALICE), ["-bob"]);
-}
-
-#[test]
-fn a_long_line_is_several_broadcasts() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.command(ALICE, Command::Say(&"é".repeat(3000)));
-    let lengths: Vec<usize> = world.heard(BOB).iter().map(String::len).collect();
-    assert_eq!(lengths, [4096 + 8, 1904 + 8]);
-}
-
-#[test]
-fn a_taken_name_is_a_refusal() {
-    let mut world = World::of(&["alice"]);
-    world.join("ALICE", true);
-    assert_eq!(world.heard(BOB), ["refused: name taken"]);
-}
-
-#[test]
-fn a_direct_session_from_start_to_end() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.command(ALICE, Command::Start { to: "BOB" });
-    assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
-    assert_eq!(world.heard(BOB), ["direct session with alice started"]);
-    assert!(world.listeners.is_empty(), "one connection, then closed");
-    world.command(ALICE, chat("bob"));
-    world.command(BOB, chat("alice"));
-    world.command(
-        BOB,
-        Command::Direct {
-            to: "alice",
-            text: "é:\t",
-        },
-    );
-    assert_eq!(world.heard(BOB), ["[alice] psst"]);
-    assert_eq!(world.heard(ALICE), ["[bob] psst", "[bob] é:\t"]);
-    world.command(ALICE, START_BOB);
-    assert_eq!(
-        world.heard(ALICE),
-        ["there is a direct session with bob already"]
-    );
-    world.command(BOB, Command::End { with: "alice" });
-    assert_eq!(world.heard(ALICE), ["direct session with bob ended"]);
-    assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
-    world.command(ALICE, chat("bob"));
-    world.command(ALICE, Command::End { with: "bob" });
-    let nothing = "there is no direct session with bob";
-    assert_eq!(
-        world.heard(ALICE),
-        [&format!("{nothing}: /start bob")[..], nothing]
-    );
-    world.advance(60.0);
-    assert_eq!(
-        (world.sent(ALICE, "INIT"), world.sent(BOB, "ACK")),
-        (vec![0.0], vec![0.0])
-    );
-
-    // And once more, with a secret of its own.
-    world.command(BOB, START_ALICE);
-    assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
-    assert_eq!(world.streams.len(), 1);
-}
-
-#[test]
-fn lost_invitations_are_repeated() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.loses = |kind, earlier| kind == "INIT" && earlier < 5;
-    world.command(ALICE, START_BOB);
-    assert_eq!(world.clients[ALICE].session.unanswered(), 1);
-    world.command(ALICE, chat("bob"));
-    world.advance(2.4);
-    assert!(world.heard(ALICE).is_empty());
-    world.advance(60.0);
-    assert_eq!(world.sent(ALICE, "INIT"), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
-    assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
-    // What was said meanwhile has waited.
-    assert_eq!(
-        world.heard(BOB),
-        ["direct session with alice started", "[alice] psst"]
-    );
-    assert_eq!(world.clients[ALICE].session.unanswered(), 0);
-}
-
-#[test]
-fn who_never_answers_is_given_up() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.loses = |kind, _| kind == "INIT";
-    world.command(ALICE, START_BOB);
-    world.advance(2.9);
-    assert!(world.heard(ALICE).is_empty());
-    world.advance(0.1);
-    assert_eq!(
-        world.heard(ALICE),
-        ["no direct session with bob: bob does not answer"]
-    );
-    assert!(world.listeners.is_empty());
-    assert_eq!(world.sent(ALICE, "INIT").len(), 6);
-    assert_eq!(world.clients[ALICE].session.next_deadline(), None);
-}
-
-#[test]
-fn a_lost_ack_does_not_matter_where_the_connection_comes() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.loses = |kind, _| kind == "ACK";
-    world.command(ALICE, START_BOB);
-    assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
-    world.advance(60.0);
-    assert_eq!(world.sent(ALICE, "INIT"), [0.0]);
-}
-
-#[test]
-fn each_copy_is_answered_and_one_connection_made() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.command(ALICE, START_BOB);
-    let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
-    let init = world.datagrams[0].2.clone();
-    for _ in 0..2 {
-        world.receive(bob, alice, init.as_bytes());
-        world.pump();
+    fn of(names: &[&str]) -> World {
+        World::of(names, Instant::now())
     }
-    assert_eq!(world.sent(BOB, "ACK").len(), 3);
-    assert_eq!(world.streams.len(), 1);
-    // A late copy, after the end.
-    world.command(ALICE, Command::End { with: "bob" });
-    world.forget();
-    world.receive(bob, alice, init.as_bytes());
-    world.pump();
-    assert!(world.heard(BOB).is_empty());
-    assert_eq!(world.sent(BOB, "ACK").len(), 4);
-}
 
-#[test]
-fn when_both_begin_the_smaller_secret_stays() {
-    for first in [ALICE, BOB] {
-        let mut world = World::of(&["alice", "bob"]);
-        for index in [first, 1 - first] {
-            let command = if index == ALICE {
-                START_BOB
-            } else {
-                START_ALICE
-            };
-            world.type_in(index, command).unwrap();
-        }
-        world.type_in(BOB, chat("alice")).unwrap();
-        world.pump();
-        world.advance(60.0);
-        // Bob's invitation gave in, and what he had said came over alice's.
+    const ALICE: usize = 0;
+    const BOB: usize = 1;
+    const CAROL: usize = 2;
+
+    const START_BOB: Command<'static> = Command::Start { to: "bob" };
+    const START_ALICE: Command<'static> = Command::Start { to: "alice" };
+
+    fn chat(to: &'static str) -> Command<'static> {
+        Command::Chat { to, text: "psst" }
+    }
+
+    #[test]
+    fn the_room() {
+        let mut world = World::new(Instant::now());
+        world.join("alice", true);
+        world.join("bob", true);
         assert_eq!(
             world.heard(ALICE),
-            ["direct session with bob started", "[bob] psst"]
+            ["joined lobby as alice", "here: alice", "+bob"]
         );
+        assert_eq!(world.heard(BOB), ["joined lobby as bob", "here: alice bob"]);
+        world.command(ALICE, Command::Say("hi: there"));
+        assert_eq!(world.heard(BOB), ["<alice> hi: there"]);
+        assert!(world.heard(ALICE).is_empty());
+        world.command(BOB, Command::Who);
+        assert_eq!(world.heard(BOB), ["here: alice bob"]);
+        world.disconnect(BOB);
+        assert_eq!(world.heard(ALICE), ["-bob"]);
+    }
+
+    #[test]
+    fn a_long_line_is_several_broadcasts() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, Command::Say(&"é".repeat(3000)));
+        let lengths: Vec<usize> = world.heard(BOB).iter().map(String::len).collect();
+        assert_eq!(lengths, [4096 + 8, 1904 + 8]);
+    }
+
+    #[test]
+    fn a_taken_name_is_a_refusal() {
+        let mut world = of(&["alice"]);
+        world.join("ALICE", true);
+        assert_eq!(world.heard(BOB), ["refused: name taken"]);
+    }
+
+    #[test]
+    fn a_direct_session_from_start_to_end() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, Command::Start { to: "BOB" });
+        assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
         assert_eq!(world.heard(BOB), ["direct session with alice started"]);
-        assert_eq!((world.streams.len(), world.listeners.len()), (1, 0));
-        assert!(world.sent(ALICE, "ACK").is_empty());
+        assert!(world.listeners.is_empty(), "one connection, then closed");
+        world.command(ALICE, chat("bob"));
+        world.command(BOB, chat("alice"));
+        world.command(
+            BOB,
+            Command::Direct {
+                to: "alice",
+                text: "é:\t",
+            },
+        );
+        assert_eq!(world.heard(BOB), ["[alice] psst"]);
+        assert_eq!(world.heard(ALICE), ["[bob] psst", "[bob] é:\t"]);
+        world.command(ALICE, START_BOB);
+        assert_eq!(
+            world.heard(ALICE),
+            ["there is a direct session with bob already"]
+        );
+        world.command(BOB, Command::End { with: "alice" });
+        assert_eq!(world.heard(ALICE), ["direct session with bob ended"]);
+        assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
+        world.command(ALICE, chat("bob"));
+        world.command(ALICE, Command::End { with: "bob" });
+        let nothing = "there is no direct session with bob";
+        assert_eq!(
+            world.heard(ALICE),
+            [&format!("{nothing}: /start bob")[..], nothing]
+        );
+        world.advance(60.0);
+        assert_eq!(
+            (world.sent(ALICE, "INIT"), world.sent(BOB, "ACK")),
+            (vec![0.0], vec![0.0])
+        );
+
+        // And once more, with a secret of its own.
+        world.command(BOB, START_ALICE);
+        assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
+        assert_eq!(world.streams.len(), 1);
     }
-}
 
-#[test]
-fn an_invitation_from_a_stranger_is_ignored() {
-    let mut world = World::of(&["alice", "bob"]);
-    let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
-    let elsewhere = SocketAddr::new(bob.ip(), 5001);
-    for from in ["6.6.6.6:5000".parse().unwrap(), elsewhere, alice] {
-        world.receive(alice, from, b"INIT:00ff:40000\r\n");
+    #[test]
+    fn lost_invitations_are_repeated() {
+        let mut world = of(&["alice", "bob"]);
+        world.loses = |kind, earlier| kind == "INIT" && earlier < 5;
+        world.command(ALICE, START_BOB);
+        assert_eq!(world.clients[ALICE].session.unanswered(), 1);
+        world.command(ALICE, chat("bob"));
+        world.advance(2.4);
+        assert!(world.heard(ALICE).is_empty());
+        world.advance(60.0);
+        assert_eq!(world.sent(ALICE, "INIT"), [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]);
+        assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
+        // What was said meanwhile has waited.
+        assert_eq!(
+            world.heard(BOB),
+            ["direct session with alice started", "[alice] psst"]
+        );
+        assert_eq!(world.clients[ALICE].session.unanswered(), 0);
     }
-    world.receive(alice, bob, b"INIT:00ff:0\r\n");
-    world.receive(alice, bob, b"hello\r\n");
-    world.pump();
-    assert!(world.datagrams.is_empty() && world.heard(ALICE).is_empty());
-    // Bob himself, as a socket for both families has it.
-    let IpAddr::V4(ip) = bob.ip() else {
-        panic!("IPv4 only");
-    };
-    let mapped = SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), bob.port());
-    world.receive(alice, mapped, b"INIT:00ff:40000\r\n");
-    let answered = world.clients[ALICE].out.datagrams.clone();
-    assert_eq!(
-        answered,
-        [(Destination::Peer(mapped), b"ACK:INIT:00ff\r\n".to_vec())]
-    );
-    let calls = &world.clients[ALICE].out.calls;
-    let to = SocketAddr::new(bob.ip(), 40_000);
-    assert!(matches!(calls[..], [Call::Connect { to: got, .. }] if got == to));
-}
 
-#[test]
-fn only_the_right_ack_counts() {
-    let mut world = World::of(&["alice", "bob", "carol"]);
-    world.loses = |kind, _| kind == "INIT";
-    world.command(ALICE, START_BOB);
-    let addresses: Vec<SocketAddr> = world.clients.iter().map(|client| client.address).collect();
-    let secret = world.datagrams[0].2.split(':').nth(1).unwrap().to_string();
-    let ack = format!("ACK:INIT:{secret}\r\n");
-    world.receive(addresses[ALICE], addresses[BOB], b"ACK:INIT:00ff\r\n");
-    world.receive(addresses[ALICE], addresses[CAROL], ack.as_bytes());
-    world.advance(1.0);
-    assert_eq!(world.sent(ALICE, "INIT").len(), 3, "still repeated");
-    world.receive(addresses[ALICE], addresses[BOB], ack.as_bytes());
-    world.advance(8.9);
-    assert_eq!(world.sent(ALICE, "INIT").len(), 3);
-    assert!(world.heard(ALICE).is_empty());
-    world.advance(2.0);
-    assert_eq!(
-        world.heard(ALICE),
-        ["no direct session with bob: bob does not answer"]
-    );
-}
-
-#[test]
-fn a_connection_that_fails_is_told() {
-    let mut world = World::of(&["alice", "bob"]);
-    let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
-    world.receive(alice, bob, b"INIT:00ff:1\r\n");
-    world.pump();
-    assert_eq!(
-        world.heard(ALICE),
-        ["no direct session with bob: no connection"]
-    );
-}
-
-#[test]
-fn who_wants_no_direct_sessions_has_none() {
-    let mut world = World::of(&["alice"]);
-    world.join("bob", false);
-    world.forget();
-    world.command(BOB, START_ALICE);
-    assert_eq!(
-        world.heard(BOB),
-        ["no direct sessions: --no-p2p was asked for"]
-    );
-    world.command(ALICE, START_BOB);
-    world.advance(60.0);
-    assert_eq!(
-        world.heard(ALICE),
-        ["no direct session with bob: bob does not answer"]
-    );
-    assert!(world.sent(BOB, "").is_empty());
-}
-
-#[test]
-fn who_cannot_be_invited() {
-    let mut world = World::of(&["alice"]);
-    let list = b"LIST:alice:10.0.0.1:5000:eve:0.0.0.0:0:all:255.255.255.255:7:many:224.0.0.1:7:web:localhost:7\r\n";
-    world.clients[ALICE].to_client.extend_from_slice(list);
-    world.pump();
-    world.forget();
-    for to in ["eve", "all", "many", "web"] {
-        world.command(ALICE, Command::Start { to });
-        let reason = "cannot be reached directly: the server tells no address for it";
-        assert_eq!(world.heard(ALICE), [format!("{to} {reason}")]);
+    #[test]
+    fn who_never_answers_is_given_up() {
+        let mut world = of(&["alice", "bob"]);
+        world.loses = |kind, _| kind == "INIT";
+        world.command(ALICE, START_BOB);
+        world.advance(2.9);
+        assert!(world.heard(ALICE).is_empty());
+        world.advance(0.1);
+        assert_eq!(
+            world.heard(ALICE),
+            ["no direct session with bob: bob does not answer"]
+        );
+        assert!(world.listeners.is_empty());
+        assert_eq!(world.sent(ALICE, "INIT").len(), 6);
+        assert_eq!(world.clients[ALICE].session.next_deadline(), None);
     }
-    world.command(ALICE, START_ALICE);
-    world.command(ALICE, Command::Start { to: "nobody" });
-    assert_eq!(
-        world.heard(ALICE),
-        ["that is yourself", "nobody is not here"]
-    );
-    let direct = Command::Direct {
-        to: "eve",
-        text: "hi",
-    };
-    assert_eq!(world.type_in(ALICE, direct), Err(Unsupported));
-}
 
-#[test]
-fn whoever_takes_over_a_name_takes_over_no_session() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.command(ALICE, START_BOB);
-    world.disconnect(BOB);
-    world.command(ALICE, chat("bob"));
-    world.forget();
-    world.join("bob", true);
-    assert_eq!(
-        world.heard(ALICE),
-        ["+bob", "direct session with bob ended"]
-    );
-    assert!(world.streams.is_empty());
-}
-
-#[test]
-fn an_invitation_to_somebody_who_left_is_over() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.loses = |kind, _| kind == "INIT";
-    world.command(ALICE, START_BOB);
-    world.disconnect(BOB);
-    assert_eq!(
-        world.heard(ALICE),
-        ["-bob", "no direct session with bob: bob has left"]
-    );
-}
-
-#[test]
-fn leaving_ends_all_sessions() {
-    let mut world = World::of(&["alice", "bob", "carol"]);
-    world.command(ALICE, START_BOB);
-    world.command(ALICE, Command::Start { to: "carol" });
-    world.forget();
-    world.command(ALICE, Command::Leave);
-    assert!(world.heard(ALICE).is_empty() && world.streams.is_empty());
-    assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
-    assert_eq!(world.heard(CAROL), ["direct session with alice ended"]);
-}
-
-#[test]
-fn who_breaks_the_rules_of_a_session_is_cut_off() {
-    let mut world = World::of(&["alice", "bob"]);
-    world.command(ALICE, START_BOB);
-    world.forget();
-    let link = world.streams[0].1.1;
-    let bytes = b"CHAT:2:hi\r\nGET / HTTP/1.1\r\n".to_vec();
-    world.call(BOB, Call::Send { link, bytes });
-    world.pump();
-    let ended = "direct session with bob ended: it sent something else than CHAT";
-    assert_eq!(world.heard(ALICE), ["[bob] hi", ended]);
-    assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
-}
-
-#[test]
-fn there_is_a_limit_to_what_others_can_begin() {
-    let mut world = World::of(&["alice"]);
-    let mut list = String::from("LIST:alice:10.0.0.1:5000");
-    for port in 1..=100 {
-        list.push_str(&format!(":m{port}:10.9.9.9:{port}"));
+    #[test]
+    fn a_lost_ack_does_not_matter_where_the_connection_comes() {
+        let mut world = of(&["alice", "bob"]);
+        world.loses = |kind, _| kind == "ACK";
+        world.command(ALICE, START_BOB);
+        assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
+        world.advance(60.0);
+        assert_eq!(world.sent(ALICE, "INIT"), [0.0]);
     }
-    list.push_str("\r\n");
-    world.clients[ALICE]
-        .to_client
-        .extend_from_slice(list.as_bytes());
-    world.pump();
-    let alice = world.clients[ALICE].address;
-    for port in 1..=100 {
-        let from = SocketAddr::new("10.9.9.9".parse().unwrap(), port);
-        world.receive(alice, from, format!("INIT:{port}:40000\r\n").as_bytes());
-    }
-    let out = &world.clients[ALICE].out;
-    assert_eq!((out.calls.len(), out.datagrams.len()), (64, 64));
-}
 
-/// Existing servers are not quite like ours.
-#[test]
-fn existing_servers_are_borne() {
-    let mut world = World::of(&[]);
-    world.join("alice", true);
-    world.forget();
-    let mut hear = |bytes: &str| {
+    #[test]
+    fn each_copy_is_answered_and_one_connection_made() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, START_BOB);
+        let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
+        let init = world.datagrams[0].2.clone();
+        for _ in 0..2 {
+            world.receive(bob, alice, init.as_bytes());
+            world.pump();
+        }
+        assert_eq!(world.sent(BOB, "ACK").len(), 3);
+        assert_eq!(world.streams.len(), 1);
+        // A late copy, after the end.
+        world.command(ALICE, Command::End { with: "bob" });
+        world.forget();
+        world.receive(bob, alice, init.as_bytes());
+        world.pump();
+        assert!(world.heard(BOB).is_empty());
+        assert_eq!(world.sent(BOB, "ACK").len(), 4);
+    }
+
+    #[test]
+    fn when_both_begin_the_smaller_secret_stays() {
+        for first in [ALICE, BOB] {
+            let mut world = of(&["alice", "bob"]);
+            for index in [first, 1 - first] {
+                let command = if index == ALICE {
+                    START_BOB
+                } else {
+                    START_ALICE
+                };
+                world.type_in(index, command).unwrap();
+            }
+            world.type_in(BOB, chat("alice")).unwrap();
+            world.pump();
+            world.advance(60.0);
+            // Bob's invitation gave in, and what he had said came over alice's.
+            assert_eq!(
+                world.heard(ALICE),
+                ["direct session with bob started", "[bob] psst"]
+            );
+            assert_eq!(world.heard(BOB), ["direct session with alice started"]);
+            assert_eq!((world.streams.len(), world.listeners.len()), (1, 0));
+            assert!(world.sent(ALICE, "ACK").is_empty());
+        }
+    }
+
+    #[test]
+    fn an_invitation_from_a_stranger_is_ignored() {
+        let mut world = of(&["alice", "bob"]);
+        let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
+        let elsewhere = SocketAddr::new(bob.ip(), 5001);
+        for from in ["6.6.6.6:5000".parse().unwrap(), elsewhere, alice] {
+            world.receive(alice, from, b"INIT:00ff:40000\r\n");
+        }
+        world.receive(alice, bob, b"INIT:00ff:0\r\n");
+        world.receive(alice, bob, b"hello\r\n");
+        world.pump();
+        assert!(world.datagrams.is_empty() && world.heard(ALICE).is_empty());
+        // Bob himself, as a socket for both families has it.
+        let IpAddr::V4(ip) = bob.ip() else {
+            panic!("IPv4 only");
+        };
+        let mapped = SocketAddr::new(IpAddr::V6(ip.to_ipv6_mapped()), bob.port());
+        world.receive(alice, mapped, b"INIT:00ff:40000\r\n");
+        let answered = world.clients[ALICE].out.datagrams.clone();
+        assert_eq!(
+            answered,
+            [(Destination::Peer(mapped), b"ACK:INIT:00ff\r\n".to_vec())]
+        );
+        let calls = &world.clients[ALICE].out.calls;
+        let to = SocketAddr::new(bob.ip(), 40_000);
+        assert!(matches!(calls[..], [Call::Connect { to: got, .. }] if got == to));
+    }
+
+    #[test]
+    fn only_the_right_ack_counts() {
+        let mut world = of(&["alice", "bob", "carol"]);
+        world.loses = |kind, _| kind == "INIT";
+        world.command(ALICE, START_BOB);
+        let addresses: Vec<SocketAddr> =
+            world.clients.iter().map(|client| client.address).collect();
+        let secret = world.datagrams[0].2.split(':').nth(1).unwrap().to_string();
+        let ack = format!("ACK:INIT:{secret}\r\n");
+        world.receive(addresses[ALICE], addresses[BOB], b"ACK:INIT:00ff\r\n");
+        world.receive(addresses[ALICE], addresses[CAROL], ack.as_bytes());
+        world.advance(1.0);
+        assert_eq!(world.sent(ALICE, "INIT").len(), 3, "still repeated");
+        world.receive(addresses[ALICE], addresses[BOB], ack.as_bytes());
+        world.advance(8.9);
+        assert_eq!(world.sent(ALICE, "INIT").len(), 3);
+        assert!(world.heard(ALICE).is_empty());
+        world.advance(2.0);
+        assert_eq!(
+            world.heard(ALICE),
+            ["no direct session with bob: bob does not answer"]
+        );
+    }
+
+    #[test]
+    fn a_connection_that_fails_is_told() {
+        let mut world = of(&["alice", "bob"]);
+        let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
+        world.receive(alice, bob, b"INIT:00ff:1\r\n");
+        world.pump();
+        assert_eq!(
+            world.heard(ALICE),
+            ["no direct session with bob: no connection"]
+        );
+    }
+
+    #[test]
+    fn who_wants_no_direct_sessions_has_none() {
+        let mut world = of(&["alice"]);
+        world.join("bob", false);
+        world.forget();
+        world.command(BOB, START_ALICE);
+        assert_eq!(
+            world.heard(BOB),
+            ["no direct sessions: --no-p2p was asked for"]
+        );
+        world.command(ALICE, START_BOB);
+        world.advance(60.0);
+        assert_eq!(
+            world.heard(ALICE),
+            ["no direct session with bob: bob does not answer"]
+        );
+        assert!(world.sent(BOB, "").is_empty());
+    }
+
+    #[test]
+    fn who_cannot_be_invited() {
+        let mut world = of(&["alice"]);
+        let list = b"LIST:alice:10.0.0.1:5000:eve:0.0.0.0:0:all:255.255.255.255:7:many:224.0.0.1:7:web:localhost:7\r\n";
+        world.clients[ALICE].to_client.extend_from_slice(list);
+        world.pump();
+        world.forget();
+        for to in ["eve", "all", "many", "web"] {
+            world.command(ALICE, Command::Start { to });
+            let reason = "cannot be reached directly: the server tells no address for it";
+            assert_eq!(world.heard(ALICE), [format!("{to} {reason}")]);
+        }
+        world.command(ALICE, START_ALICE);
+        world.command(ALICE, Command::Start { to: "nobody" });
+        assert_eq!(
+            world.heard(ALICE),
+            ["that is yourself", "nobody is not here"]
+        );
+        let direct = Command::Direct {
+            to: "eve",
+            text: "hi",
+        };
+        assert_eq!(world.type_in(ALICE, direct), Err(Unsupported));
+    }
+
+    #[test]
+    fn whoever_takes_over_a_name_takes_over_no_session() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, START_BOB);
+        world.disconnect(BOB);
+        world.command(ALICE, chat("bob"));
+        world.forget();
+        world.join("bob", true);
+        assert_eq!(
+            world.heard(ALICE),
+            ["+bob", "direct session with bob ended"]
+        );
+        assert!(world.streams.is_empty());
+    }
+
+    #[test]
+    fn an_invitation_to_somebody_who_left_is_over() {
+        let mut world = of(&["alice", "bob"]);
+        world.loses = |kind, _| kind == "INIT";
+        world.command(ALICE, START_BOB);
+        world.disconnect(BOB);
+        assert_eq!(
+            world.heard(ALICE),
+            ["-bob", "no direct session with bob: bob has left"]
+        );
+    }
+
+    #[test]
+    fn leaving_ends_all_sessions() {
+        let mut world = of(&["alice", "bob", "carol"]);
+        world.command(ALICE, START_BOB);
+        world.command(ALICE, Command::Start { to: "carol" });
+        world.forget();
+        world.command(ALICE, Command::Leave);
+        assert!(world.heard(ALICE).is_empty() && world.streams.is_empty());
+        assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
+        assert_eq!(world.heard(CAROL), ["direct session with alice ended"]);
+    }
+
+    #[test]
+    fn who_breaks_the_rules_of_a_session_is_cut_off() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, START_BOB);
+        world.forget();
+        let link = world.streams[0].1.1;
+        let bytes = b"CHAT:2:hi\r\nGET / HTTP/1.1\r\n".to_vec();
+        world.call(BOB, Call::Send { link, bytes });
+        world.pump();
+        let ended = "direct session with bob ended: it sent something else than CHAT";
+        assert_eq!(world.heard(ALICE), ["[bob] hi", ended]);
+        assert_eq!(world.heard(BOB), ["direct session with alice ended"]);
+    }
+
+    #[test]
+    fn there_is_a_limit_to_what_others_can_begin() {
+        let mut world = of(&["alice"]);
+        let mut list = String::from("LIST:alice:10.0.0.1:5000");
+        for port in 1..=100 {
+            list.push_str(&format!(":m{port}:10.9.9.9:{port}"));
+        }
+        list.push_str("\r\n");
         world.clients[ALICE]
             .to_client
-            .extend_from_slice(bytes.as_bytes());
+            .extend_from_slice(list.as_bytes());
         world.pump();
-        world.heard(ALICE)
-    };
-    // Our own arrival, and an echo.
-    assert!(hear("UPDATE:JOIN:alice:10.0.0.1:5000\r\n").is_empty());
-    assert_eq!(hear("BROADCAST:alice:2:hi\r\n"), ["<alice> hi"]);
-    // In code points, and with a line's end in it.
-    assert_eq!(hear("BROADCAST:bob:4:é\r\n!\r\n"), ["<bob> é\r\n!"]);
-    assert_eq!(hear("UPDATE:JOIN:bob:localhost:5000\r\n"), ["+bob"]);
-    assert!(
-        hear("UPDATE:JOIN:bob:localhost:5001\r\n").is_empty(),
-        "told before"
-    );
-    assert_eq!(hear("ERROR:4:oops\r\n\r\nwelcome\r\n"), ["oops", "welcome"]);
-    assert_eq!(hear("UPDATE:LEAVE:bob:localhost:5000\r\n"), ["-bob"]);
-    assert!(hear("UPDATE:LEAVE:bob:localhost:5000\r\n").is_empty());
-    assert_eq!(hear("LIST:zoe:1.2.3.4:5\r\n"), ["here: zoe"]);
-}
+        let alice = world.clients[ALICE].address;
+        for port in 1..=100 {
+            let from = SocketAddr::new("10.9.9.9".parse().unwrap(), port);
+            world.receive(alice, from, format!("INIT:{port}:40000\r\n").as_bytes());
+        }
+        let out = &world.clients[ALICE].out;
+        assert_eq!((out.calls.len(), out.datagrams.len()), (64, 64));
+    }
 
-#[test]
-fn our_arrival_may_come_before_the_list_and_in_pieces() {
-    let mut session = Session::new(
-        "alice",
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        5000,
-        true,
-        Box::new(|| [0; 16]),
-    );
-    let mut told = Vec::new();
-    let mut out = Outbound::default();
-    let mut context = Context {
-        now: Instant::now(),
-        time: TimeOfDay::MIDNIGHT,
-        told: &mut told,
-        out: &mut out,
-    };
-    session.start(&mut context);
-    assert_eq!(context.out.stream, b"REGISTER:alice:127.0.0.1:5000\r\n");
-    let mut pending = Vec::new();
-    for byte in b"UPDATE:JOIN:alice:127.0.0.1:5000\r\nUPDATE:JOIN:bob:127.0.0.1:5001\r\nLIST:bob:127.0.0.1:5001:alice:127.0.0.1:5000\r\n" {
+    /// Existing servers are not quite like ours.
+    #[test]
+    fn existing_servers_are_borne() {
+        let mut world = of(&[]);
+        world.join("alice", true);
+        world.forget();
+        let mut hear = |bytes: &str| {
+            world.clients[ALICE]
+                .to_client
+                .extend_from_slice(bytes.as_bytes());
+            world.pump();
+            world.heard(ALICE)
+        };
+        // Our own arrival, and an echo.
+        assert!(hear("UPDATE:JOIN:alice:10.0.0.1:5000\r\n").is_empty());
+        assert_eq!(hear("BROADCAST:alice:2:hi\r\n"), ["<alice> hi"]);
+        // In code points, and with a line's end in it.
+        assert_eq!(hear("BROADCAST:bob:4:é\r\n!\r\n"), ["<bob> é\r\n!"]);
+        assert_eq!(hear("UPDATE:JOIN:bob:localhost:5000\r\n"), ["+bob"]);
+        assert!(
+            hear("UPDATE:JOIN:bob:localhost:5001\r\n").is_empty(),
+            "told before"
+        );
+        assert_eq!(hear("ERROR:4:oops\r\n\r\nwelcome\r\n"), ["oops", "welcome"]);
+        assert_eq!(hear("UPDATE:LEAVE:bob:localhost:5000\r\n"), ["-bob"]);
+        assert!(hear("UPDATE:LEAVE:bob:localhost:5000\r\n").is_empty());
+        assert_eq!(hear("LIST:zoe:1.2.3.4:5\r\n"), ["here: zoe"]);
+    }
+
+    #[test]
+    fn our_arrival_may_come_before_the_list_and_in_pieces() {
+        let mut session = Session::new(
+            "alice",
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            5000,
+            true,
+            Box::new(|| [0; 16]),
+        );
+        let mut told = Vec::new();
+        let mut out = Outbound::default();
+        let mut context = Context {
+            now: Instant::now(),
+            time: TimeOfDay::MIDNIGHT,
+            told: &mut told,
+            out: &mut out,
+        };
+        session.start(&mut context);
+        assert_eq!(context.out.stream, b"REGISTER:alice:127.0.0.1:5000\r\n");
+        let mut pending = Vec::new();
+        for byte in b"UPDATE:JOIN:alice:127.0.0.1:5000\r\nUPDATE:JOIN:bob:127.0.0.1:5001\r\nLIST:bob:127.0.0.1:5001:alice:127.0.0.1:5000\r\n" {
         pending.push(*byte);
         let used = session.handle_bytes(&pending, &mut context).unwrap();
         pending.drain(..used);
     }
-    assert!(pending.is_empty() && session.is_joined());
-    let names = vec!["bob".to_string(), "alice".to_string()];
-    let name = "alice".to_string();
-    let room = "lobby".to_string();
-    assert_eq!(told, [Told::Joined { name, room }, Told::Members { names }]);
+        assert!(pending.is_empty() && session.is_joined());
+        let names = vec!["bob".to_string(), "alice".to_string()];
+        let name = "alice".to_string();
+        let room = "lobby".to_string();
+        assert_eq!(told, [Told::Joined { name, room }, Told::Members { names }]);
+    }
 }

@@ -9,8 +9,9 @@
 //! told so, and the conversation goes on.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use super::participants::{self, Participant};
 use crate::chat::{Contact, Roster};
 use crate::protocol::Decoded;
 
@@ -19,19 +20,6 @@ pub const MAX_FROM_CLIENT: usize = 8 * 1024;
 
 /// The longest frame that a client takes: a `LIST` of more members than there are descriptors.
 pub const MAX_FROM_SERVER: usize = 4 * 1024 * 1024;
-
-/// The most participants that a client takes in one `LIST`. A line of 4 MiB could name more, and they would cost
-/// much more memory than the line.
-pub const MAX_PARTICIPANTS: usize = 65_536;
-
-/// Somebody in the room, as the wire has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Participant<'a> {
-    pub nickname: &'a str,
-    /// `None` where something else than an address stands.
-    pub ip: Option<IpAddr>,
-    pub port: u16,
-}
 
 /// What a client sends. Nothing of it is believed yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +94,7 @@ pub fn decode_from_client(
     let line = line(input, searched, MAX_FROM_CLIENT)?;
     Ok(line.map(|line| match line.split_once(':') {
         Some(("REGISTER", rest)) => {
-            participant(rest).map_or(MALFORMED_REGISTER, FromClient::Register)
+            participants::participant(rest).map_or(MALFORMED_REGISTER, FromClient::Register)
         }
         Some(("BROADCAST", _)) => FromClient::Malformed { word: "BROADCAST" },
         Some(_) | None => FromClient::Unknown,
@@ -130,9 +118,9 @@ pub fn decode_from_server(
         Decoded::Done { frame, used } => (frame, used),
         Decoded::NeedMore { needed } => return Ok(Decoded::NeedMore { needed }),
     };
-    let update = |rest| participant(rest);
+    let update = participants::participant;
     let frame = match line.split_once(':') {
-        Some(("LIST", rest)) => Some(FromServer::List(participants(rest)?)),
+        Some(("LIST", rest)) => Some(FromServer::List(participants::participants(rest)?)),
         Some(("UPDATE", rest)) => match rest.split_once(':') {
             Some(("JOIN", rest)) => update(rest).map(FromServer::Joined),
             Some(("LEAVE", rest)) => update(rest).map(FromServer::Left),
@@ -320,78 +308,6 @@ fn text(
             let needed = at + CRLF.len();
             Ok(Decoded::NeedMore { needed })
         }
-    }
-}
-
-/// `Nickname:IP-Address:UDP-Port`: the name to the first `:`, the port after the last.
-fn participant(text: &str) -> Option<Participant<'_>> {
-    let (nickname, rest) = text.split_once(':')?;
-    let (ip, port) = rest.rsplit_once(':')?;
-    Some(Participant {
-        nickname,
-        ip: ip.parse().ok(),
-        port: number(port)?,
-    })
-}
-
-/// Participants one behind the other. An IPv6 address has colons too; it is taken where only one reading
-/// makes sense.
-fn participants(text: &str) -> Result<Vec<Participant<'_>>, Violation> {
-    let mut found = Vec::new();
-    let mut rest = Some(text).filter(|text| !text.is_empty());
-    while let Some(text) = rest {
-        if found.len() == MAX_PARTICIPANTS {
-            let limit = MAX_PARTICIPANTS;
-            return Err(Violation::TooManyParticipants { limit });
-        }
-        let (participant, behind) = next_participant(text).ok_or(Violation::MalformedList)?;
-        found.push(participant);
-        rest = behind;
-    }
-    Ok(found)
-}
-
-fn next_participant(text: &str) -> Option<(Participant<'_>, Option<&str>)> {
-    let (nickname, rest) = text.split_once(':')?;
-    let (host, behind) = rest.split_once(':')?;
-    let ip = match host.parse::<Ipv4Addr>() {
-        Ok(ip) => Some(IpAddr::V4(ip)),
-        // The first part of an IPv6 address is empty or some hexadecimal digits. Anything else is a host's name.
-        Err(_) if host.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            return participant_on_ipv6(nickname, rest);
-        }
-        Err(_) => None,
-    };
-    let (port, behind) = cut_at_colon(behind);
-    let port = number(port)?;
-    Some((Participant { nickname, ip, port }, behind))
-}
-
-/// The one reading of `rest` as an address, a port, and either nothing or more participants.
-fn participant_on_ipv6<'a>(
-    nickname: &'a str,
-    rest: &'a str,
-) -> Option<(Participant<'a>, Option<&'a str>)> {
-    let colons = rest.match_indices(':').map(|(at, _)| at);
-    let mut readings = colons.take(LONGEST_IPV6_COLONS + 1).filter_map(|at| {
-        let ip: Ipv6Addr = rest.get(..at)?.parse().ok()?;
-        let (port, behind) = cut_at_colon(rest.get(at + 1..)?);
-        let port = number(port)?;
-        let ip = Some(IpAddr::V6(ip));
-        let enough = behind.is_none_or(|behind| behind.split(':').nth(2).is_some());
-        enough.then_some((Participant { nickname, ip, port }, behind))
-    });
-    let only = readings.next()?;
-    readings.next().is_none().then_some(only)
-}
-
-/// Eight parts, or fewer with one empty at an end.
-const LONGEST_IPV6_COLONS: usize = 8;
-
-fn cut_at_colon(text: &str) -> (&str, Option<&str>) {
-    match text.split_once(':') {
-        Some((before, behind)) => (before, Some(behind)),
-        None => (text, None),
     }
 }
 
@@ -613,7 +529,7 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let contact = Contact {
-            ip: Ipv4Addr::new(10, 0, 0, 7),
+            ip: [10, 0, 0, 7].into(),
             port: 5000,
         };
         let members = &[("bob", contact), ("eve", Contact::NONE)][..];
@@ -691,32 +607,6 @@ mod tests {
             fuzz(&bytes);
             assert!(!violation.to_string().is_empty());
         }
-        for list in [
-            "bob",
-            "bob:1.2.3.4",
-            "bob:1.2.3.4:x",
-            "bob:1.2.3.4:1:eve",
-            "bob:1.2.3.4:1:",
-        ] {
-            let line = format!("LIST:{list}\r\n");
-            assert_eq!(
-                decode_from_server(line.as_bytes(), 0),
-                Err(MalformedList),
-                "{list}"
-            );
-        }
-        // ::1 with port 7 and then 8, or ::1:7 with port 8 and then 9?
-        assert_eq!(
-            decode_from_server(b"LIST:joe:::1:7:8:9:a:b\r\n", 0),
-            Err(MalformedList)
-        );
-        let many = format!("LIST:{}", "a:h:0:".repeat(MAX_PARTICIPANTS + 1));
-        let many = format!("{}\r\n", many.trim_end_matches(':'));
-        let limit = MAX_PARTICIPANTS;
-        assert_eq!(
-            decode_from_server(many.as_bytes(), 0),
-            Err(TooManyParticipants { limit })
-        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod direct;
 pub mod frame;
+pub mod participants;
 pub mod peer;
 pub mod server;
 

@@ -179,6 +179,10 @@ impl ServerSession for Session {
 
 /// Appends an event as a member of this protocol hears it.
 pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
+    if let Event::Said { text, .. } | Event::Direct { text, .. } = event {
+        // Existing clients split at every CRLF, whatever the length says.
+        debug_assert!(!text.contains(['\r', '\n']), "invariant: made harmless");
+    }
     match event {
         Event::Said { from, text, .. } => frame::encode_broadcast(from, &public(text), out),
         Event::Direct { from, text, .. } => {

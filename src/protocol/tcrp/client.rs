@@ -539,9 +539,9 @@ mod tests {
     #[test]
     fn names_lose_the_quotes_of_other_servers() {
         let mut client = joined();
-        assert_eq!(client.hear(b"\x05\"mio\"hi\n"), [message("mio", "hi")]);
+        assert_eq!(client.hear(b"\x05\"ada\"hi\n"), [message("ada", "hi")]);
         assert_eq!(client.hear(b"\x0a\"Zo\\u00eb\"hi"), [message("Zoë", "hi")]);
-        assert_eq!(client.hear(b"\x04\"miohi"), [message("mio", "hi")]);
+        assert_eq!(client.hear(b"\x04\"adahi"), [message("ada", "hi")]);
         assert!(client.hear(b"\x09bob").is_empty());
     }
 

@@ -236,7 +236,7 @@ pub fn encode_answers(head: Head, room: &str, answer: Result<Secret, &str>, out:
         Ok(_) => out.extend_from_slice(br#"{"success":1}"#),
         Err(error) => {
             out.extend_from_slice(br#"{"success":0,"error":"#);
-            put_json(cut(error, LONGEST_ERROR), out);
+            put_error(error, out);
             out.push(b'}');
         }
     });
@@ -255,8 +255,19 @@ pub fn encode_token(secret: Secret, out: &mut Vec<u8>) {
     secret.encode(out);
 }
 
-/// A payload stays within what one byte of its size can say, even where JSON escapes all of an error's characters:
-/// our errors hold no controls.
+/// Appends an error as JSON that leaves the payload within what one byte of its size can say.
+fn put_error(error: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    put_json(cut(error, LONGEST_ERROR), out);
+    // Controls are six bytes each in JSON. Our own errors hold none.
+    if out.len() - start > 2 * LONGEST_ERROR {
+        out.truncate(start);
+        put_json("refused", out);
+    }
+}
+
+/// Even with every quote and backslash of it escaped, this and the words around it are less than
+/// [`MAX_REQUEST_PAYLOAD`].
 const LONGEST_ERROR: usize = 110;
 
 /// Appends a frame whose payload `encode` appends.
@@ -718,8 +729,14 @@ mod tests {
             form: Form::Long,
             operation: 1,
         };
-        encode_answers(head, "", Err(&"\"".repeat(500)), &mut out);
-        fuzz(&out);
+        for error in ["\"", "\u{1}", "é", "x"] {
+            encode_answers(head, "", Err(&error.repeat(500)), &mut out);
+        }
+        let mut rest = &out[..];
+        while let Ok(Decoded::Done { used, .. }) = decode_answer(rest, Form::Long) {
+            rest = &rest[used..];
+        }
+        assert!(rest.is_empty(), "all of them are answers");
     }
 
     proptest! {

@@ -140,10 +140,11 @@ impl Deliver<usize> for Post {
         }
     }
 
-    fn to_member(&mut self, seat: usize, event: Event<'_>) {
+    fn to_member(&mut self, seat: usize, event: Event<'_>) -> bool {
         let mut out = Datagrams::new();
         server::encode_event(&event, &mut out);
         self.put(seat, &out);
+        true
     }
 
     fn seat(&mut self, seat: usize, _: RoomId, _: MemberId) {

@@ -1,0 +1,388 @@
+//! The accounts' file through everything that may happen to it: a process killed at each step of a save,
+//! a disk that fails or is full, a file damaged at each byte.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use mynah::chat::Name;
+use mynah::store::{
+    Accounts, Done, FILE_NAME, Form, HashCost, Job, Known, LoadError, Password, Secret, encode,
+    fuzz, hash, load, save,
+};
+use support::{have, or_skip};
+
+const CHEAP: HashCost = HashCost {
+    memory_kib: 8,
+    passes: 1,
+    lanes: 1,
+};
+
+/// Where the child is to save; only children have it.
+const PATH: &str = "MYNAH_TEST_SAVE";
+/// How many accounts the child saves.
+const COUNT: &str = "MYNAH_TEST_SAVE_COUNT";
+/// How a child ends whose save was refused.
+const REFUSED: i32 = 7;
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+fn document(count: usize) -> Vec<u8> {
+    let mut accounts = Accounts::new();
+    for number in 0..count {
+        let phc = hash(&password("x"), [number as u8; 16], CHEAP).unwrap();
+        let name = Name::parse(&format!("user{number}")).unwrap();
+        accounts.insert(name, phc).unwrap();
+    }
+    encode(&accounts.snapshot().unwrap())
+}
+
+/// Not a test of its own: the process that the others kill, fail or starve while it saves.
+#[test]
+fn child() {
+    let Some(path) = std::env::var_os(PATH) else {
+        return;
+    };
+    let count = std::env::var(COUNT).unwrap().parse().unwrap();
+    if let Err(error) = save(Path::new(&path), &document(count)) {
+        eprintln!("refused: {error}");
+        std::process::exit(REFUSED);
+    }
+}
+
+/// This program as one that saves `count` accounts, through the `wrapper`.
+fn save_under(wrapper: &[&str], path: &Path, count: usize) -> Output {
+    let this = std::env::current_exe().unwrap();
+    let mut command = match wrapper {
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(&this);
+            command
+        }
+        [] => Command::new(&this),
+    };
+    command
+        .args(["--exact", "child", "--test-threads=1", "--nocapture"])
+        .env(PATH, path)
+        .env(COUNT, count.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn was_killed(status: ExitStatus) -> bool {
+    status.signal() == Some(9) || status.code() == Some(128 + 9)
+}
+
+fn traced(path: &Path, count: usize, inject: &str) -> Output {
+    let inject = format!("inject={inject}");
+    save_under(
+        &["strace", "-f", "-o", "/dev/null", "-e", &inject],
+        path,
+        count,
+    )
+}
+
+fn count(path: &Path) -> usize {
+    load(path).unwrap().accounts.len()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
+    if !have("strace") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    save(&path, &document(1)).unwrap();
+    save(&path, &document(2)).unwrap();
+    let mut seen = BTreeSet::new();
+    for call in [
+        "openat",
+        "write",
+        "fsync",
+        "chmod,fchmodat",
+        "unlink,unlinkat",
+        "link,linkat",
+        "rename,renameat,renameat2",
+        "close",
+    ] {
+        let mut kills = 0;
+        for when in 1.. {
+            let before = count(&path);
+            // The test program opens and closes files of its own; it is killed at these, too.
+            let output = traced(
+                &path,
+                before + 1,
+                &format!("{call}:signal=KILL:when={when}"),
+            );
+            let after = count(&path);
+            assert!((before..=before + 1).contains(&after), "{call} {when}");
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+            if output.status.success() {
+                assert_eq!(after, before + 1, "{call} {when}");
+                break;
+            }
+            assert!(was_killed(output.status), "{call} {when}: {output:?}");
+            seen.insert(after - before);
+            kills += 1;
+        }
+        assert!(kills > 0, "{call} is a step of a save");
+    }
+    assert_eq!(seen.len(), 2, "both were seen");
+    // What was left behind does not stand in the way of the next.
+    assert!(save_under(&[], &path, 3).status.success());
+    assert_eq!(count(&path), 3);
+    assert_eq!(files(folder.path()).len(), 2, "the file and its copy");
+}
+
+#[test]
+fn a_first_save_that_is_killed_anywhere_leaves_no_file_or_the_new_one() {
+    if !have("strace") {
+        return;
+    }
+    for call in ["mkdir,mkdirat", "fsync", "rename,renameat,renameat2"] {
+        for when in 1.. {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("data").join(FILE_NAME);
+            let output = traced(&path, 2, &format!("{call}:signal=KILL:when={when}"));
+            if output.status.success() {
+                assert!(when > 1, "{call} is a step of a first save");
+                break;
+            }
+            assert!(was_killed(output.status), "{call} {when}: {output:?}");
+            assert!([0, 2].contains(&count(&path)), "{call} {when}");
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_is_reported_and_the_old_file_stays() {
+    if !have("strace") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    save(&path, &document(1)).unwrap();
+    for (inject, says) in [
+        ("fsync:error=EIO:when=1", "Input/output error"),
+        ("rename,renameat,renameat2:error=ENOSPC", "No space left"),
+        (
+            "rename,renameat,renameat2:error=EROFS",
+            "Read-only file system",
+        ),
+    ] {
+        let output = traced(&path, 2, inject);
+        assert_eq!(output.status.code(), Some(REFUSED), "{inject}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(says), "{inject}: {said}");
+        assert_eq!(count(&path), 1, "{inject}");
+        let left = files(folder.path());
+        assert!(!left.iter().any(|name| name.ends_with("new")), "{left:?}");
+    }
+    // The folder's fsync comes last: the file is new, but nobody may be told that it will stay.
+    let output = traced(&path, 2, "fsync:error=EIO:when=2");
+    assert_eq!(output.status.code(), Some(REFUSED));
+    assert_eq!(count(&path), 2);
+    // The disk is well again.
+    assert!(save_under(&[], &path, 3).status.success());
+    assert_eq!(count(&path), 3);
+}
+
+#[test]
+fn a_full_disk_is_reported_and_the_old_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file system of 64 KiB in a namespace of its own: it is gone when the shell is.
+    let mount = format!(
+        "mount -t tmpfs -o size=64k tmpfs '{}' || exit 99; ",
+        folder.path().display()
+    );
+    let unshare = |script: &str, arguments: &[&str], path: &Path, count| {
+        let script = format!("{mount}{script}");
+        let mut wrapper = vec![
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+        ];
+        wrapper.extend(arguments);
+        save_under(&wrapper, path, count)
+    };
+    let path = folder.path().join(FILE_NAME);
+    let possible = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !or_skip(possible, "the right to mount a file system") {
+        return;
+    }
+    // 100 accounts fit in, 1000 do not; then 100 do again. `$0` is this program, `$@` its arguments.
+    let script = format!(
+        "\"$0\" \"$@\" || exit 1
+        {COUNT}=1000 \"$0\" \"$@\"
+        test $? = {REFUSED} || exit 2
+        cp {path} /proc/self/fd/2
+        ls '{folder}' | grep -q new && exit 3
+        {COUNT}=101 \"$0\" \"$@\" || exit 4",
+        path = path.display(),
+        folder = folder.path().display(),
+    );
+    let output = unshare(&script, &[], &path, 100);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("No space left"), "{said}");
+    let kept = said.find("{\n  \"version\"").map(|at| &said[at..]).unwrap();
+    let kept = kept.split_inclusive("\n}\n").next().unwrap();
+    let (accounts, form) = mynah::store::decode(kept.as_bytes()).unwrap();
+    assert_eq!((accounts.len(), form), (100, Form::Hashed));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused_with_its_place_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let whole = document(3);
+    // The last byte ends the last line: without it nothing is missing.
+    for end in 0..whole.len() - 1 {
+        fs::write(&path, &whole[..end]).unwrap();
+        let error = load(&path).unwrap_err();
+        assert!(matches!(error, LoadError::Damaged { .. }), "{end}: {error}");
+        let place = error.to_string();
+        let place = place.strip_prefix(&format!("{}:", path.display())).unwrap();
+        let mut numbers = place.split(':').take(2).map(str::parse::<usize>);
+        assert!(numbers.all(|number| number.is_ok_and(|number| number > 0)));
+        assert_eq!(fs::read(&path).unwrap(), &whole[..end]);
+    }
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_read_or_refused_and_lets_nobody_else_in() {
+    let whole = document(2);
+    let names: BTreeSet<String> = ["user0", "user1"].map(String::from).into();
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            fuzz(&bytes);
+            let Ok((accounts, _)) = mynah::store::decode(&bytes) else {
+                continue;
+            };
+            assert_eq!(accounts.len(), 2, "{at} {bit}");
+            assert_eq!(accounts.plain_left(), 0, "{at} {bit}");
+            let known = names.iter().filter(|name| accounts.get(name).is_some());
+            assert!(known.count() >= 1, "one flip changes one name");
+        }
+    }
+}
+
+#[test]
+fn after_the_conversion_no_file_has_a_password_in_plain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let secrets = ["correct-horse", "battery-staple", "pass word"];
+    let plain = format!(
+        r#"{{"ada": "{}", "bob": "{}", "momodou": "{}"}}"#,
+        secrets[0], secrets[1], secrets[2]
+    );
+    fs::write(&path, &plain).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let loaded = load(&path).unwrap();
+    assert!(loaded.is_exposed() && loaded.form == Some(Form::Plain));
+    let mut accounts = loaded.accounts;
+    let told = format!("{accounts:?}");
+    assert!(!secrets.iter().any(|secret| told.contains(secret)));
+    let entries: Vec<_> = accounts
+        .plain()
+        .map(|(name, password)| (name.as_str().to_owned(), password.clone()))
+        .collect();
+    for (ticket, (name, password)) in (0..).zip(entries) {
+        assert!(accounts.snapshot().is_err(), "{name} is in plain");
+        let job = Job::Hash {
+            ticket,
+            password,
+            salt: [ticket as u8; 16],
+            cost: CHEAP,
+        };
+        let Done::Hashed { phc, .. } = job.run() else {
+            panic!("{name} is hashed");
+        };
+        assert!(accounts.set_hash(&name, phc));
+    }
+    for (ticket, name) in [(0, "first"), (1, "second")] {
+        // The second save would keep a copy of what the first one wrote.
+        let job = Job::Save {
+            ticket,
+            path: path.clone(),
+            snapshot: accounts.snapshot().unwrap(),
+        };
+        assert!(
+            matches!(job.run(), Done::Saved { result: Ok(()), .. }),
+            "{name}"
+        );
+    }
+    for file in files(folder.path()) {
+        let path = folder.path().join(&file);
+        let text = fs::read_to_string(&path).unwrap();
+        for secret in secrets {
+            assert!(!text.contains(secret), "{file} holds {secret}");
+        }
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let accounts = load(&path).unwrap().accounts;
+    for (name, secret) in ["ada", "bob", "momodou"].into_iter().zip(secrets) {
+        let Secret::Hashed(phc) = accounts.get(name).unwrap().secret() else {
+            panic!("{name} is hashed");
+        };
+        let job = Job::Verify {
+            ticket: 0,
+            password: password(secret),
+            known: Known::Hashed(phc.clone()),
+        };
+        assert!(matches!(job.run(), Done::Verified { good: true, .. }));
+    }
+}
+
+#[test]
+fn a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    for (bytes, place) in [
+        (&b""[..], "1:1: it is empty"),
+        (b"{\n\"a\": \"hunter2\"", "2:14: it ends here"),
+        (b"{\n\n\"a\": \"\"}", "3:7: the password of \"a\""),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_mynah"))
+            .args(["serve", "--listen", "tcp-room=127.0.0.1:0", "--data-dir"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(78));
+        assert_eq!(output.stdout, b"", "it never was ready");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let place = format!("{}:{place}", path.display());
+        assert!(said.contains(&place), "{said:?} does not tell {place:?}");
+        assert!(!said.contains("hunter2"), "{said:?}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+}

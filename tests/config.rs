@@ -1,0 +1,57 @@
+//! The configuration file as whoever starts the server meets it.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use support::serve::Mynah;
+
+fn serve(config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn what_is_wrong_in_the_file_is_told_with_file_line_and_key_and_ends_with_78() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mynah.toml");
+    for (text, parts) in [
+        ("\nisolate = 1", &[":2: isolate: 1 ", "true or false"][..]),
+        (
+            "[limits]\nrooms = 0",
+            &[":2: limits.rooms: 0 ", "from 1 to"],
+        ),
+        ("[mesh]\nport = 1", &[":2: mesh.port: ", "name, broadcast"]),
+        ("[mesh", &[":1: no TOML"]),
+    ] {
+        fs::write(&path, text).unwrap();
+        let output = serve(&path);
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert_eq!(output.stdout, b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.starts_with(&format!("mynah: {}:", path.display())));
+        for part in parts {
+            assert!(said.contains(part), "{said:?} does not tell {part:?}");
+        }
+    }
+    let output = serve(&folder.path().join("not there"));
+    assert_eq!(output.status.code(), Some(78));
+}
+
+#[test]
+fn the_server_does_what_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mynah.toml");
+    let text = "listen = [\"tcp-room=127.0.0.1:0\", \"tcp-room=127.0.0.1:0\"]\n";
+    fs::write(&path, text).unwrap();
+    let server = Mynah::serve_with(&["--config", path.to_str().unwrap()]);
+    assert_eq!(server.listening.len(), 2);
+    let first = server.join("alice");
+    drop(first);
+}

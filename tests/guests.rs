@@ -1,0 +1,623 @@
+//! Guests, who have no connection: how they are known, what they may be sent, and how they end. Ports in
+//! memory, a clock that the test holds.
+
+#[path = "support/memory_port.rs"]
+mod memory_port;
+#[path = "support/memory_room.rs"]
+mod memory_room;
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use memory_port::MemoryPort;
+use memory_room::Eager;
+use mynah::chat::{LOBBY, Name, TimeOfDay};
+use mynah::protocol::registry::Protocol;
+use mynah::protocol::udp_mesh::frame as mesh;
+use mynah::reactor::Readiness;
+use mynah::server::{AccountSettings, Limits, Server};
+use mynah::store::{self, HashCost};
+
+struct House {
+    server: Server<Eager, MemoryPort>,
+    ports: Vec<MemoryPort>,
+    now: Instant,
+    folder: tempfile::TempDir,
+}
+
+const UDP_ROOM: u8 = 0;
+const UDP_LOGIN: u8 = 1;
+const UCRP: u8 = 2;
+const UCRP_TOO: u8 = 3;
+const MESH: u8 = 4;
+
+const MESH_BROADCAST: &str = "192.0.2.255:5238";
+
+impl House {
+    fn new() -> House {
+        House::with(Limits::default())
+    }
+
+    fn with(limits: Limits) -> House {
+        let now = Instant::now();
+        let mut server = Server::new(limits, false, now);
+        let ports: Vec<MemoryPort> = (0..5).map(|_| MemoryPort::default()).collect();
+        let kinds = [
+            Protocol::UdpRoom,
+            Protocol::UdpLogin,
+            Protocol::Ucrp,
+            Protocol::Ucrp,
+        ];
+        for (port, protocol) in ports.iter().zip(kinds) {
+            server.open_port(protocol, port.clone());
+        }
+        let name = Name::parse("mynah").unwrap();
+        server.open_gateway(ports[4].clone(), name, MESH_BROADCAST.parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        server.keep_accounts(AccountSettings {
+            accounts: store::Accounts::new(),
+            path: folder.path().join(store::FILE_NAME),
+            open: true,
+            cost: HashCost {
+                memory_kib: 8,
+                passes: 1,
+                lanes: 1,
+            },
+        });
+        House {
+            server,
+            ports,
+            now,
+            folder,
+        }
+    }
+
+    /// A datagram arrives, and the server takes a turn; what it sends there.
+    fn send(&mut self, port: u8, from: &str, bytes: impl AsRef<[u8]>) -> Vec<String> {
+        self.give(port, from, bytes);
+        self.ports[usize::from(port)].take_for(address(from))
+    }
+
+    fn give(&mut self, port: u8, from: &str, bytes: impl AsRef<[u8]>) {
+        self.ports[usize::from(port)].give(address(from), bytes.as_ref());
+        self.edge(port);
+        self.turn();
+    }
+
+    fn edge(&mut self, port: u8) {
+        let readiness = Readiness {
+            token: mio::Token(0),
+            readable: true,
+            writable: true,
+            read_closed: false,
+        };
+        self.server.handle_port_readiness(port, readiness);
+    }
+
+    fn turn(&mut self) {
+        self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+        self.server.audit();
+    }
+
+    /// Does what the server wants done elsewhere, saves and all.
+    fn work(&mut self) {
+        while let Some(job) = self.server.next_job() {
+            self.server.handle_done(job.run(), self.now);
+        }
+        self.turn();
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(due) = self.server.next_deadline().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.turn();
+        }
+        self.now = until;
+        self.turn();
+    }
+
+    fn names(&self) -> Vec<String> {
+        let hub = self.server.hub(Protocol::UdpRoom).unwrap();
+        hub.members(LOBBY)
+            .map(|(name, _)| name.to_string())
+            .collect()
+    }
+
+    /// Logs somebody in, and returns the session's id.
+    fn login(&mut self, from: &str, name: &str) -> String {
+        self.give(
+            UDP_LOGIN,
+            from,
+            format!("C 1 PASS {name} a long enough password"),
+        );
+        self.work();
+        let replies = self.ports[usize::from(UDP_LOGIN)].take_for(address(from));
+        match replies[0].strip_prefix("C 1 WELCOME ") {
+            Some(sid) => sid.to_string(),
+            None => panic!("{replies:?}"),
+        }
+    }
+
+    /// Has TCRP keep a name, and returns the token.
+    fn token(&mut self, from: &str, operation: u8, room: &str, name: &str) -> Option<String> {
+        let payload = format!("{{\"username\":\"{name}\"}}");
+        let mut request = vec![room.len() as u8, operation, 0];
+        request.extend([0; 28]);
+        request.push(payload.len() as u8);
+        request.extend_from_slice(room.as_bytes());
+        request.extend_from_slice(payload.as_bytes());
+        let stream = Eager::default();
+        stream.keep();
+        stream.give(&request);
+        let peer = from.parse().unwrap();
+        let key = self
+            .server
+            .accept(stream.clone(), peer, Protocol::Tcrp, self.now)?;
+        let readiness = Readiness {
+            token: key.token(),
+            readable: true,
+            writable: true,
+            read_closed: false,
+        };
+        self.server.handle_readiness(key, readiness);
+        self.turn();
+        stream.end();
+        self.server.handle_readiness(key, readiness);
+        self.turn();
+        let answer = String::from_utf8_lossy(&stream.received()).into_owned();
+        let at = answer.find("token_")?;
+        Some(answer[at..at + "token_".len() + 32].to_string())
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn ucrp(room: &str, token: &str, text: &str) -> Vec<u8> {
+    let mut datagram = vec![room.len() as u8, token.len() as u8];
+    for part in [room, token, text] {
+        datagram.extend_from_slice(part.as_bytes());
+    }
+    datagram
+}
+
+const ANN: &str = "192.0.2.1:1000";
+const BOB: &str = "192.0.2.2:1000";
+const EVE: &str = "192.0.2.66:1000";
+
+#[test]
+fn a_stranger_costs_nothing_and_is_sent_no_more_than_it_sent() {
+    let mut house = House::new();
+    assert!(house.send(UDP_ROOM, EVE, "hi").is_empty());
+    let replies = house.send(UDP_ROOM, EVE, "a line that is long enough for it");
+    assert_eq!(replies, ["[join first: UN| name]"]);
+    assert!(
+        house
+            .send(UCRP, EVE, ucrp("lobby", &"x".repeat(38), "hi"))
+            .is_empty()
+    );
+    assert!(house.send(UDP_LOGIN, EVE, "D 1 hi").is_empty());
+    assert!(house.send(UDP_LOGIN, EVE, "C 1 LOGIN x").len() == 1);
+    assert_eq!(house.server.guests(), 0);
+}
+
+#[test]
+fn an_unproven_address_is_sent_three_times_what_it_sent_and_a_proven_one_everything() {
+    let mut house = House::new();
+    let sid = house.login(ANN, "ann");
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| talker");
+    let mut sent = format!("C 1 WELCOME {sid}").len();
+    let mut received = "C 1 PASS ann a long enough password".len();
+    for n in 0..100 {
+        house.give(
+            UDP_ROOM,
+            "127.0.0.1:7",
+            format!("line {n} that is heard by everybody"),
+        );
+    }
+    sent += house.ports[1]
+        .take_for(address(ANN))
+        .iter()
+        .map(String::len)
+        .sum::<usize>();
+    assert!(sent <= 3 * received, "{sent} for {received}");
+    assert!(house.server.counters().withheld > 90);
+
+    let ping = format!("C 2 PING {sid}");
+    received += ping.len();
+    assert!(received > 0);
+    assert_eq!(house.send(UDP_LOGIN, ANN, ping), ["C 2 PONG"]);
+    for n in 0..100 {
+        house.give(
+            UDP_ROOM,
+            "127.0.0.1:7",
+            format!("line {n} that is heard by everybody"),
+        );
+    }
+    assert_eq!(house.ports[1].take_for(address(ANN)).len(), 100);
+}
+
+#[test]
+fn a_wrong_secret_of_the_right_form_proves_nothing() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    let forged = format!("C 2 PING {}", "0".repeat(32));
+    let replies = house.send(UDP_LOGIN, ANN, &forged);
+    assert_eq!(replies, ["C 2 GONE"]);
+    assert_eq!(house.send(UDP_LOGIN, EVE, &forged), ["C 2 GONE"]);
+    assert_eq!(house.names(), ["ann"]);
+}
+
+#[test]
+fn an_address_without_proof_has_a_pace() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| talker");
+    let line = "x".repeat(900);
+    let heard = |house: &mut House| {
+        let heard = house.ports[0].take_for(address(ANN));
+        heard.iter().map(String::len).sum::<usize>()
+    };
+    heard(&mut house);
+    for _ in 0..200 {
+        house.give(UDP_ROOM, "127.0.0.1:7", &line);
+    }
+    let at_once = heard(&mut house);
+    assert!((60_000..=65_536).contains(&at_once), "{at_once}");
+    house.pass(Duration::from_secs(2));
+    for _ in 0..200 {
+        house.give(UDP_ROOM, "127.0.0.1:7", &line);
+    }
+    let later = heard(&mut house);
+    assert!((7_000..=8_192).contains(&later), "{later}");
+}
+
+#[test]
+fn who_is_silent_is_let_go_but_not_on_loopback() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| local");
+    let sid = house.login(BOB, "bob");
+    house.pass(Duration::from_secs(4 * 60));
+    assert_eq!(
+        house.send(UDP_LOGIN, BOB, format!("C 2 PING {sid}")),
+        ["C 2 PONG"]
+    );
+    house.pass(Duration::from_secs(4 * 60 + 59));
+    assert_eq!(house.names(), ["ann", "local", "bob"]);
+    house.pass(Duration::from_secs(2));
+    assert_eq!(house.names(), ["ann", "local"]);
+    house.pass(Duration::from_secs(6 * 60 + 1));
+    assert_eq!(house.names(), ["local"]);
+    assert_eq!(house.server.counters().silent, 2);
+    assert_eq!(house.server.guests(), 1);
+}
+
+#[test]
+fn a_token_works_from_its_own_ip_and_moves_with_its_port() {
+    let mut house = House::new();
+    let token = house.token(ANN, 1, "den", "ann").unwrap();
+    let register = ucrp("den", &token, "__REGISTER__");
+    assert!(house.send(UCRP, EVE, &register).is_empty());
+    assert_eq!(house.server.counters().dropped, 1);
+    let other = house.token(BOB, 2, "den", "bob").unwrap();
+    house.send(UCRP, BOB, ucrp("den", &other, "__REGISTER__"));
+    assert!(
+        house
+            .send(UCRP, ANN, ucrp("den", &token, "too early"))
+            .is_empty()
+    );
+
+    for (port, from) in [
+        (UCRP, ANN),
+        (UCRP, "192.0.2.1:2000"),
+        (UCRP_TOO, "192.0.2.1:3000"),
+    ] {
+        house.send(port, from, &register);
+        house.give(UCRP, BOB, ucrp("den", &other, "hi"));
+        assert_eq!(
+            house.ports[usize::from(port)].take_for(address(from)),
+            ["\u{3}bobhi"]
+        );
+        assert!(house.ports.iter().all(|port| port.take().is_empty()));
+    }
+    // The host goes, from any of its ports, and the room with it.
+    house.give(UCRP, ANN, ucrp("den", &token, "__LEAVE__"));
+    assert_eq!(house.ports[2].take_for(address(BOB)), ["__ROOM_CLOSED__"]);
+    assert_eq!(house.server.guests(), 0);
+    assert!(
+        house
+            .send(UCRP, BOB, ucrp("den", &other, "anybody?"))
+            .is_empty()
+    );
+    assert!(house.token(BOB, 2, "den", "bob").is_none());
+}
+
+#[test]
+fn a_token_that_is_not_shown_is_void() {
+    let mut house = House::new();
+    let token = house.token(ANN, 1, "den", "ann").unwrap();
+    house.pass(Duration::from_secs(30));
+    // Whose room it is has not come either; with it go those it was kept for.
+    house.token(BOB, 2, "den", "bob").unwrap();
+    house.pass(Duration::from_secs(29));
+    assert_eq!(house.server.guests(), 2);
+    house.pass(Duration::from_secs(2));
+    assert_eq!(
+        (house.server.guests(), house.server.counters().never_came),
+        (0, 1)
+    );
+    assert!(
+        house
+            .send(UCRP, ANN, ucrp("den", &token, "__REGISTER__"))
+            .is_empty()
+    );
+    assert!(
+        house.token(ANN, 1, "den", "ann").is_some(),
+        "the name is free again"
+    );
+}
+
+#[test]
+fn an_address_gets_so_many_tokens_and_no_more() {
+    let mut house = House::new();
+    for n in 0..16 {
+        assert!(house.token(ANN, 2, "lobby", &format!("ann{n}")).is_some());
+    }
+    assert!(house.token(ANN, 2, "lobby", "ann16").is_none());
+    for n in 0..40 {
+        let name = format!("local{n}");
+        assert!(house.token("127.0.0.1:5", 2, "lobby", &name).is_some());
+    }
+    house.pass(Duration::from_secs(61));
+    assert!(house.token(ANN, 2, "lobby", "ann16").is_some());
+}
+
+#[test]
+fn an_address_is_so_many_members_and_no_more() {
+    let mut house = House::new();
+    for n in 0..16 {
+        house.send(
+            UDP_ROOM,
+            &format!("192.0.2.1:{}", 1000 + n),
+            format!("UN| ann{n}"),
+        );
+    }
+    let replies = house.send(UDP_ROOM, "192.0.2.1:2000", "UN| one-too-many-of-them");
+    assert_eq!(replies, ["[too many from your address, 16 are in]"]);
+    assert_eq!(house.names().len(), 16);
+    house.send(UDP_ROOM, "192.0.2.1:1000", "EX|");
+    assert_eq!(house.names().len(), 15);
+    let replies = house.send(UDP_ROOM, "192.0.2.1:2000", "UN| in-now");
+    assert_eq!(replies, ["[in-now joined the server]"]);
+}
+
+#[test]
+fn what_a_full_kernel_refuses_waits_for_the_writable_edge() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
+    house.ports[0].take();
+    house.ports[0].make_room(1);
+    for n in 0..3 {
+        house.ports[0].give(address("127.0.0.1:7"), format!("line {n}").as_bytes());
+    }
+    house.edge(UDP_ROOM);
+    house.turn();
+    assert_eq!(house.ports[0].take().len(), 1);
+    house.turn();
+    assert!(house.ports[0].take().is_empty());
+    house.ports[0].make_room(100);
+    house.edge(UDP_ROOM);
+    house.turn();
+    assert_eq!(house.ports[0].take().len(), 5);
+    assert_eq!(house.server.counters().overflowed, 0);
+}
+
+#[test]
+fn an_error_about_one_costs_the_others_nothing() {
+    let mut house = House::new();
+    for port in 7..10 {
+        house.send(
+            UDP_ROOM,
+            &format!("127.0.0.1:{port}"),
+            format!("UN| n{port}"),
+        );
+    }
+    house.ports[0].take();
+    for error in [
+        ErrorKind::ConnectionRefused,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::OutOfMemory,
+    ] {
+        house.ports[0].fail(error);
+        house.give(UDP_ROOM, "127.0.0.1:7", "hi");
+        assert_eq!(house.ports[0].take().len(), 2);
+    }
+    assert_eq!(house.server.counters().failed_sends, 3);
+    assert_eq!(house.names().len(), 3);
+}
+
+#[test]
+fn an_account_keeps_its_name_and_a_held_name_cannot_be_registered() {
+    let mut house = House::new();
+    house.login(ANN, "Ann");
+    assert_eq!(house.send(UDP_ROOM, BOB, "UN| aNN"), ["[aNN is taken]"]);
+    house.pass(Duration::from_secs(5 * 60 + 1));
+    assert!(house.names().is_empty());
+    assert_eq!(house.send(UDP_ROOM, BOB, "UN| aNN"), ["[aNN is taken]"]);
+
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    house.give(UDP_LOGIN, EVE, "C 1 PASS bob some password");
+    house.work();
+    let denied = house.ports[1].take_for(address(EVE));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
+    // While a registration is with the helper its name is nobody else's.
+    house.give(UDP_LOGIN, EVE, "C 2 PASS carol some password");
+    assert_eq!(house.send(UDP_ROOM, ANN, "UN| Carol"), ["[Carol is taken]"]);
+    house.work();
+    let welcome = house.ports[1].take_for(address(EVE));
+    assert!(welcome[0].starts_with("C 2 WELCOME "), "{welcome:?}");
+}
+
+#[test]
+fn a_registration_that_the_disk_refuses_is_none() {
+    let mut house = House::new();
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
+    house.work();
+    let refused = house.ports[1].take_for(address(ANN));
+    assert_eq!(refused, ["C 1 DENIED busy, try again"]);
+    assert!(house.names().is_empty());
+    std::fs::remove_dir_all(&path).unwrap();
+    house.give(UDP_LOGIN, ANN, "C 2 PASS ann some password");
+    house.work();
+    assert_eq!(house.names(), ["ann"]);
+    assert_eq!(store::load(&path).unwrap().accounts.len(), 1);
+}
+
+#[test]
+fn a_request_that_is_repeated_is_executed_once() {
+    let mut house = House::new();
+    for _ in 0..3 {
+        house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
+    }
+    house.work();
+    let welcome = house.ports[1].take_for(address(ANN));
+    assert_eq!(welcome.len(), 1, "{welcome:?}");
+    assert_eq!(
+        house.send(UDP_LOGIN, ANN, "C 1 PASS ann some password"),
+        welcome
+    );
+    assert_eq!(house.server.counters().registered, 1);
+
+    house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong password");
+    house.work();
+    let denied = house.ports[1].take_for(address(EVE));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
+    assert_eq!(
+        house.send(UDP_LOGIN, EVE, "C 1 PASS ann wrong password"),
+        denied
+    );
+    assert!(house.server.next_job().is_none(), "nothing is hashed again");
+    house.pass(Duration::from_secs(11));
+    assert_eq!(house.server.guests(), 1, "who was denied is forgotten");
+}
+
+#[test]
+fn wrong_passwords_are_slowed_down() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    for n in 1..=5 {
+        let from = format!("192.0.2.{}:1", 100 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann wrong");
+        house.work();
+        let denied = house.ports[1].take_for(address(&from));
+        assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
+    }
+    house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
+    assert!(house.server.next_job().is_none());
+    let denied = house.ports[1].take_for(address(EVE));
+    assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
+}
+
+#[test]
+fn the_gateway_is_one_more_peer() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.give(UDP_ROOM, "127.0.0.1:7", "hi mesh");
+    let sent = house.ports[4].take();
+    let said = mesh::Frame::Say {
+        username: "ann",
+        text: "hi mesh",
+    };
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].0, address(MESH_BROADCAST));
+    assert_eq!(mesh::decode(&sent[0].1), Ok(said));
+
+    // It comes back, and is not said again; nor is it broadcast again.
+    house.ports[0].take();
+    house.give(MESH, "192.0.2.254:5238", &sent[0].1);
+    assert!(house.ports[0].take().is_empty());
+
+    let ask = |house: &mut House, from: &str, name: &str| {
+        let mut join = Vec::new();
+        mesh::encode_join(name, &mut join);
+        house.give(MESH, from, &join);
+        let sent = house.ports[4].take();
+        sent.into_iter()
+            .map(|(to, bytes)| {
+                let frame = mesh::decode(&bytes).unwrap();
+                (to, format!("{frame:?}"))
+            })
+            .collect::<Vec<_>>()
+    };
+    let answer = ask(&mut house, "192.0.2.30:9", "Ann");
+    assert_eq!(
+        answer,
+        [(address("192.0.2.30:5238"), "NameTaken".to_string())]
+    );
+    assert!(
+        ask(&mut house, "192.0.2.30:9", "mia").is_empty(),
+        "asked twice in a second"
+    );
+    house.pass(Duration::from_secs(1));
+    let answer = ask(&mut house, "192.0.2.30:9", "mia");
+    assert!(
+        answer[0].1.contains("> 00:00:00 ann: hi mesh"),
+        "{answer:?}"
+    );
+    assert!(answer[0].1.contains("mynah"), "{answer:?}");
+
+    // What a peer says is said in the lobby, under its name, which is held from then on.
+    let say = |house: &mut House, from: &str, name: &str, text: &str| {
+        mesh::encode_say(name, text, |datagram| {
+            house.ports[4].give(address(from), datagram)
+        });
+        house.edge(MESH);
+        house.turn();
+    };
+    say(&mut house, "192.0.2.30:5238", "mia", "hello");
+    let heard = house.ports[0].take_for(address("127.0.0.1:7"));
+    assert_eq!(heard, ["[mia joined the server]", "mia: hello"]);
+    assert!(house.ports[4].take().is_empty(), "the mesh has heard it");
+    say(&mut house, "192.0.2.31:5238", "MIA", "forged");
+    say(&mut house, "192.0.2.31:5238", "ann", "forged");
+    assert!(house.ports[0].take().is_empty());
+    let replies = house.send(UDP_ROOM, "127.0.0.1:7", "DM| ann> mia: psst");
+    assert_eq!(
+        replies,
+        ["[mia is not online]"],
+        "the mesh has no way to tell one alone"
+    );
+    house.pass(Duration::from_secs(15 * 60));
+    assert_eq!(house.names(), ["ann"]);
+}
+
+#[test]
+fn junk_on_every_port_is_counted_and_nothing_else() {
+    let mut house = House::new();
+    let junk: Vec<Vec<u8>> = vec![
+        vec![],
+        vec![0],
+        vec![0xff; 100],
+        vec![b'x'; 4096],
+        vec![b'x'; 5000],
+        b"C 99999999999999999999 LOGIN x".to_vec(),
+        b"cos\nsystem\n(S'true'\ntR.".to_vec(),
+        vec![64, 64],
+    ];
+    for port in 0..5 {
+        for datagram in &junk {
+            house.give(port, EVE, datagram);
+        }
+    }
+    let counters = *house.server.counters();
+    assert_eq!(counters.datagrams, 40);
+    assert!(counters.dropped >= 30, "{counters}");
+    assert_eq!((house.server.guests(), house.names().len()), (0, 0));
+}

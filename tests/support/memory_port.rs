@@ -1,0 +1,100 @@
+//! A datagram port in memory: what is given arrives, what is sent is kept, and nothing is lost.
+
+#![allow(dead_code, reason = "each user takes its part")]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing};
+
+/// Both ends of it.
+#[derive(Clone, Default)]
+pub struct MemoryPort(Rc<RefCell<Ends>>);
+
+#[derive(Default)]
+struct Ends {
+    arrived: VecDeque<(SocketAddr, Vec<u8>)>,
+    sent: Vec<(SocketAddr, Vec<u8>)>,
+    /// What the kernel says to the next sends.
+    errors: VecDeque<ErrorKind>,
+    /// Datagrams that the kernel takes before it refuses.
+    room: Option<usize>,
+}
+
+impl MemoryPort {
+    /// A datagram arrives.
+    pub fn give(&self, from: SocketAddr, bytes: &[u8]) {
+        self.0
+            .borrow_mut()
+            .arrived
+            .push_back((from, bytes.to_vec()));
+    }
+
+    /// What was sent since this was asked before.
+    pub fn take(&self) -> Vec<(SocketAddr, Vec<u8>)> {
+        std::mem::take(&mut self.0.borrow_mut().sent)
+    }
+
+    /// What was sent to one address since [`take`](MemoryPort::take), as text; it is taken.
+    pub fn take_for(&self, to: SocketAddr) -> Vec<String> {
+        let mut ends = self.0.borrow_mut();
+        let (his, others) = std::mem::take(&mut ends.sent)
+            .into_iter()
+            .partition(|(address, _)| *address == to);
+        ends.sent = others;
+        let his: Vec<(SocketAddr, Vec<u8>)> = his;
+        let texts = his
+            .into_iter()
+            .map(|(_, bytes)| String::from_utf8(bytes).unwrap());
+        texts.collect()
+    }
+
+    /// The next send fails like this.
+    pub fn fail(&self, error: ErrorKind) {
+        self.0.borrow_mut().errors.push_back(error);
+    }
+
+    /// The kernel takes so many datagrams more, and no others until it is told again.
+    pub fn make_room(&self, datagrams: usize) {
+        self.0.borrow_mut().room = Some(datagrams);
+    }
+}
+
+impl DatagramPort for MemoryPort {
+    fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.clear();
+        let mut ends = self.0.borrow_mut();
+        if ends.arrived.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        while !inbox.is_full()
+            && let Some((from, bytes)) = ends.arrived.pop_front()
+        {
+            inbox.push(from, &bytes);
+        }
+        Ok(())
+    }
+
+    fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+        let mut ends = self.0.borrow_mut();
+        if let Some(error) = ends.errors.pop_front() {
+            return Err(error.into());
+        }
+        let room = ends.room.unwrap_or(BATCH).min(BATCH);
+        let taken = outgoing.len().min(room);
+        if taken == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        if let Some(room) = &mut ends.room {
+            *room -= taken;
+        }
+        let taken = outgoing.iter().take(taken);
+        let sent: Vec<_> = taken.map(|one| (one.to, one.bytes.to_vec())).collect();
+        let count = sent.len();
+        ends.sent.extend(sent);
+        Ok(count)
+    }
+}
