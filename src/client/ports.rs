@@ -325,3 +325,205 @@ impl Ports {
         self.unsent.len() > CONGESTED
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const FIRST: Token = Token(3);
+
+    /// Ports and the poll that they are registered with.
+    struct Client {
+        poller: Poller,
+        ports: Ports,
+    }
+
+    impl Client {
+        fn new(open: impl FnOnce(&Poller) -> io::Result<Ports>) -> Client {
+            let poller = Poller::new().unwrap();
+            let ports = open(&poller).unwrap();
+            Client { poller, ports }
+        }
+
+        fn to_server(addresses: &[SocketAddr]) -> Client {
+            Client::new(|poller| Ports::to_server(poller, FIRST, addresses, 0))
+        }
+
+        /// Takes turns until this comes to something.
+        fn until<T>(&mut self, mut done: impl FnMut(&mut Ports) -> Option<T>) -> T {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                self.ports.send_out();
+                if let Some(result) = done(&mut self.ports) {
+                    return result;
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                assert!(!left.is_zero(), "not in time");
+                if !self.ports.may_receive() {
+                    for readiness in self.poller.wait(Some(left)).unwrap() {
+                        let index = readiness.token.0 - FIRST.0;
+                        self.ports.handle_readiness(index, readiness);
+                    }
+                }
+            }
+        }
+
+        fn hear(&mut self) -> (SocketAddr, Vec<u8>) {
+            self.until(|ports| {
+                let mut datagrams = Vec::new();
+                ports.receive(&mut datagrams);
+                datagrams.pop()
+            })
+        }
+
+        fn hear_of_trouble(&mut self) -> String {
+            self.until(|ports| {
+                let mut datagrams = Vec::new();
+                ports.receive(&mut datagrams);
+                assert_eq!(datagrams, []);
+                ports.take_news()
+            })
+        }
+    }
+
+    fn socket(ip: &str) -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        socket.set_read_timeout(limit).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    fn hear(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 8192];
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        (buffer[..length].to_vec(), from)
+    }
+
+    #[test]
+    fn a_server_and_nobody_else_is_talked_with() {
+        let (server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[address]);
+        let peer = Destination::Peer(address);
+        client.ports.push(peer, b"lost: there are no peers".into());
+        client.ports.push(Destination::Server, b"hello".into());
+        client.ports.send_out();
+        assert_eq!(client.ports.unsent(), 0);
+        let (heard, from) = hear(&server);
+        assert_eq!(heard, b"hello");
+        let (stranger, _) = socket("127.0.0.1");
+        stranger.send_to(b"psst", from).unwrap();
+        server.send_to(&[b'x'; 5000], from).unwrap();
+        server.send_to(b"hi", from).unwrap();
+        let expected = (address, b"hi".to_vec());
+        assert_eq!(client.hear(), expected, "whole, and from the server");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_told_once_until_it_is() {
+        let (server, address) = socket("127.0.0.1");
+        drop(server);
+        let mut client = Client::to_server(&[address]);
+        client.ports.push(Destination::Server, b"anybody?".into());
+        let news = format!("nobody listens at {address}");
+        assert_eq!(client.hear_of_trouble(), news);
+        assert_eq!(client.ports.trouble(), Some("nobody listens there"));
+        // Whatever is sent next goes all the same, although the kernel has that error to tell first.
+        let server = UdpSocket::bind(address).unwrap();
+        client.ports.push(Destination::Server, b"still?".into());
+        client.ports.send_out();
+        let (heard, from) = hear(&server);
+        assert_eq!(heard, b"still?");
+        assert_eq!(client.ports.take_news(), None, "told already");
+        server.send_to(b"yes", from).unwrap();
+        assert_eq!(client.hear().1, b"yes");
+        assert_eq!(client.ports.trouble(), None);
+    }
+
+    #[test]
+    fn a_server_of_the_other_family_is_found() {
+        let Ok(nobody) = UdpSocket::bind("[::1]:0") else {
+            println!("SKIPPED: no IPv6 here");
+            return;
+        };
+        let nowhere = nobody.local_addr().unwrap();
+        drop(nobody);
+        let (server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[nowhere, address]);
+        assert_eq!(client.ports.place(), Some(nowhere));
+        client.ports.push(Destination::Server, b"first".into());
+        client.until(|ports| {
+            ports.receive(&mut Vec::new());
+            (ports.place() == Some(address)).then_some(())
+        });
+        assert_eq!(client.ports.take_news(), None, "no trouble yet");
+        // As a session repeats what was not answered.
+        client.ports.push(Destination::Server, b"again".into());
+        client.ports.send_out();
+        assert_eq!(hear(&server).0, b"again");
+    }
+
+    #[test]
+    fn peers_are_anybody() {
+        let mut client =
+            Client::new(|poller| Ports::to_peers(poller, FIRST, Ipv4Addr::LOCALHOST.into()));
+        let own = client.ports.local_addr().unwrap();
+        let (one, address) = socket("127.0.0.1");
+        client.ports.push(Destination::Server, b"lost".into());
+        client
+            .ports
+            .push(Destination::Peer(address), b"hello".into());
+        client.ports.send_out();
+        assert_eq!(hear(&one), (b"hello".to_vec(), own));
+        one.send_to(b"hi", own).unwrap();
+        assert_eq!(client.hear(), (address, b"hi".to_vec()));
+        // What can never be sent is told, and costs nothing else.
+        let never: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        client.ports.push(Destination::Peer(never), b"?".into());
+        client.ports.push(Destination::Peer(address), b"!".into());
+        client.ports.send_out();
+        assert_eq!(hear(&one).0, b"!");
+        let news = client.ports.take_news().unwrap();
+        assert!(
+            news.starts_with("nothing can be sent to 127.0.0.1:0: "),
+            "{news}"
+        );
+        assert_eq!(client.ports.trouble(), None, "it is nobody's server");
+    }
+
+    #[test]
+    fn a_bound_address_hears_broadcasts_too() {
+        let broadcast = Ipv4Addr::new(127, 255, 255, 255);
+        let free = socket("0.0.0.0").1.port();
+        let open = |last| {
+            let bind = Ipv4Addr::new(127, 9, 9, last);
+            Client::new(|poller| Ports::to_all(poller, FIRST, Some(bind), broadcast, free))
+        };
+        let (mut one, mut other) = (open(1), open(2));
+        let own = one.ports.local_addr().unwrap();
+        one.ports.push(Destination::Broadcast, b"to all".into());
+        one.ports.send_out();
+        for client in [&mut one, &mut other] {
+            assert_eq!(client.hear(), (own, b"to all".to_vec()));
+        }
+        other.ports.push(Destination::Peer(own), b"to one".into());
+        other.ports.send_out();
+        assert_eq!(one.hear().1, b"to one");
+    }
+
+    #[test]
+    fn what_waits_has_a_limit() {
+        let (_server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[address]);
+        for _ in 0..2 * MAX_UNSENT {
+            client.ports.push(Destination::Server, vec![0]);
+        }
+        assert_eq!(client.ports.unsent(), MAX_UNSENT);
+        assert!(client.ports.is_congested());
+        client.ports.send_out();
+        assert!(!client.ports.is_congested());
+    }
+}
