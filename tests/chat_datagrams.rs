@@ -397,6 +397,45 @@ fn tcrp_shakes_hands_over_tcp_and_talks_over_udp() {
 }
 
 #[test]
+fn without_a_word_about_it_ucrp_is_one_port_behind() {
+    let (listener, mut port) = (0..100)
+        .find_map(|_| {
+            let port = Port::bind();
+            let before = port.socket.local_addr().unwrap().port() - 1;
+            let listener = TcpListener::bind(("127.0.0.1", before)).ok()?;
+            Some((listener, port))
+        })
+        .expect("two free ports, one behind the other");
+    let server = listener.local_addr().unwrap().to_string();
+    let client = start("tcrp", &server, &["--join", "den"]);
+    let payloads = ["{\"success\":1}", "{\"token\":\"token_x\"}"];
+    shake_hands(&listener, 2, "den", payloads);
+    assert_eq!(port.hear(), ucrp("__REGISTER__"));
+    client.signal(rustix::process::Signal::TERM);
+    assert_eq!(hear_ucrp(&mut port), "__LEAVE__");
+    assert_eq!(client.end(), left());
+}
+
+#[test]
+fn a_file_is_not_thrown_at_a_server_that_confirms_nothing() {
+    const COUNT: usize = 2_000;
+    let (mut client, mut port, _lines) = in_den(1, "--create");
+    let mut stdin = client.stdin();
+    std::thread::spawn(move || {
+        for number in 0..COUNT {
+            writeln!(stdin, "line {number}").unwrap();
+        }
+    });
+    within_patience(move || {
+        for number in 0..COUNT {
+            assert_eq!(hear_ucrp(&mut port), format!("line {number}"));
+        }
+        assert_eq!(hear_ucrp(&mut port), "__LEAVE__");
+    });
+    assert_eq!(client.end(), left());
+}
+
+#[test]
 fn a_room_closed_by_its_host_is_a_polite_end() {
     let (mut client, port, lines) = in_den(2, "--join");
     let _stdin = client.stdin();

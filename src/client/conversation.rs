@@ -182,7 +182,7 @@ impl<S: ClientSession> Conversation<S> {
         };
         let due = due.into_iter().chain(self.hurry);
         let due = due.chain(self.session_deadline());
-        let next = due.chain(self.sockets.peers.next_deadline()).min()?;
+        let next = due.chain(self.sockets.next_deadline()).min()?;
         Some(next.saturating_duration_since(now))
     }
 
@@ -533,7 +533,7 @@ impl<S: ClientSession> Conversation<S> {
     }
 
     fn send_out(&mut self) {
-        self.sockets.send_out();
+        self.sockets.send_out(Instant::now());
         if let Some(text) = self.sockets.ports.as_mut().and_then(Ports::take_news)
             && !self.is_over()
         {
@@ -553,7 +553,7 @@ impl<S: ClientSession> Conversation<S> {
         let Stage::Leaving { deadline, confirm } = &mut self.stage else {
             return;
         };
-        self.sockets.send_out();
+        self.sockets.send_out(Instant::now());
         if self.sockets.has_unsent() {
             return;
         }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
 
 use mio::Token;
 
@@ -22,6 +23,9 @@ pub struct Ports {
     aim: Aim,
     unsent: VecDeque<(Destination, Vec<u8>)>,
     writable: bool,
+    /// How many were sent since the last rest, and until when the next rest lasts if that is a whole burst.
+    burst: usize,
+    rest_until: Instant,
     inbox: Inbox,
     trouble: Option<Trouble>,
 }
@@ -63,6 +67,11 @@ enum Reason {
 /// Datagrams that may wait. A port that cannot send so many has no way out.
 const MAX_UNSENT: usize = 1024;
 
+/// Sent at once, and the rest after that: some 6,000 a second. Where nothing is ever confirmed, a whole file
+/// would else be thrown at a server whose buffer holds a few hundred.
+const BURST: usize = BATCH;
+const REST: Duration = Duration::from_millis(5);
+
 /// With more than this unsent, nothing more is to be said.
 const CONGESTED: usize = 64;
 
@@ -95,8 +104,8 @@ impl Ports {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        if let (true, Some(error)) = (sockets.is_empty(), failure) {
-            return Err(error);
+        if sockets.is_empty() {
+            return Err(failure.unwrap_or(io::ErrorKind::AddrNotAvailable.into()));
         }
         let aim = Aim::Server {
             addresses: kept,
@@ -144,6 +153,8 @@ impl Ports {
             aim,
             unsent: VecDeque::new(),
             writable: true,
+            burst: 0,
+            rest_until: Instant::now(),
             inbox: Inbox::new(),
             trouble: None,
         })
@@ -219,10 +230,13 @@ impl Ports {
         }
     }
 
-    /// Sends what the kernel takes.
-    pub fn send_out(&mut self) {
+    /// Sends what the kernel takes, a burst at most.
+    pub fn send_out(&mut self, now: Instant) {
+        if self.burst >= BURST && self.rest_until <= now {
+            self.burst = 0;
+        }
         let mut refused = false;
-        while self.writable && !self.unsent.is_empty() {
+        while self.writable && self.burst < BURST && !self.unsent.is_empty() {
             let port = &mut self.ports[self.sender];
             let to = |to: Destination| match (to, &self.aim) {
                 (Destination::Server, Aim::Server { addresses, .. }) => {
@@ -236,7 +250,7 @@ impl Ports {
             let outgoing: Vec<Outgoing<'_>> = self
                 .unsent
                 .iter()
-                .take(BATCH)
+                .take(BURST - self.burst)
                 .map_while(|(destination, bytes)| to(*destination).map(|to| Outgoing { to, bytes }))
                 .collect();
             if outgoing.is_empty() {
@@ -244,7 +258,11 @@ impl Ports {
                 continue;
             }
             match port.socket.send_batch(&outgoing) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Ok(sent) => {
+                    self.unsent.drain(..sent);
+                    self.burst += sent;
+                    self.rest_until = now + REST;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 // It is about one that was sent before: this one goes now.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !refused => {
@@ -315,6 +333,12 @@ impl Ports {
         }
     }
 
+    /// When the rest between two bursts is over, if somebody waits for that.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let waits = self.burst >= BURST && !self.unsent.is_empty();
+        waits.then_some(self.rest_until)
+    }
+
     /// Datagrams that wait to be sent.
     pub fn unsent(&self) -> usize {
         self.unsent.len()
@@ -329,7 +353,6 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
-    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -356,7 +379,7 @@ mod tests {
         fn until<T>(&mut self, mut done: impl FnMut(&mut Ports) -> Option<T>) -> T {
             let deadline = Instant::now() + Duration::from_secs(10);
             loop {
-                self.ports.send_out();
+                self.ports.send_out(Instant::now());
                 if let Some(result) = done(&mut self.ports) {
                     return result;
                 }
@@ -410,7 +433,7 @@ mod tests {
         let peer = Destination::Peer(address);
         client.ports.push(peer, b"lost: there are no peers".into());
         client.ports.push(Destination::Server, b"hello".into());
-        client.ports.send_out();
+        client.ports.send_out(Instant::now());
         assert_eq!(client.ports.unsent(), 0);
         let (heard, from) = hear(&server);
         assert_eq!(heard, b"hello");
@@ -434,7 +457,7 @@ mod tests {
         // Whatever is sent next goes all the same, although the kernel has that error to tell first.
         let server = UdpSocket::bind(address).unwrap();
         client.ports.push(Destination::Server, b"still?".into());
-        client.ports.send_out();
+        client.ports.send_out(Instant::now());
         let (heard, from) = hear(&server);
         assert_eq!(heard, b"still?");
         assert_eq!(client.ports.take_news(), None, "told already");
@@ -462,7 +485,7 @@ mod tests {
         assert_eq!(client.ports.take_news(), None, "no trouble yet");
         // As a session repeats what was not answered.
         client.ports.push(Destination::Server, b"again".into());
-        client.ports.send_out();
+        client.ports.send_out(Instant::now());
         assert_eq!(hear(&server).0, b"again");
     }
 
@@ -476,7 +499,7 @@ mod tests {
         client
             .ports
             .push(Destination::Peer(address), b"hello".into());
-        client.ports.send_out();
+        client.ports.send_out(Instant::now());
         assert_eq!(hear(&one), (b"hello".to_vec(), own));
         one.send_to(b"hi", own).unwrap();
         assert_eq!(client.hear(), (address, b"hi".to_vec()));
@@ -484,7 +507,7 @@ mod tests {
         let never: SocketAddr = "127.0.0.1:0".parse().unwrap();
         client.ports.push(Destination::Peer(never), b"?".into());
         client.ports.push(Destination::Peer(address), b"!".into());
-        client.ports.send_out();
+        client.ports.send_out(Instant::now());
         assert_eq!(hear(&one).0, b"!");
         let news = client.ports.take_news().unwrap();
         assert!(
@@ -505,12 +528,12 @@ mod tests {
         let (mut one, mut other) = (open(1), open(2));
         let own = one.ports.local_addr().unwrap();
         one.ports.push(Destination::Broadcast, b"to all".into());
-        one.ports.send_out();
+        one.ports.send_out(Instant::now());
         for client in [&mut one, &mut other] {
             assert_eq!(client.hear(), (own, b"to all".to_vec()));
         }
         other.ports.push(Destination::Peer(own), b"to one".into());
-        other.ports.send_out();
+        other.ports.send_out(Instant::now());
         assert_eq!(one.hear().1, b"to one");
     }
 
@@ -523,7 +546,16 @@ mod tests {
         }
         assert_eq!(client.ports.unsent(), MAX_UNSENT);
         assert!(client.ports.is_congested());
-        client.ports.send_out();
+        // And goes in bursts with a rest between them.
+        let mut now = Instant::now();
+        for left in (0..MAX_UNSENT).step_by(BURST).rev() {
+            client.ports.send_out(now);
+            client.ports.send_out(now);
+            assert_eq!(client.ports.unsent(), left);
+            let next = client.ports.next_deadline();
+            assert_eq!(next, (left > 0).then_some(now + REST));
+            now += REST;
+        }
         assert!(!client.ports.is_congested());
     }
 }
