@@ -1,114 +1,19 @@
 //! The client as a script uses it: the binary, pipes and files, a server made of raw bytes.
 
+#[path = "support/client.rs"]
+mod client;
 mod support;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use client::{Client, Lines, command, left};
+use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Peer, Server, read_all, until, wait_for_exit, within_patience};
-
-/// A running client; killed when it goes out of scope.
-struct Client {
-    child: Child,
-    stderr: mpsc::Receiver<std::io::Result<Vec<u8>>>,
-}
-
-impl Client {
-    fn start(args: &[&str]) -> Client {
-        Client::spawn(command(args).stdin(Stdio::piped()).stdout(Stdio::piped()))
-    }
-
-    /// `chat tcp-room ADDRESS --name alice`, and what else is asked.
-    fn chat(server: &Server, more: &[&str]) -> Client {
-        let address = server.address.to_string();
-        let mut args = vec!["chat", "tcp-room", &address, "--name", "alice"];
-        args.extend_from_slice(more);
-        Client::start(&args)
-    }
-
-    fn spawn(command: &mut Command) -> Client {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = read_all(child.stderr.take().unwrap());
-        Client { child, stderr }
-    }
-
-    fn stdin(&mut self) -> ChildStdin {
-        self.child.stdin.take().unwrap()
-    }
-
-    fn stdout(&mut self) -> ChildStdout {
-        self.child.stdout.take().unwrap()
-    }
-
-    /// The lines of standard output, as they come.
-    fn lines(&mut self) -> Lines {
-        let stdout = BufReader::new(self.stdout());
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                let _ = sender.send(line.unwrap());
-            }
-        });
-        Lines(receiver)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Exit status and standard error.
-    fn end(mut self) -> (Option<i32>, String) {
-        drop(self.child.stdin.take());
-        let status = wait_for_exit(&mut self.child);
-        let stderr = self
-            .stderr
-            .recv_timeout(support::PATIENCE)
-            .unwrap()
-            .unwrap();
-        (status.code(), String::from_utf8(stderr).unwrap())
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-struct Lines(mpsc::Receiver<String>);
-
-impl Lines {
-    fn next(&self) -> String {
-        self.0.recv_timeout(support::PATIENCE).expect("a line")
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.next()).unwrap()
-    }
-
-    fn expect_end(&self) {
-        let end = self.0.recv_timeout(support::PATIENCE);
-        assert_eq!(end, Err(mpsc::RecvTimeoutError::Disconnected));
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
-    command.args(args);
-    command
-}
-
-fn left() -> (Option<i32>, String) {
-    (Some(0), String::new())
-}
+use support::{Peer, Server, read_all, until, within_patience};
 
 #[test]
 fn lines_are_said_and_shown_and_the_end_of_input_leaves() {

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,6 +54,7 @@ impl Terminal {
                 .args(args)
                 .env("TERM", "xterm")
                 .env_remove("NO_COLOR")
+                .env_remove("MYNAH_PASSWORD")
                 .envs(environment.iter().copied())
                 .stdin(Stdio::from(line.try_clone().unwrap()))
                 .stdout(Stdio::from(line.try_clone().unwrap()))
@@ -422,6 +424,68 @@ fn what_is_missing_is_asked_for() {
     peer.expect_end();
     drop(peer);
     terminal.expect_exit(0);
+}
+
+#[test]
+fn a_password_is_asked_for_and_never_shown() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::start(&["chat", "udp-login", &address, "--name", "alice"]);
+    terminal.expect(&["password: "]);
+    assert!(terminal.is_raw());
+    terminal.press("\r");
+    terminal.expect(&["a password has at least one character", "password: "]);
+    // With a typing error, and the next line typed ahead.
+    terminal.press("secrex\x7ft\rahead\r");
+    terminal.expect(&["password: ", "> "]);
+    let mut buffer = [0; 4096];
+    for (request, answer) in [
+        ("C 1 LOGIN alice", "C 1 PASSWORD new"),
+        ("C 2 PASS alice secret", "C 2 DENIED registration closed"),
+    ] {
+        let from = loop {
+            let (length, from) = server.recv_from(&mut buffer).unwrap();
+            // What came before is repeated now and then.
+            if buffer[..length] == *request.as_bytes() {
+                break from;
+            }
+        };
+        server.send_to(answer.as_bytes(), from).unwrap();
+    }
+    let reason = format!("mynah: {address}: registration closed");
+    terminal.expect(&[&reason, ""]);
+    terminal.expect_exit(3);
+}
+
+#[test]
+fn ctrl_c_instead_of_a_password_leaves_the_terminal_as_it_was() {
+    for (keys, signal) in [("sec\x03", None), ("sec", Some(Signal::TERM))] {
+        let args = ["chat", "udp-login", "127.0.0.1:9", "--name", "alice"];
+        let mut terminal = Terminal::start(&args);
+        terminal.expect(&["password: "]);
+        until("raw mode", || terminal.is_raw().then_some(()));
+        terminal.press(keys);
+        if let Some(signal) = signal {
+            terminal.signal(signal);
+        }
+        terminal.expect_exit(2);
+    }
+}
+
+#[test]
+fn a_room_is_asked_for_and_whether_it_is_new() {
+    let mut terminal = Terminal::start(&["chat", "tcrp", "127.0.0.1:1", "--name", "alice"]);
+    terminal.expect(&["create or join: "]);
+    terminal.press("dance\n");
+    terminal.expect(&[
+        "create (1) opens a room, join (2) enters one",
+        "create or join: ",
+    ]);
+    terminal.press("2\n");
+    terminal.expect(&["room: "]);
+    terminal.press("den\n");
+    terminal.expect_exit(1);
 }
 
 #[test]

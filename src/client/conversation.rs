@@ -182,7 +182,7 @@ impl<S: ClientSession> Conversation<S> {
         };
         let due = due.into_iter().chain(self.hurry);
         let due = due.chain(self.session_deadline());
-        let next = due.chain(self.sockets.peers.next_deadline()).min()?;
+        let next = due.chain(self.sockets.next_deadline()).min()?;
         Some(next.saturating_duration_since(now))
     }
 
@@ -299,6 +299,15 @@ impl<S: ClientSession> Conversation<S> {
             return;
         }
         self.sockets.peers.advance(now);
+        // First that a stream stands, then what comes over it; that it has ended is told in the next turn.
+        while !self.is_over()
+            && let Some((link, news)) = self.sockets.peers.next_news()
+        {
+            let mut outcome = Outcome::default();
+            self.session
+                .handle_peer(link, news.event(), &mut outcome.context());
+            self.follow(outcome);
+        }
         for link in self.sockets.peers.readable() {
             for _ in 0..READS_PER_TURN {
                 if !self.sockets.peers.receive(link) {
@@ -315,14 +324,6 @@ impl<S: ClientSession> Conversation<S> {
                     return;
                 }
             }
-        }
-        while !self.is_over()
-            && let Some((link, news)) = self.sockets.peers.next_news()
-        {
-            let mut outcome = Outcome::default();
-            self.session
-                .handle_peer(link, news.event(), &mut outcome.context());
-            self.follow(outcome);
         }
     }
 
@@ -532,7 +533,7 @@ impl<S: ClientSession> Conversation<S> {
     }
 
     fn send_out(&mut self) {
-        self.sockets.send_out();
+        self.sockets.send_out(Instant::now());
         if let Some(text) = self.sockets.ports.as_mut().and_then(Ports::take_news)
             && !self.is_over()
         {
@@ -552,7 +553,7 @@ impl<S: ClientSession> Conversation<S> {
         let Stage::Leaving { deadline, confirm } = &mut self.stage else {
             return;
         };
-        self.sockets.send_out();
+        self.sockets.send_out(Instant::now());
         if self.sockets.has_unsent() {
             return;
         }

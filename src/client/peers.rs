@@ -404,3 +404,210 @@ fn has_ended(link: &mut Link<TcpStream>) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net;
+
+    use super::*;
+    use crate::reactor::Poller;
+
+    const FIRST: Token = Token(9);
+    const LINK: PeerLink = PeerLink(3);
+
+    struct Client {
+        poller: Poller,
+        peers: Peers,
+    }
+
+    impl Client {
+        fn new() -> Client {
+            let poller = Poller::new().unwrap();
+            let registry = poller.registry().try_clone().unwrap();
+            let local = IpAddr::from([127, 0, 0, 1]);
+            Client {
+                poller,
+                peers: Peers::new(registry, FIRST, Some(local)),
+            }
+        }
+
+        fn call(&mut self, call: Call) {
+            self.peers.call(call, Instant::now());
+        }
+
+        fn send(&mut self, bytes: &[u8]) {
+            let bytes = bytes.to_vec();
+            self.call(Call::Send { link: LINK, bytes });
+        }
+
+        /// Takes turns until this comes to something.
+        fn until<T>(&mut self, mut done: impl FnMut(&mut Peers) -> Option<T>) -> T {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                self.peers.advance(Instant::now());
+                if let Some(result) = done(&mut self.peers) {
+                    return result;
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                assert!(!left.is_zero(), "not in time");
+                for readiness in self.poller.wait(Some(left)).unwrap() {
+                    self.peers.handle_readiness(readiness);
+                }
+            }
+        }
+
+        fn news(&mut self) -> News {
+            self.until(|peers| {
+                let (link, news) = peers.next_news()?;
+                assert_eq!(link, LINK);
+                Some(news)
+            })
+        }
+
+        /// Reads until there is so much: an end behind it would take it away.
+        fn hear(&mut self, count: usize) -> Vec<u8> {
+            self.until(|peers| {
+                while peers.input(LINK).len() < count && peers.receive(LINK) {}
+                let input = peers.input(LINK).to_vec();
+                (input.len() >= count).then_some(input)
+            })
+        }
+
+        fn listen(&mut self) -> u16 {
+            let from = "127.0.0.1:1".parse().unwrap();
+            self.call(Call::Listen { link: LINK, from });
+            match self.news() {
+                News::Listening { port } => port,
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// Connected to this test.
+        fn connected() -> (Client, net::TcpStream) {
+            let mut client = Client::new();
+            let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let to = listener.local_addr().unwrap();
+            client.call(Call::Connect { link: LINK, to });
+            client.send(b"early ");
+            assert_eq!(client.news(), News::Connected);
+            let stream = listener.accept().unwrap().0;
+            let limit = Some(Duration::from_secs(10));
+            stream.set_read_timeout(limit).unwrap();
+            (client, stream)
+        }
+    }
+
+    #[test]
+    fn two_clients_connect_talk_and_close() {
+        let (mut one, mut other) = (Client::new(), Client::new());
+        let port = one.listen();
+        let to = SocketAddr::from(([127, 0, 0, 1], port));
+        other.call(Call::Connect { link: LINK, to });
+        assert_eq!(other.news(), News::Connected);
+        assert_eq!(one.news(), News::Connected);
+        one.send(b"hello");
+        assert_eq!(other.hear(5), b"hello");
+        other.peers.use_up(LINK, 4);
+        assert_eq!(other.peers.input(LINK), b"o");
+        other.send(b"last words");
+        other.call(Call::Close { link: LINK });
+        assert_eq!(one.hear(10), b"last words");
+        one.peers.use_up(LINK, 10);
+        let end = one.until(|peers| {
+            peers.receive(LINK);
+            peers.next_news()
+        });
+        assert_eq!(end, (LINK, News::Closed));
+        // The closing one is not told, and forgets it.
+        other.until(|peers| peers.peers.is_empty().then_some(()));
+        assert_eq!(other.peers.next_news(), None);
+    }
+
+    #[test]
+    fn the_door_is_for_one_alone() {
+        let mut client = Client::new();
+        let port = client.listen();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let elsewhere = SocketAddr::from(([127, 0, 0, 88], 0));
+        socket.bind(&elsewhere.into()).unwrap();
+        let door = SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect(&door.into()).unwrap();
+        let mut right = net::TcpStream::connect(door).unwrap();
+        assert_eq!(client.news(), News::Connected);
+        let mut wrong = net::TcpStream::from(socket);
+        assert_eq!(wrong.read(&mut [0]).unwrap_or(0), 0);
+        right.write_all(b"it is me").unwrap();
+        assert_eq!(client.hear(8), b"it is me");
+        let error = net::TcpStream::connect(door).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told() {
+        let mut client = Client::new();
+        let nobody = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = nobody.local_addr().unwrap();
+        drop(nobody);
+        client.call(Call::Connect { link: LINK, to });
+        assert_eq!(client.news(), News::Closed);
+        client.peers.local = None;
+        client.call(Call::Listen {
+            link: LINK,
+            from: to,
+        });
+        assert_eq!(client.news(), News::Closed);
+        client.send(b"to nobody");
+        assert_eq!(client.peers.next_news(), None);
+    }
+
+    #[test]
+    fn what_is_said_early_is_said_first() {
+        let (mut client, mut stream) = Client::connected();
+        client.send(b"and late");
+        client.call(Call::Close { link: LINK });
+        // What the other side says now is nobody's, and no reason for a reset.
+        stream.write_all(b"too late").unwrap();
+        let mut heard = String::new();
+        client.peers.advance(Instant::now());
+        stream.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "early and late");
+        drop(stream);
+        client.until(|peers| peers.peers.is_empty().then_some(()));
+    }
+
+    #[test]
+    fn who_does_not_read_loses_its_stream() {
+        let (mut client, _stream) = Client::connected();
+        let mut sent = 0;
+        while client.peers.next_news().is_none() {
+            client.send(&[b'x'; 64 * 1024]);
+            sent += 64 * 1024;
+            assert!(sent < 100_000_000, "somebody keeps all of it");
+        }
+        assert_eq!(client.peers.unsent(), 0);
+        client.send(b"to nobody");
+        assert_eq!(client.peers.next_news(), None);
+    }
+
+    #[test]
+    fn who_never_connects_or_never_ends_is_given_up() {
+        let mut client = Client::new();
+        let now = Instant::now();
+        // An address of TEST-NET, where nobody is; some machines refuse it at once.
+        let to = "192.0.2.1:9".parse().unwrap();
+        client.peers.call(Call::Connect { link: LINK, to }, now);
+        client.peers.advance(now + CONNECT_LIMIT);
+        assert_eq!(client.peers.next_news(), Some((LINK, News::Closed)));
+
+        let (mut client, stream) = Client::connected();
+        let now = Instant::now();
+        client.peers.call(Call::Close { link: LINK }, now);
+        client.peers.advance(now);
+        assert_eq!(client.peers.next_deadline(), Some(now + CLOSE_LIMIT));
+        client.peers.advance(now + CLOSE_LIMIT);
+        assert!(client.peers.peers.is_empty());
+        drop(stream);
+    }
+}

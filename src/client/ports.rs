@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
 
 use mio::Token;
 
@@ -22,6 +23,9 @@ pub struct Ports {
     aim: Aim,
     unsent: VecDeque<(Destination, Vec<u8>)>,
     writable: bool,
+    /// How many were sent since the last rest, and until when the next rest lasts if that is a whole burst.
+    burst: usize,
+    rest_until: Instant,
     inbox: Inbox,
     trouble: Option<Trouble>,
 }
@@ -63,6 +67,11 @@ enum Reason {
 /// Datagrams that may wait. A port that cannot send so many has no way out.
 const MAX_UNSENT: usize = 1024;
 
+/// Sent at once, and the rest after that: some 6,000 a second. Where nothing is ever confirmed, a whole file
+/// would else be thrown at a server whose buffer holds a few hundred.
+const BURST: usize = BATCH;
+const REST: Duration = Duration::from_millis(5);
+
 /// With more than this unsent, nothing more is to be said.
 const CONGESTED: usize = 64;
 
@@ -95,8 +104,8 @@ impl Ports {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        if let (true, Some(error)) = (sockets.is_empty(), failure) {
-            return Err(error);
+        if sockets.is_empty() {
+            return Err(failure.unwrap_or(io::ErrorKind::AddrNotAvailable.into()));
         }
         let aim = Aim::Server {
             addresses: kept,
@@ -144,6 +153,8 @@ impl Ports {
             aim,
             unsent: VecDeque::new(),
             writable: true,
+            burst: 0,
+            rest_until: Instant::now(),
             inbox: Inbox::new(),
             trouble: None,
         })
@@ -219,10 +230,13 @@ impl Ports {
         }
     }
 
-    /// Sends what the kernel takes.
-    pub fn send_out(&mut self) {
+    /// Sends what the kernel takes, a burst at most.
+    pub fn send_out(&mut self, now: Instant) {
+        if self.burst >= BURST && self.rest_until <= now {
+            self.burst = 0;
+        }
         let mut refused = false;
-        while self.writable && !self.unsent.is_empty() {
+        while self.writable && self.burst < BURST && !self.unsent.is_empty() {
             let port = &mut self.ports[self.sender];
             let to = |to: Destination| match (to, &self.aim) {
                 (Destination::Server, Aim::Server { addresses, .. }) => {
@@ -236,7 +250,7 @@ impl Ports {
             let outgoing: Vec<Outgoing<'_>> = self
                 .unsent
                 .iter()
-                .take(BATCH)
+                .take(BURST - self.burst)
                 .map_while(|(destination, bytes)| to(*destination).map(|to| Outgoing { to, bytes }))
                 .collect();
             if outgoing.is_empty() {
@@ -244,7 +258,11 @@ impl Ports {
                 continue;
             }
             match port.socket.send_batch(&outgoing) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Ok(sent) => {
+                    self.unsent.drain(..sent);
+                    self.burst += sent;
+                    self.rest_until = now + REST;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 // It is about one that was sent before: this one goes now.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !refused => {
@@ -315,6 +333,12 @@ impl Ports {
         }
     }
 
+    /// When the rest between two bursts is over, if somebody waits for that.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let waits = self.burst >= BURST && !self.unsent.is_empty();
+        waits.then_some(self.rest_until)
+    }
+
     /// Datagrams that wait to be sent.
     pub fn unsent(&self) -> usize {
         self.unsent.len()
@@ -323,5 +347,215 @@ impl Ports {
     /// Whether so many wait that nothing should be added.
     pub fn is_congested(&self) -> bool {
         self.unsent.len() > CONGESTED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const FIRST: Token = Token(3);
+
+    /// Ports and the poll that they are registered with.
+    struct Client {
+        poller: Poller,
+        ports: Ports,
+    }
+
+    impl Client {
+        fn new(open: impl FnOnce(&Poller) -> io::Result<Ports>) -> Client {
+            let poller = Poller::new().unwrap();
+            let ports = open(&poller).unwrap();
+            Client { poller, ports }
+        }
+
+        fn to_server(addresses: &[SocketAddr]) -> Client {
+            Client::new(|poller| Ports::to_server(poller, FIRST, addresses, 0))
+        }
+
+        /// Takes turns until this comes to something.
+        fn until<T>(&mut self, mut done: impl FnMut(&mut Ports) -> Option<T>) -> T {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                self.ports.send_out(Instant::now());
+                if let Some(result) = done(&mut self.ports) {
+                    return result;
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                assert!(!left.is_zero(), "not in time");
+                if !self.ports.may_receive() {
+                    for readiness in self.poller.wait(Some(left)).unwrap() {
+                        let index = readiness.token.0 - FIRST.0;
+                        self.ports.handle_readiness(index, readiness);
+                    }
+                }
+            }
+        }
+
+        fn hear(&mut self) -> (SocketAddr, Vec<u8>) {
+            self.until(|ports| {
+                let mut datagrams = Vec::new();
+                ports.receive(&mut datagrams);
+                datagrams.pop()
+            })
+        }
+
+        fn hear_of_trouble(&mut self) -> String {
+            self.until(|ports| {
+                let mut datagrams = Vec::new();
+                ports.receive(&mut datagrams);
+                assert_eq!(datagrams, []);
+                ports.take_news()
+            })
+        }
+    }
+
+    fn socket(ip: &str) -> (UdpSocket, SocketAddr) {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        socket.set_read_timeout(limit).unwrap();
+        let address = socket.local_addr().unwrap();
+        (socket, address)
+    }
+
+    fn hear(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0; 8192];
+        let (length, from) = socket.recv_from(&mut buffer).unwrap();
+        (buffer[..length].to_vec(), from)
+    }
+
+    #[test]
+    fn a_server_and_nobody_else_is_talked_with() {
+        let (server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[address]);
+        let peer = Destination::Peer(address);
+        client.ports.push(peer, b"lost: there are no peers".into());
+        client.ports.push(Destination::Server, b"hello".into());
+        client.ports.send_out(Instant::now());
+        assert_eq!(client.ports.unsent(), 0);
+        let (heard, from) = hear(&server);
+        assert_eq!(heard, b"hello");
+        let (stranger, _) = socket("127.0.0.1");
+        stranger.send_to(b"psst", from).unwrap();
+        server.send_to(&[b'x'; 5000], from).unwrap();
+        server.send_to(b"hi", from).unwrap();
+        let expected = (address, b"hi".to_vec());
+        assert_eq!(client.hear(), expected, "whole, and from the server");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_told_once_until_it_is() {
+        let (server, address) = socket("127.0.0.1");
+        drop(server);
+        let mut client = Client::to_server(&[address]);
+        client.ports.push(Destination::Server, b"anybody?".into());
+        let news = format!("nobody listens at {address}");
+        assert_eq!(client.hear_of_trouble(), news);
+        assert_eq!(client.ports.trouble(), Some("nobody listens there"));
+        // Whatever is sent next goes all the same, although the kernel has that error to tell first.
+        let server = UdpSocket::bind(address).unwrap();
+        client.ports.push(Destination::Server, b"still?".into());
+        client.ports.send_out(Instant::now());
+        let (heard, from) = hear(&server);
+        assert_eq!(heard, b"still?");
+        assert_eq!(client.ports.take_news(), None, "told already");
+        server.send_to(b"yes", from).unwrap();
+        assert_eq!(client.hear().1, b"yes");
+        assert_eq!(client.ports.trouble(), None);
+    }
+
+    #[test]
+    fn a_server_of_the_other_family_is_found() {
+        let Ok(nobody) = UdpSocket::bind("[::1]:0") else {
+            println!("SKIPPED: no IPv6 here");
+            return;
+        };
+        let nowhere = nobody.local_addr().unwrap();
+        drop(nobody);
+        let (server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[nowhere, address]);
+        assert_eq!(client.ports.place(), Some(nowhere));
+        client.ports.push(Destination::Server, b"first".into());
+        client.until(|ports| {
+            ports.receive(&mut Vec::new());
+            (ports.place() == Some(address)).then_some(())
+        });
+        assert_eq!(client.ports.take_news(), None, "no trouble yet");
+        // As a session repeats what was not answered.
+        client.ports.push(Destination::Server, b"again".into());
+        client.ports.send_out(Instant::now());
+        assert_eq!(hear(&server).0, b"again");
+    }
+
+    #[test]
+    fn peers_are_anybody() {
+        let mut client =
+            Client::new(|poller| Ports::to_peers(poller, FIRST, Ipv4Addr::LOCALHOST.into()));
+        let own = client.ports.local_addr().unwrap();
+        let (one, address) = socket("127.0.0.1");
+        client.ports.push(Destination::Server, b"lost".into());
+        client
+            .ports
+            .push(Destination::Peer(address), b"hello".into());
+        client.ports.send_out(Instant::now());
+        assert_eq!(hear(&one), (b"hello".to_vec(), own));
+        one.send_to(b"hi", own).unwrap();
+        assert_eq!(client.hear(), (address, b"hi".to_vec()));
+        // What can never be sent is told, and costs nothing else.
+        let never: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        client.ports.push(Destination::Peer(never), b"?".into());
+        client.ports.push(Destination::Peer(address), b"!".into());
+        client.ports.send_out(Instant::now());
+        assert_eq!(hear(&one).0, b"!");
+        let news = client.ports.take_news().unwrap();
+        assert!(
+            news.starts_with("nothing can be sent to 127.0.0.1:0: "),
+            "{news}"
+        );
+        assert_eq!(client.ports.trouble(), None, "it is nobody's server");
+    }
+
+    #[test]
+    fn a_bound_address_hears_broadcasts_too() {
+        let broadcast = Ipv4Addr::new(127, 255, 255, 255);
+        let free = socket("0.0.0.0").1.port();
+        let open = |last| {
+            let bind = Ipv4Addr::new(127, 9, 9, last);
+            Client::new(|poller| Ports::to_all(poller, FIRST, Some(bind), broadcast, free))
+        };
+        let (mut one, mut other) = (open(1), open(2));
+        let own = one.ports.local_addr().unwrap();
+        one.ports.push(Destination::Broadcast, b"to all".into());
+        one.ports.send_out(Instant::now());
+        for client in [&mut one, &mut other] {
+            assert_eq!(client.hear(), (own, b"to all".to_vec()));
+        }
+        other.ports.push(Destination::Peer(own), b"to one".into());
+        other.ports.send_out(Instant::now());
+        assert_eq!(one.hear().1, b"to one");
+    }
+
+    #[test]
+    fn what_waits_has_a_limit() {
+        let (_server, address) = socket("127.0.0.1");
+        let mut client = Client::to_server(&[address]);
+        for _ in 0..2 * MAX_UNSENT {
+            client.ports.push(Destination::Server, vec![0]);
+        }
+        assert_eq!(client.ports.unsent(), MAX_UNSENT);
+        assert!(client.ports.is_congested());
+        // And goes in bursts with a rest between them.
+        let mut now = Instant::now();
+        for left in (0..MAX_UNSENT).step_by(BURST).rev() {
+            client.ports.send_out(now);
+            client.ports.send_out(now);
+            assert_eq!(client.ports.unsent(), left);
+            let next = client.ports.next_deadline();
+            assert_eq!(next, (left > 0).then_some(now + REST));
+            now += REST;
+        }
+        assert!(!client.ports.is_congested());
     }
 }

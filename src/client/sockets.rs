@@ -2,6 +2,7 @@
 //! clients, as far as its [`Transport`] has them. Knows nothing of what is said over them.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use mio::Token;
 use mio::net::TcpStream;
@@ -102,13 +103,19 @@ impl Sockets {
     }
 
     /// Sends what the kernel takes.
-    pub fn send_out(&mut self) {
+    pub fn send_out(&mut self, now: Instant) {
         if let Some(link) = &mut self.link {
             link.send_out();
         }
         if let Some(ports) = &mut self.ports {
-            ports.send_out();
+            ports.send_out(now);
         }
+    }
+
+    /// When there is something to do without readiness.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let ports = self.ports.as_ref().and_then(Ports::next_deadline);
+        ports.into_iter().chain(self.peers.next_deadline()).min()
     }
 
     /// Whether anything may be there to be taken in.
