@@ -90,7 +90,8 @@ impl House {
             token: mio::Token(0),
             readable: true,
             writable: true,
-            read_closed: false,
+            // Also what the kernel says of an error.
+            read_closed: true,
         };
         self.server.handle_port_readiness(port, readiness);
     }
@@ -439,6 +440,23 @@ fn an_error_about_one_costs_the_others_nothing() {
     }
     assert_eq!(house.server.counters().failed_sends, 3);
     assert_eq!(house.names().len(), 3);
+}
+
+#[test]
+fn who_is_not_there_is_let_go_unless_it_was_heard_since() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    house.pass(Duration::from_secs(1));
+    // Both are told of both, and only one of them is heard after that.
+    house.ports[0].give(address(BOB), b"I am here");
+    for nobody in [ANN, BOB, "192.0.2.9:9"] {
+        house.ports[0].tell_unreachable(address(nobody));
+    }
+    house.edge(UDP_ROOM);
+    house.turn();
+    assert_eq!(house.names(), ["bob"]);
+    assert_eq!(house.server.counters().unreachable, 1);
 }
 
 #[test]

@@ -41,6 +41,14 @@ pub trait DatagramPort {
     /// allowed, a datagram too long for the way, a full queue of the device): drop that one and go on
     /// behind it.
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize>;
+
+    /// The next address of which ICMP has told that nobody receives there, if there is one. It may have been
+    /// told by anybody: ICMP can be forged.
+    ///
+    /// To be asked after an error, until there is none left.
+    fn next_unreachable(&mut self) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// A datagram to send. Many may share their bytes.
@@ -161,6 +169,12 @@ impl UdpPort {
         })
     }
 
+    /// Has the kernel keep what ICMP tells of those who were sent to, for
+    /// [`next_unreachable`](DatagramPort::next_unreachable).
+    pub fn hear_of_unreachable(&self) -> io::Result<()> {
+        sys::keep_errors(self.inner.as_fd(), self.local_addr()?.is_ipv6())
+    }
+
     /// A client's port at `local` (port 0 is any free one) that hears `server` alone.
     ///
     /// It is told when nobody listens there: `ConnectionRefused`, which a later call of any kind returns
@@ -197,6 +211,16 @@ impl UdpPort {
     /// Where it receives, with the real port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.inner.local_addr()
+    }
+
+    fn send_now(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
+        if self.batching {
+            match retrying(|| self.send_many(outgoing)) {
+                Err(error) if is_unknown_call(&error) => self.batching = false,
+                result => return result,
+            }
+        }
+        self.send_one_by_one(outgoing)
     }
 
     fn recv_own(&mut self, inbox: &mut Inbox) -> io::Result<()> {
@@ -263,14 +287,30 @@ impl DatagramPort for UdpPort {
         if outgoing.is_empty() {
             return Ok(0);
         }
-        if self.batching {
-            match retrying(|| self.send_many(outgoing)) {
-                Err(error) if is_unknown_call(&error) => self.batching = false,
-                result => return result,
+        match self.send_now(outgoing) {
+            // What ICMP has told of an earlier one comes instead of an answer about these; once.
+            Err(error) if is_unreachable(&error) => self.send_now(outgoing),
+            result => result,
+        }
+    }
+
+    fn next_unreachable(&mut self) -> Option<SocketAddr> {
+        loop {
+            match retrying(|| sys::recv_unreachable(self.inner.as_fd())) {
+                Ok(Some(address)) => return Some(plain(address)),
+                Ok(None) => {}
+                Err(_) => return None,
             }
         }
-        self.send_one_by_one(outgoing)
     }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        ConnectionRefused | HostUnreachable | NetworkUnreachable
+    )
 }
 
 fn is_unknown_call(error: &io::Error) -> bool {
@@ -531,6 +571,29 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
             let error = client.recv_batch(&mut inbox).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "once told");
+        });
+    }
+
+    #[test]
+    fn who_is_not_there_is_told_by_name_and_costs_the_others_nothing() {
+        on_every_port(|mut receiver| {
+            receiver.port.hear_of_unreachable().unwrap();
+            let gone = UdpPort::bind(SocketAddr::new(receiver.addr.ip(), 0)).unwrap();
+            let nobody = gone.local_addr().unwrap();
+            drop(gone);
+            let there = receiver.other.local_addr().unwrap();
+            let to = |to| Outgoing {
+                to,
+                bytes: b"hello",
+            };
+            assert_eq!(receiver.port.send_batch(&[to(nobody)]).unwrap(), 1);
+            // Loopback is instant, so the answer has come; it is not about this one.
+            assert_eq!(receiver.port.send_batch(&[to(there)]).unwrap(), 1);
+            assert_eq!(receiver.port.next_unreachable(), Some(nobody));
+            assert_eq!(receiver.port.next_unreachable(), None);
+            let mut inbox = Inbox::new();
+            receiver.other.recv_batch(&mut inbox).unwrap();
+            assert_eq!(inbox.iter().len(), 1);
         });
     }
 

@@ -103,6 +103,90 @@ pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// Has the kernel queue what ICMP tells of datagrams that the socket sent (IP_RECVERR in ip(7)).
+pub(super) fn keep_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    let (level, option) = match ipv6 {
+        false => (libc::SOL_IP, libc::IP_RECVERR),
+        true => (libc::SOL_IPV6, libc::IPV6_RECVERR),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads one integer of the size that it is told, during the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Takes one message off the socket's error queue (IP_RECVERR in ip(7)): the address to which a datagram could
+/// not be delivered, as somebody on the way or the host there has told by ICMP; `None` for any other
+/// error. `WouldBlock` when there is none left.
+pub(super) fn recv_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    /// Longer than the one control message that there is: an error and the address of who told it.
+    #[repr(align(8))]
+    struct Control([u8; 256]);
+
+    let mut control = Control([0; 256]);
+    let mut begun = [0_u8; 1];
+    let mut piece = libc::iovec {
+        iov_base: begun.as_mut_ptr().cast(),
+        iov_len: begun.len(),
+    };
+    // SAFETY: both are plain C structures of integers and pointers, for which all zeros is a value.
+    let (mut name, mut header) = unsafe {
+        (
+            mem::zeroed::<libc::sockaddr_in6>(),
+            mem::zeroed::<libc::msghdr>(),
+        )
+    };
+    header.msg_name = ptr::from_mut(&mut name).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    header.msg_iov = &mut piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header.msg_controllen = control.0.len() as _;
+    let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+    // SAFETY: the header names a place for a name, one piece and room for control messages, each of the size
+    // it says and alive until the end of this function. The kernel keeps none of the pointers.
+    if unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the header was filled in by recvmsg, and its control messages are still there.
+    let mut message = unsafe { libc::CMSG_FIRSTHDR(&header) };
+    // SAFETY: what CMSG_FIRSTHDR and CMSG_NXTHDR return is null or points to a whole control message.
+    while let Some(at) = unsafe { message.as_ref() } {
+        let is_error = matches!(
+            (at.cmsg_level, at.cmsg_type),
+            (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR)
+        );
+        if is_error {
+            // SAFETY: a message of this type holds the structure, at an address that is aligned for integers.
+            let told = unsafe {
+                libc::CMSG_DATA(message)
+                    .cast::<libc::sock_extended_err>()
+                    .read_unaligned()
+            };
+            let by_icmp =
+                [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&told.ee_origin);
+            let nobody_there = [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::ENETUNREACH]
+                .contains(&(told.ee_errno as libc::c_int));
+            let to = decode_name(&name).filter(|_| by_icmp && nobody_there);
+            return Ok(to);
+        }
+        // SAFETY: as above.
+        message = unsafe { libc::CMSG_NXTHDR(&header, message) };
+    }
+    Ok(None)
+}
+
 /// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too.
 pub(super) fn own_addresses() -> io::Result<Vec<IpAddr>> {
     let mut first = ptr::null_mut();

@@ -45,6 +45,8 @@ pub struct Counters {
     pub failed_receives: u64,
     /// Guests let go: not heard of for long.
     pub silent: u64,
+    /// Guests let go: nobody receives at their address.
+    pub unreachable: u64,
     /// Logins denied.
     pub denied: u64,
     /// Accounts made.
@@ -76,6 +78,7 @@ impl fmt::Display for Counters {
             failed_sends,
             failed_receives,
             silent,
+            unreachable,
             denied,
             registered,
             never_came,
@@ -85,7 +88,7 @@ impl fmt::Display for Counters {
             "accepted={accepted} turned_away={turned_away} shed={shed} refused={refused} joined={joined} \
              messages={messages} over_rate={over_rate} violations={violations} \
              timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost} datagrams={datagrams} dropped={dropped} withheld={withheld} overflowed={overflowed} \
-             datagrams_sent={datagrams_sent} failed_sends={failed_sends} failed_receives={failed_receives} silent={silent} denied={denied} registered={registered} never_came={never_came}"
+             datagrams_sent={datagrams_sent} failed_sends={failed_sends} failed_receives={failed_receives} silent={silent} unreachable={unreachable} denied={denied} registered={registered} never_came={never_came}"
         )
     }
 }

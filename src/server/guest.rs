@@ -60,6 +60,8 @@ pub(super) enum Departure {
     Asked,
     /// It was not heard of for long.
     Silent,
+    /// Its machine, or one on the way there, says that nobody receives at its address.
+    Unreachable,
     /// It did not show its secret in time.
     NeverCame,
     /// It was not let in.
@@ -110,6 +112,7 @@ impl Departure {
         match self {
             Departure::Asked => "left",
             Departure::Silent => "left: not heard of for long",
+            Departure::Unreachable => "left: nobody receives at its address",
             Departure::NeverCame => "its name is free again: it never came",
             Departure::Refused => "refused",
         }

@@ -29,6 +29,10 @@ pub(super) struct Port<D> {
     pub(super) readable: bool,
     /// The kernel took no more: wait for the writable edge.
     pub(super) blocked: bool,
+    /// The kernel has told of an error: perhaps of somebody who is not there.
+    pub(super) erred: bool,
+    /// When something was last sent.
+    pub(super) sent_at: Option<Instant>,
     /// Set on a gateway to a network of equals.
     pub(super) gateway: Option<Gateway>,
 }
@@ -51,6 +55,8 @@ impl<D> Port<D> {
             guests: HashMap::new(),
             readable: false,
             blocked: false,
+            erred: false,
+            sent_at: None,
             gateway: None,
         }
     }
@@ -58,7 +64,7 @@ impl<D> Port<D> {
     /// Whether there is something that can be done without the kernel's telling.
     pub(super) fn is_ready(&self) -> bool {
         let can_send = !self.blocked && !self.mailing.is_empty();
-        can_send || self.wants_datagrams()
+        can_send || self.erred || self.wants_datagrams()
     }
 
     /// Whether datagrams are to be taken in now.

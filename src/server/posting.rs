@@ -71,6 +71,7 @@ fn send_out<D: DatagramPort>(
         let done = match port.socket.send_batch(offered) {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
+                port.sent_at = Some(now);
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -80,6 +81,7 @@ fn send_out<D: DatagramPort>(
             // About the first one alone, which was not sent.
             Err(_) => {
                 counters.failed_sends += 1;
+                port.erred = true;
                 1
             }
         };

@@ -33,6 +33,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if let Some(port) = self.ports.get_mut(usize::from(id)) {
             port.readable |= readiness.readable;
             port.blocked &= !readiness.writable;
+            port.erred |= readiness.read_closed;
         }
     }
 
@@ -45,6 +46,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.take_in_batch(id, &mut inbox);
         }
         self.inbox = Some(inbox);
+        self.let_the_unreachable_go();
     }
 
     fn take_in_batch(&mut self, id: PortId, inbox: &mut Inbox) {
@@ -62,7 +64,36 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => port.readable = false,
             // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
-            Err(_) => self.counters.failed_receives += 1,
+            Err(_) => {
+                self.counters.failed_receives += 1;
+                port.erred = true;
+            }
+        }
+    }
+
+    /// Lets those go of whom the kernel has heard that they are not there, and who were not heard of since they
+    /// were last sent something: ICMP can be forged, a datagram of a member's that talks cannot be made unsaid.
+    pub(super) fn let_the_unreachable_go(&mut self) {
+        for id in 0..self.ports.len() {
+            let Some(port) = self.ports.get_mut(id) else {
+                continue;
+            };
+            if !std::mem::take(&mut port.erred) {
+                continue;
+            }
+            let mut gone = Vec::new();
+            while let Some(address) = port.socket.next_unreachable() {
+                gone.extend(port.guests.get(&address).copied());
+            }
+            let sent_at = port.sent_at;
+            for key in gone {
+                let guest = self.tenants.guest(key);
+                let is_silent = guest.is_some_and(|guest| Some(guest.heard) <= sent_at);
+                if is_silent {
+                    self.counters.unreachable += 1;
+                    self.dismiss(key, Departure::Unreachable);
+                }
+            }
         }
     }
 

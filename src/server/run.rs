@@ -101,6 +101,7 @@ impl Door {
                 }
                 Transport::Udp => {
                     let port = UdpPort::bind(address)?;
+                    port.hear_of_unreachable()?;
                     (port.local_addr()?, DoorSocket::Port(port))
                 }
             })

@@ -20,6 +20,8 @@ struct Ends {
     sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What the kernel says to the next sends.
     errors: VecDeque<ErrorKind>,
+    /// Of whom the kernel has heard that they are not there.
+    unreachable: VecDeque<SocketAddr>,
     /// Datagrams that the kernel takes before it refuses.
     room: Option<usize>,
 }
@@ -55,6 +57,11 @@ impl MemoryPort {
     /// The next send fails like this.
     pub fn fail(&self, error: ErrorKind) {
         self.0.borrow_mut().errors.push_back(error);
+    }
+
+    /// The kernel hears that nobody is there.
+    pub fn tell_unreachable(&self, address: SocketAddr) {
+        self.0.borrow_mut().unreachable.push_back(address);
     }
 
     /// The kernel takes so many datagrams more, and no others until it is told again.
@@ -96,5 +103,9 @@ impl DatagramPort for MemoryPort {
         let count = sent.len();
         ends.sent.extend(sent);
         Ok(count)
+    }
+
+    fn next_unreachable(&mut self) -> Option<SocketAddr> {
+        self.0.borrow_mut().unreachable.pop_front()
     }
 }
