@@ -1,17 +1,25 @@
-//! The mesh on real networks: peers that are ours, in namespaces of their own.
+//! The mesh on real networks: our peers, and peers that share no code with them, in namespaces of their own.
 
 mod support;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use support::chat::{Chat, Heard, text};
+use support::have;
 use support::namespaces::{BROADCAST, Host, Network};
 
 /// The flags of a peer that knows its network.
 fn own_flags(host: &Host) -> String {
     format!(" --bind {} --broadcast {BROADCAST}", host.ip)
+}
+
+/// The flags of one that is on all addresses. Whoever hears what goes to one broadcast address does not
+/// hear what goes to the other: a mesh has one.
+fn broadcast_flag(_: &Host) -> String {
+    format!(" --broadcast {BROADCAST}")
 }
 
 /// The flags of one that knows nothing.
@@ -184,4 +192,85 @@ fn a_host_without_a_way_to_broadcast_says_so() {
     alone.notices("255.255.255.255:5238");
     alone.joined();
     assert_eq!(alone.end().status, Some(0));
+}
+
+/// A peer that shares no code with ours.
+fn python_peer(host: &Host, name: &str, pickle_protocol: &[&str]) -> Chat {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mesh_neighbour.py");
+    let mut command = Command::new("python3");
+    command
+        .args([program, name, &BROADCAST.to_string()])
+        .args(pickle_protocol);
+    host.within(|| Chat::spawn(&mut command))
+}
+
+#[test]
+fn python_peers_and_ours_are_one_mesh() {
+    if !have("python3") {
+        return;
+    }
+    let Some(network) = Network::of::<6>() else {
+        return;
+    };
+    let hosts: [&Host; 6] = network.hosts();
+    let mut peers = [
+        peer(hosts[0], "alice", own_flags),
+        peer(hosts[1], "bob", broadcast_flag),
+        python_peer(hosts[2], "carol", &[]),
+        python_peer(hosts[3], "dave", &["2"]),
+    ];
+    for peer in &mut peers {
+        peer.joined();
+    }
+    let names = ["alice", "bob", "carol", "dave"];
+    let mut said = Vec::new();
+    for text in ["one: 1", "tschüß", "🐦 and \u{301}", "a"] {
+        for index in 0..peers.len() {
+            peers[index].line(text);
+            for peer in &mut peers {
+                peer.hears(names[index], text);
+            }
+            said.push(heard(names[index], text));
+        }
+    }
+    assert_eq!(peers[0].who(), names);
+
+    // Newcomers of both kinds are told by peers of both kinds: who is first, they take.
+    let mut late = peer(hosts[4], "erin", own_flags);
+    late.joined();
+    for (from, text) in &said[6..] {
+        let line = late.next();
+        assert_eq!((&line["from"], &line["text"]), (&json!(from), &json!(text)));
+        assert_eq!(line["history"], true);
+    }
+    let mut late_python = python_peer(hosts[5], "frank", &["2"]);
+    for (from, text) in &said[6..] {
+        let line = late_python.next();
+        let (prefix, rest) = line["line"].as_str().unwrap().split_at(11);
+        assert!(prefix.starts_with("> ") && prefix.ends_with(' '), "{line}");
+        assert_eq!(rest, format!("{from}: {text}"));
+    }
+    late_python.joined();
+
+    let thief = |host, name| {
+        let ended = peer(host, name, own_flags).wait();
+        (ended.status, ended.stderr.contains("taken"))
+    };
+    drop((late, late_python));
+    assert_eq!(thief(hosts[4], "carol"), (Some(3), true));
+    assert_eq!(thief(hosts[4], "dave"), (Some(3), true));
+    let refused = python_peer(hosts[5], "alice", &[]).wait();
+    assert_eq!(
+        (refused.status, refused.stderr.as_str()),
+        (Some(1), "the name is taken\n")
+    );
+
+    peers[3].line("the last word");
+    for peer in &mut peers {
+        peer.hears("dave", "the last word");
+    }
+    said.push(heard("dave", "the last word"));
+    for peer in peers {
+        assert_eq!(peer.end().left(), said);
+    }
 }
