@@ -76,7 +76,8 @@ fn everybody_hears_everybody_once(flags: fn(&Host) -> String) {
         let line = dave.next();
         let time = text(&line, "time");
         assert_eq!(time.len(), "HH:MM:SS".len());
-        let expected = json!({"event": "message", "from": from, "text": said, "time": time, "history": true});
+        let expected =
+            json!({"event": "message", "from": from, "text": said, "time": time, "history": true});
         assert_eq!(line, expected);
     }
     assert_eq!(dave.who(), ["dave", "alice", "bob", "carol"]);

@@ -149,11 +149,6 @@ impl Chat {
             events: std::mem::take(&mut self.seen),
         }
     }
-
-    /// Ends it without a word to anybody.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-    }
 }
 
 impl Drop for Chat {
@@ -172,9 +167,8 @@ impl Ended {
 
     /// What it heard said, in order: the history alone or all but the history.
     pub fn heard(&self, history: bool) -> Vec<Heard> {
-        let is_one = |event: &&Value| {
-            event["event"] == "message" && (event["history"] == true) == history
-        };
+        let is_one =
+            |event: &&Value| event["event"] == "message" && (event["history"] == true) == history;
         let heard = |event: &Value| (text(event, "from"), text(event, "text"));
         self.events.iter().filter(is_one).map(heard).collect()
     }

@@ -140,12 +140,16 @@ impl Host {
 }
 
 /// Whether such networks can be made here.
-fn is_possible() -> bool {
+pub fn is_possible() -> bool {
     let works = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();
         output.is_ok_and(|output| output.status.success())
     };
-    let name = format!("mynah-{}-probe-{:?}", std::process::id(), thread::current().id());
+    let name = format!(
+        "mynah-{}-probe-{:?}",
+        std::process::id(),
+        thread::current().id()
+    );
     if !works("ip", &["netns", "add", &name]) {
         return false;
     }
