@@ -299,6 +299,15 @@ impl<S: ClientSession> Conversation<S> {
             return;
         }
         self.sockets.peers.advance(now);
+        // First that a stream stands, then what comes over it; that it has ended is told in the next turn.
+        while !self.is_over()
+            && let Some((link, news)) = self.sockets.peers.next_news()
+        {
+            let mut outcome = Outcome::default();
+            self.session
+                .handle_peer(link, news.event(), &mut outcome.context());
+            self.follow(outcome);
+        }
         for link in self.sockets.peers.readable() {
             for _ in 0..READS_PER_TURN {
                 if !self.sockets.peers.receive(link) {
@@ -315,14 +324,6 @@ impl<S: ClientSession> Conversation<S> {
                     return;
                 }
             }
-        }
-        while !self.is_over()
-            && let Some((link, news)) = self.sockets.peers.next_news()
-        {
-            let mut outcome = Outcome::default();
-            self.session
-                .handle_peer(link, news.event(), &mut outcome.context());
-            self.follow(outcome);
         }
     }
 
