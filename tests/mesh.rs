@@ -1,0 +1,277 @@
+//! The mesh on real networks: our peers, and peers that share no code with them, in namespaces of their own.
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use support::chat::{Chat, Heard, text};
+use support::have;
+use support::namespaces::{BROADCAST, Host, Network};
+
+/// The flags of a peer that knows its network.
+fn own_flags(host: &Host) -> String {
+    format!(" --bind {} --broadcast {BROADCAST}", host.ip)
+}
+
+/// The flags of one that is on all addresses. Whoever hears what goes to one broadcast address does not
+/// hear what goes to the other: a mesh has one.
+fn broadcast_flag(_: &Host) -> String {
+    format!(" --broadcast {BROADCAST}")
+}
+
+/// The flags of one that knows nothing.
+fn no_flags(_: &Host) -> String {
+    String::new()
+}
+
+/// A peer that is not in yet.
+fn peer(host: &Host, name: &str, flags: fn(&Host) -> String) -> Chat {
+    let arguments = format!("udp-mesh --name {name}{}", flags(host));
+    host.within(|| Chat::start(&arguments))
+}
+
+fn heard(from: &str, text: &str) -> Heard {
+    (from.to_owned(), text.to_owned())
+}
+
+fn everybody_hears_everybody_once(flags: fn(&Host) -> String) {
+    let Some(network) = Network::of::<5>() else {
+        return;
+    };
+    let hosts: [&Host; 5] = network.hosts();
+    let names = ["alice", "bob", "carol"];
+    let started = Instant::now();
+    let mut peers: Vec<Chat> = names
+        .iter()
+        .zip(hosts)
+        .map(|(name, host)| peer(host, name, flags))
+        .collect();
+    for (peer, name) in peers.iter_mut().zip(names) {
+        let joined = json!({"event": "joined", "name": name, "room": "mesh"});
+        assert_eq!(peer.next(), joined);
+    }
+    assert!(started.elapsed() >= Duration::from_secs(2));
+
+    let mut said = Vec::new();
+    for round in 0..4 {
+        for index in 0..peers.len() {
+            let text = format!("line {round} of {}: ¡grüße! 🐦", names[index]);
+            peers[index].line(&text);
+            // One after another, so that there is one order.
+            for peer in &mut peers {
+                peer.hears(names[index], &text);
+            }
+            said.push(heard(names[index], &text));
+        }
+    }
+    assert_eq!(peers[0].who(), ["alice", "bob", "carol"]);
+
+    let mut dave = peer(hosts[3], "dave", flags);
+    let joined = json!({"event": "joined", "name": "dave", "room": "mesh"});
+    assert_eq!(dave.next(), joined);
+    for (from, said) in &said[2..] {
+        let line = dave.next();
+        let time = text(&line, "time");
+        assert_eq!(time.len(), "HH:MM:SS".len());
+        let expected =
+            json!({"event": "message", "from": from, "text": said, "time": time, "history": true});
+        assert_eq!(line, expected);
+    }
+    assert_eq!(dave.who(), ["dave", "alice", "bob", "carol"]);
+    assert_eq!(peers[1].who(), ["bob", "alice", "carol", "dave"]);
+
+    let stranger = peer(hosts[4], "BOB", flags).wait();
+    assert_eq!(stranger.status, Some(3));
+    assert!(stranger.stderr.contains("taken"), "{}", stranger.stderr);
+    assert!(
+        matches!(&stranger.events[..], [closed] if closed["event"] == "closed"),
+        "{:?}",
+        stranger.events
+    );
+
+    // Whatever comes twice comes before this.
+    dave.line("the last word");
+    peers.push(dave);
+    for peer in &mut peers {
+        peer.hears("dave", "the last word");
+    }
+    said.push(heard("dave", "the last word"));
+    let dave = peers.pop().map(|dave| dave.end().left());
+    assert_eq!(dave, Some(vec![heard("dave", "the last word")]));
+    for peer in peers {
+        assert_eq!(peer.end().left(), said);
+    }
+}
+
+#[test]
+fn everybody_hears_everybody_once_on_the_subnets_broadcast() {
+    everybody_hears_everybody_once(own_flags);
+}
+
+#[test]
+fn everybody_hears_everybody_once_without_flags() {
+    everybody_hears_everybody_once(no_flags);
+}
+
+/// One in three datagrams is lost on its way into each host, own broadcasts too.
+fn lose_datagrams(host: &Host) {
+    host.iptables("-A INPUT -p udp -m statistic --mode random --probability 0.3 -j DROP");
+}
+
+#[test]
+fn a_lossy_network_loses_lines_and_nothing_else() {
+    const LINES: usize = 24;
+    let Some(network) = Network::of::<4>() else {
+        return;
+    };
+    let hosts: [&Host; 4] = network.hosts();
+    hosts.into_iter().for_each(lose_datagrams);
+    let names = ["alice", "bob", "carol"];
+    let mut peers: Vec<Chat> = names
+        .iter()
+        .zip(hosts)
+        .map(|(name, host)| peer(host, name, own_flags))
+        .collect();
+    let started = Instant::now();
+    for peer in &mut peers {
+        peer.joined();
+    }
+    assert!(started.elapsed() < Duration::from_secs(4));
+    for (peer, name) in peers.iter_mut().zip(names) {
+        for number in 0..LINES {
+            peer.line(&format!("{number:02} of {name}"));
+        }
+    }
+    // Comes while they talk.
+    let mut late = peer(hosts[3], "dave", own_flags);
+    late.joined();
+    late.line("00 of dave");
+
+    // Each says what it has, and waits for the echoes that are lost.
+    let ended: Vec<_> = peers.into_iter().map(Chat::end).collect();
+    let late = late.end();
+    for end in ended.iter().chain([&late]) {
+        assert_eq!(end.status, Some(0), "{}", end.stderr);
+        let all: Vec<Heard> = end
+            .heard(true)
+            .into_iter()
+            .chain(end.heard(false))
+            .collect();
+        let mut once = all.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), all.len(), "something was heard twice: {all:?}");
+    }
+    for end in &ended {
+        for name in names {
+            let heard = end.heard(false);
+            let lines: Vec<&str> = heard
+                .iter()
+                .filter(|(from, _)| from == name)
+                .map(|(_, text)| text.as_str())
+                .collect();
+            assert!(lines.is_sorted(), "out of order: {lines:?}");
+            // Seven in ten, give or take.
+            assert!(lines.len() > LINES / 4, "{lines:?}");
+        }
+    }
+    let total: usize = ended.iter().map(|end| end.heard(false).len()).sum();
+    assert!(total < 3 * 3 * LINES, "nothing was lost");
+}
+
+#[test]
+fn a_host_without_a_way_to_broadcast_says_so() {
+    let Some(network) = Network::of::<1>() else {
+        return;
+    };
+    let [host] = network.hosts();
+    host.ip("route delete default dev eth0");
+    let mut alone = peer(host, "alice", no_flags);
+    alone.notices("255.255.255.255:5238");
+    alone.joined();
+    assert_eq!(alone.end().status, Some(0));
+}
+
+/// A peer that shares no code with ours.
+fn python_peer(host: &Host, name: &str, pickle_protocol: &[&str]) -> Chat {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mesh_neighbour.py");
+    let mut command = Command::new("python3");
+    command
+        .args([program, name, &BROADCAST.to_string()])
+        .args(pickle_protocol);
+    host.within(|| Chat::spawn(&mut command))
+}
+
+#[test]
+fn python_peers_and_ours_are_one_mesh() {
+    if !have("python3") {
+        return;
+    }
+    let Some(network) = Network::of::<6>() else {
+        return;
+    };
+    let hosts: [&Host; 6] = network.hosts();
+    let mut peers = [
+        peer(hosts[0], "alice", own_flags),
+        peer(hosts[1], "bob", broadcast_flag),
+        python_peer(hosts[2], "carol", &[]),
+        python_peer(hosts[3], "dave", &["2"]),
+    ];
+    for peer in &mut peers {
+        peer.joined();
+    }
+    let names = ["alice", "bob", "carol", "dave"];
+    let mut said = Vec::new();
+    for text in ["one: 1", "tschüß", "🐦 and \u{301}", "a"] {
+        for index in 0..peers.len() {
+            peers[index].line(text);
+            for peer in &mut peers {
+                peer.hears(names[index], text);
+            }
+            said.push(heard(names[index], text));
+        }
+    }
+    assert_eq!(peers[0].who(), names);
+
+    // Newcomers of both kinds are told by peers of both kinds: who is first, they take.
+    let mut late = peer(hosts[4], "erin", own_flags);
+    late.joined();
+    for (from, text) in &said[6..] {
+        let line = late.next();
+        assert_eq!((&line["from"], &line["text"]), (&json!(from), &json!(text)));
+        assert_eq!(line["history"], true);
+    }
+    let mut late_python = python_peer(hosts[5], "frank", &["2"]);
+    for (from, text) in &said[6..] {
+        let line = late_python.next();
+        let (prefix, rest) = line["line"].as_str().unwrap().split_at(11);
+        assert!(prefix.starts_with("> ") && prefix.ends_with(' '), "{line}");
+        assert_eq!(rest, format!("{from}: {text}"));
+    }
+    late_python.joined();
+
+    let thief = |host, name| {
+        let ended = peer(host, name, own_flags).wait();
+        (ended.status, ended.stderr.contains("taken"))
+    };
+    drop((late, late_python));
+    assert_eq!(thief(hosts[4], "carol"), (Some(3), true));
+    assert_eq!(thief(hosts[4], "dave"), (Some(3), true));
+    let refused = python_peer(hosts[5], "alice", &[]).wait();
+    assert_eq!(
+        (refused.status, refused.stderr.as_str()),
+        (Some(1), "the name is taken\n")
+    );
+
+    peers[3].line("the last word");
+    for peer in &mut peers {
+        peer.hears("dave", "the last word");
+    }
+    said.push(heard("dave", "the last word"));
+    for peer in peers {
+        assert_eq!(peer.end().left(), said);
+    }
+}
