@@ -50,12 +50,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn take_in_batch(&mut self, id: PortId, inbox: &mut Inbox) {
+        let port = self.ports.get(usize::from(id));
+        if !port.is_some_and(|port| self.hears(port)) {
+            return;
+        }
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
-        if self.stopping || !port.wants_datagrams() {
-            return;
-        }
         match port.socket.recv_batch(inbox) {
             Ok(()) => {
                 for datagram in inbox.iter() {
@@ -111,6 +112,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
+        if guest.place == GuestPlace::Gone {
+            return self.drop_datagram(port, from, "its room has closed");
+        }
         guest.heard = self.now;
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
@@ -322,7 +326,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         let (house, place, before) = (guest.house(), guest.place, guest.found_at);
         match place {
-            GuestPlace::Nowhere => {}
+            GuestPlace::Nowhere | GuestPlace::Gone => {}
             GuestPlace::Held { id } => {
                 guest.found_at = Some(found_at);
                 let peer = guest.peer;
@@ -546,6 +550,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         guest.deadline = None;
+        // Everybody has been told that it is over.
+        if self.stopping {
+            return;
+        }
         match guest.place {
             GuestPlace::In { .. } => {
                 let allowed = patience_with(guest, &self.limits);
@@ -560,6 +568,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             GuestPlace::Nowhere | GuestPlace::Held { .. } if guest.pending => {}
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
+            GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
                 self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
