@@ -226,7 +226,7 @@ fn terminated_it_sends_what_is_due_and_ends_well() {
     for n in 0..500 {
         assert_eq!(bob.hear_text(), format!("line {n}"), "what was due came");
     }
-    assert_eq!(bob.read_to_end(), []);
+    assert_eq!(bob.read_to_end(), b"");
     assert!(
         TcpStream::connect(address).is_err(),
         "nobody listens any more"

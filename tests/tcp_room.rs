@@ -42,7 +42,7 @@ fn a_name_is_refused_while_it_is_held_and_free_when_its_holder_ends() {
         assert_eq!(other.read_to_end(), [0], "{name}");
     }
     holder.end();
-    assert_eq!(holder.read_to_end(), []);
+    assert_eq!(holder.read_to_end(), b"");
     server.join("aLICE");
 }
 
@@ -153,7 +153,7 @@ fn ending_is_leaving_and_what_was_due_still_comes() {
     for n in 0..1000 {
         assert_eq!(alice.hear_text(), format!("line {n}"));
     }
-    assert_eq!(alice.read_to_end(), []);
+    assert_eq!(alice.read_to_end(), b"");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn malformed_input_ends_its_own_connection_only() {
             "last words",
             "{what}: what was due comes first"
         );
-        assert_eq!(peer.read_to_end(), [], "{what}");
+        assert_eq!(peer.read_to_end(), b"", "{what}");
         assert_eq!(witness.hear_text(), "last words", "{what}");
     }
     witness.say("still here");

@@ -154,6 +154,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// Has secrets drawn from `draw` instead of the kernel: for tests, whose runs are to be repeated.
+    pub fn draw_secrets_from(&mut self, draw: impl FnMut() -> [u8; 16] + 'static) {
+        self.entropy = Entropy::new(draw);
+    }
+
     /// Takes a connection in, unless its address has as many as it may: then it is told so, if its
     /// protocol can, and dropped. The owner registers the stream under the key it gets.
     pub fn accept(
@@ -171,7 +176,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 .turned_away(now, format_args!("{protocol} {peer}"));
             // Its buffer is empty: these few bytes are taken or the connection is dead. What it has
             // said already is read, or closing would be a reset and destroy the answer.
-            let _ = stream.send(protocol.no_room());
+            if !protocol.no_room().is_empty() {
+                let _ = stream.send(protocol.no_room());
+            }
             let _ = stream.finish();
             let _ = stream.recv(&mut self.scratch);
             return None;
@@ -226,7 +233,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// When the next turn is due at the latest: a past time is at once, `None` when something is ready.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let at_once = self.ports.iter().any(Port::is_ready)
+        let at_once = self
+            .ports
+            .iter()
+            .any(|port| port.can_send() || port.erred || self.hears(port))
             || !self.ready.is_empty()
             || !self.pending.is_empty()
             || !self.doomed.is_empty()
@@ -236,6 +246,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         } else {
             self.timers.next_deadline()
         }
+    }
+
+    /// Whether datagrams are to be taken in there now: once we are stopping nobody is heard any more.
+    pub(super) fn hears(&self, port: &Port<D>) -> bool {
+        !self.stopping && port.wants_datagrams()
     }
 
     /// Whether there are no connections and nothing waits to be sent on the ports.

@@ -325,6 +325,9 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
     fn unseat(&mut self, key: Key, room: RoomId) {
         if self.tenants.guest(key).is_some() {
             self.unseat_guest(key);
+            if let Some(guest) = self.tenants.guest_mut(key) {
+                guest.place = GuestPlace::Gone;
+            }
             self.doomed.push(key);
             return;
         }

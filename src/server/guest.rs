@@ -51,6 +51,8 @@ pub(super) enum GuestPlace {
         id: MemberId,
         seat: u32,
     },
+    /// Its room has closed: it is let go at the end of the turn, and what it says meanwhile is too late.
+    Gone,
 }
 
 /// Why a guest is let go.
@@ -101,7 +103,7 @@ impl Guest {
     /// Who it is in the hub, if anybody.
     pub(super) fn id(&self) -> Option<MemberId> {
         match self.place {
-            GuestPlace::Nowhere => None,
+            GuestPlace::Nowhere | GuestPlace::Gone => None,
             GuestPlace::Held { id } | GuestPlace::In { id, .. } => Some(id),
         }
     }

@@ -83,7 +83,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         // The IP is the same: that was looked at.
         guest.peer = PeerAddress::new(found_at.1);
         match place {
-            GuestPlace::Nowhere => {}
+            GuestPlace::Nowhere | GuestPlace::Gone => {}
             GuestPlace::Held { id } => {
                 guest.found_at = Some(found_at);
                 let peer = guest.peer;
@@ -263,6 +263,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         guest.deadline = None;
+        // Everybody has been told that it is over.
+        if self.stopping {
+            return;
+        }
         match guest.place {
             GuestPlace::In { .. } => {
                 let allowed = patience_with(guest, &self.limits);
@@ -277,6 +281,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             GuestPlace::Nowhere | GuestPlace::Held { .. } if guest.pending => {}
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
+            GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
                 self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);

@@ -373,12 +373,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return self.settle_login(key, Err(Refusal::Denied));
         }
         accounts.attempts.succeeded(name.as_str(), from);
-        // As it was registered.
-        let name = accounts
-            .settings
-            .accounts
-            .get(name.as_str())
-            .map_or_else(|| name.clone(), |account| account.name().clone());
+        // As it was registered. It may have been registered a moment ago, and the disk may have refused it since.
+        let Some(account) = accounts.settings.accounts.get(name.as_str()) else {
+            return self.settle_login(key, Err(Refusal::Busy));
+        };
+        let name = account.name().clone();
         let house = accounts.house;
         if self.tenants.guest(key).is_none() {
             return;

@@ -61,10 +61,9 @@ impl<D> Port<D> {
         }
     }
 
-    /// Whether there is something that can be done without the kernel's telling.
-    pub(super) fn is_ready(&self) -> bool {
-        let can_send = !self.blocked && !self.mailing.is_empty();
-        can_send || self.erred || self.wants_datagrams()
+    /// Whether something waits that may be sent without the kernel's telling.
+    pub(super) fn can_send(&self) -> bool {
+        !self.blocked && !self.mailing.is_empty()
     }
 
     /// Whether datagrams are to be taken in now.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::address::PeerAddress;
 use super::core::Server;
-use super::guest::{Departure, Guest};
+use super::guest::{Departure, Guest, GuestPlace};
 use super::port::{AMPLIFICATION, Port, PortId};
 use crate::chat::{LOBBY, Refusal, Request, RoomId, Said};
 use crate::protocol::registry::{Protocol, Sender};
@@ -50,12 +50,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn take_in_batch(&mut self, id: PortId, inbox: &mut Inbox) {
+        let port = self.ports.get(usize::from(id));
+        if !port.is_some_and(|port| self.hears(port)) {
+            return;
+        }
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
-        if self.stopping || !port.wants_datagrams() {
-            return;
-        }
         match port.socket.recv_batch(inbox) {
             Ok(()) => {
                 for datagram in inbox.iter() {
@@ -140,6 +141,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
+        if guest.place == GuestPlace::Gone {
+            return self.drop_datagram(port, from, "its room has closed");
+        }
         guest.heard = self.now;
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
