@@ -1,6 +1,10 @@
 //! `group` without the server, between machines: who may begin a direct session with whom, from where, and
 //! what happens when the network loses the invitations.
 
+#[path = "support/chat.rs"]
+mod chat;
+#[path = "support/namespaces.rs"]
+mod namespaces;
 mod support;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -9,9 +13,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use chat::Chat;
+use namespaces::{Host, Network};
 use support::PATIENCE;
-use support::chat::Chat;
-use support::namespaces::{Host, Network};
 use support::serve::Mynah;
 
 fn serve(host: &Host) -> Mynah {

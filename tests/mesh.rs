@@ -1,5 +1,9 @@
 //! The mesh on real networks: our peers, and peers that share no code with them, in namespaces of their own.
 
+#[path = "support/chat.rs"]
+mod chat;
+#[path = "support/namespaces.rs"]
+mod namespaces;
 mod support;
 
 use std::process::Command;
@@ -7,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use support::chat::{Chat, Heard, text};
+use chat::{Chat, Heard, text};
+use namespaces::{BROADCAST, Host, Network};
 use support::have;
-use support::namespaces::{BROADCAST, Host, Network};
 
 /// The flags of a peer that knows its network.
 fn own_flags(host: &Host) -> String {

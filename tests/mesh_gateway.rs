@@ -1,6 +1,10 @@
 //! The server as a peer of a mesh, on real networks: the lobby and the mesh hear each other, and nothing
 //! goes round in circles.
 
+#[path = "support/chat.rs"]
+mod chat;
+#[path = "support/namespaces.rs"]
+mod namespaces;
 mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
@@ -8,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use support::chat::{Chat, Heard};
-use support::namespaces::{BROADCAST, Host, Network, is_possible};
+use chat::{Chat, Heard};
+use namespaces::{BROADCAST, Host, Network, is_possible};
 use support::or_skip;
 use support::serve::Mynah;
 

@@ -1,6 +1,8 @@
 //! `mynah chat … --json` as a test uses it: lines go in, events come out, and nothing is waited for
 //! without a deadline.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{PATIENCE, read_all, wait_for_exit};
+use crate::support::{PATIENCE, read_all, wait_for_exit};
 
 /// A running client; killed when it goes out of scope.
 pub struct Chat {

@@ -3,8 +3,6 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub mod chat;
-pub mod namespaces;
 pub mod serve;
 
 use std::io::{self, Read, Write};

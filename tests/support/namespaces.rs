@@ -1,6 +1,8 @@
 //! A network of a test's own: hosts, each in a network namespace, joined by a bridge in another one. The
 //! machine's own network never hears of it. Needs root, `ip` and `iptables`.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
@@ -10,7 +12,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::or_skip;
+use crate::support::or_skip;
 
 /// Hosts on one /24 network, gone with the test, however that ends.
 pub struct Network {
