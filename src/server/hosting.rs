@@ -178,7 +178,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(allowance) = guest.allowance.take() else {
             return;
         };
-        self.allowances.release(allowance);
+        self.allowances.release(allowance, self.now);
         if let (GuestPlace::In { room, seat, .. }, Some((port, _))) = (guest.place, guest.found_at)
             && let Some(port) = self.ports.get_mut(usize::from(port))
         {
@@ -219,7 +219,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
         }
         if let Some(allowance) = guest.allowance {
-            self.allowances.release(allowance);
+            self.allowances.release(allowance, self.now);
         }
         if let Some(deadline) = guest.deadline {
             self.timers.cancel(deadline);

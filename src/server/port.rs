@@ -1,7 +1,7 @@
 //! Owns a datagram port as the server has it: its socket, who is known there, what it has to send, and
 //! how much each address may be sent. Knows nothing of sessions and rooms but their numbers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -82,6 +82,9 @@ pub(super) struct Allowances {
     slots: Slots<Allowance>,
     /// All guests of one network share a pace.
     paces: HashMap<Network, AllowanceId>,
+    /// Paces that nobody has any more, until all of their burst is there again: who leaves and comes back has no
+    /// new one.
+    resting: VecDeque<AllowanceId>,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl Allowances {
 
     /// For somebody in a network, together with all others there.
     pub(super) fn pace(&mut self, peer: &PeerAddress, now: Instant) -> AllowanceId {
+        self.forget_rested(now);
         let network = peer.network();
         if let Some(&id) = self.paces.get(&network) {
             if let Some(Allowance::Pace { guests, .. }) = self.slots.get_mut(id.0) {
@@ -174,17 +178,40 @@ impl Allowances {
     }
 
     /// One guest needs it no more.
-    pub(super) fn release(&mut self, id: AllowanceId) {
+    pub(super) fn release(&mut self, id: AllowanceId, now: Instant) {
         match self.slots.get_mut(id.0) {
             None => {}
-            Some(Allowance::Pace { guests, .. }) if *guests > 1 => *guests -= 1,
-            Some(Allowance::Pace { network, .. }) => {
-                self.paces.remove(network);
-                self.slots.remove(id.0);
+            Some(Allowance::Pace { guests, .. }) => {
+                *guests = guests.saturating_sub(1);
+                if *guests == 0 {
+                    self.resting.push_back(id);
+                }
             }
             Some(Allowance::Credit { .. }) => {
                 self.slots.remove(id.0);
             }
+        }
+        self.forget_rested(now);
+    }
+
+    /// Forgets the paces that are as good as new. None takes longer than its burst does, so those behind one
+    /// that is not wait no longer than that.
+    fn forget_rested(&mut self, now: Instant) {
+        while let Some(&id) = self.resting.front() {
+            // Or somebody has it again.
+            if let Some(Allowance::Pace {
+                network,
+                guests: 0,
+                full_at,
+            }) = self.slots.get_mut(id.0)
+            {
+                if *full_at > now {
+                    break;
+                }
+                self.paces.remove(network);
+                self.slots.remove(id.0);
+            }
+            self.resting.pop_front();
         }
     }
 
@@ -219,7 +246,7 @@ mod tests {
         assert!(allowances.take(id, 3, now));
         allowances.put_back(id, 2);
         assert!(allowances.take(id, 2, now) && !allowances.take(id, 1, now));
-        allowances.release(id);
+        allowances.release(id, now);
         assert!(!allowances.take(id, 0, now), "nobody is owed anything");
     }
 
@@ -239,9 +266,14 @@ mod tests {
         assert_eq!(at_once(&mut allowances, other, now), 64);
         let later = now + Duration::from_secs(2);
         assert_eq!(at_once(&mut allowances, first, later), 8);
-        allowances.release(first);
-        allowances.release(second);
+        allowances.release(first, later);
+        allowances.release(second, later);
         let again = allowances.pace(&peer("192.0.2.1:3"), later);
-        assert_eq!(at_once(&mut allowances, again, later), 64);
+        assert_eq!(at_once(&mut allowances, again, later), 0, "no new burst");
+        allowances.release(again, later);
+        let rested = later + Duration::from_secs(16);
+        let anew = allowances.pace(&peer("192.0.2.1:4"), rested);
+        assert_eq!(at_once(&mut allowances, anew, rested), 64);
+        assert_eq!((allowances.paces.len(), allowances.resting.len()), (2, 0));
     }
 }

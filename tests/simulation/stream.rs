@@ -1,4 +1,4 @@
-//! An in-memory network that behaves to the server as edge-triggered epoll and TCP do, and to the test
+//! Owns streams in memory that behave to the server as edge-triggered epoll and TCP do, and to the test
 //! as badly as it likes.
 //!
 //! What is modelled, because the server relies on it: an edge is told once; an edge of readability says
@@ -12,33 +12,6 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use mynah::reactor::{Key, Readiness, Stream};
-
-/// Numbers from a seed (splitmix64).
-pub struct Rng(u64);
-
-impl Rng {
-    pub fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `limit` - 1.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// Both directions of one connection, as they stand.
 #[derive(Default)]
@@ -96,11 +69,7 @@ impl Stream for SimStream {
                 false => Err(ErrorKind::WouldBlock.into()),
             };
         }
-        let count = link.to_server.len().min(buffer.len());
-        for (place, byte) in buffer.iter_mut().zip(link.to_server.drain(..count)) {
-            *place = byte;
-        }
-        Ok(count)
+        Ok(take(&mut link.to_server, buffer))
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -123,8 +92,12 @@ impl Stream for SimStream {
             room = room.min(1 + (link.from_server.len() * 7 + offered) % link.miserly);
         }
         let taken = offered.min(room);
-        let bytes = pieces.iter().flat_map(|piece| piece.iter().copied());
-        link.from_server.extend(bytes.take(taken));
+        let mut left = taken;
+        for piece in pieces {
+            let part = &piece[..piece.len().min(left)];
+            link.from_server.extend(part);
+            left -= part.len();
+        }
         if taken < offered {
             link.no_space = true;
         }
@@ -181,8 +154,9 @@ impl PeerEnd {
     /// Reads at most so many bytes of what the server has sent.
     pub fn receive(&self, limit: usize, into: &mut Vec<u8>) {
         let mut link = self.0.borrow_mut();
-        let count = link.from_server.len().min(limit);
-        into.extend(link.from_server.drain(..count));
+        let before = into.len();
+        into.resize(before + link.from_server.len().min(limit), 0);
+        take(&mut link.from_server, &mut into[before..]);
         if link.no_space && link.capacity - link.from_server.len() > link.capacity / 3 {
             link.no_space = false;
             link.writable_edge = true;
@@ -216,4 +190,15 @@ impl PeerEnd {
             read_closed: readable && (link.peer_ended || link.reset),
         })
     }
+}
+
+/// Moves as many bytes as there are and fit. In two pieces, for the queue is a ring.
+fn take(queue: &mut VecDeque<u8>, into: &mut [u8]) -> usize {
+    let count = queue.len().min(into.len());
+    let (front, back) = queue.as_slices();
+    let middle = count.min(front.len());
+    into[..middle].copy_from_slice(&front[..middle]);
+    into[middle..count].copy_from_slice(&back[..count - middle]);
+    queue.drain(..count);
+    count
 }

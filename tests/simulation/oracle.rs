@@ -1,0 +1,538 @@
+//! Owns what is to be true after a run, whatever happened in it.
+//!
+//! What every member of the lobby was to hear, byte for byte, between its joining and its leaving, is in the
+//! chronicle; what others were not to hear is known by its text.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hasher};
+
+use mynah::chat::HISTORY_LINES;
+use mynah::protocol::Told;
+use mynah::protocol::registry::Protocol;
+use mynah::protocol::tcrp::datagram::{ROOM_CLOSED, ToMember, decode_to_member};
+use mynah::protocol::udp_login::frame as login;
+use mynah::protocol::udp_mesh::frame as mesh;
+use mynah::protocol::udp_room::frame as room;
+
+use crate::air::Way;
+use crate::chronicle::{Chronicle, Happened};
+use crate::outcome::Outcome;
+use crate::peers::client::{Client, Fate, Phase};
+use crate::peers::receiver_of;
+use crate::peers::scripted::{Heard, Kind, Understood, understand};
+use crate::world::World;
+
+impl World {
+    pub(crate) fn check_everything(mut self, politely: bool) -> Outcome {
+        for peer in &mut self.scripted {
+            peer.read();
+        }
+        let all: Vec<Understood> = self
+            .scripted
+            .iter()
+            .map(|peer| understand(&peer.received))
+            .collect();
+        let order = &all[0].said;
+        self.check_order(order);
+        let mut outcome = self.count();
+        self.check_scripted(&all, politely, &mut outcome);
+        let mut chronicle = Chronicle::new(order, &self.clients[0].raw);
+        chronicle.check_names();
+        for client in self.clients.iter().skip(1) {
+            self.check_client(client, order, &mut chronicle, politely, &mut outcome);
+        }
+        self.check_mesh(order, &mut chronicle, &mut outcome);
+        outcome.digest = self.digest();
+        outcome
+    }
+
+    /// Nothing is said twice, but by those whose datagrams are doubled on the way and have no number.
+    fn check_order(&self, order: &[Heard]) {
+        let unsure = self.unsure();
+        let mut seen = HashSet::new();
+        for heard in order {
+            let (name, text) = heard;
+            let fresh = seen.insert(heard);
+            // Forged members of udp-room repeat what they have overheard.
+            let overheard = name.starts_with("ghost");
+            let unsure = unsure.contains(name.as_str()) || overheard;
+            assert!(fresh || unsure, "{name} is heard twice with {text}");
+            assert!(receiver_of(text).is_none(), "a direct message for all");
+            assert!(!text.contains('/'), "a message of another room: {text}");
+            assert!(!text.starts_with("forged"), "{name} was forged");
+            assert_ne!(text, "after the violation");
+        }
+    }
+
+    /// Those whose datagrams may be doubled on their way, and have no number to tell.
+    fn unsure(&self) -> HashSet<&str> {
+        let clients = self.clients.iter().filter(|client| {
+            !client.is_perfect() && matches!(client.protocol, Protocol::UdpRoom | Protocol::Ucrp)
+        });
+        let mesh = self.mesh.iter().filter(|peer| peer.way == Way::Lossy);
+        clients
+            .map(|client| client.name.as_str())
+            .chain(mesh.map(|peer| peer.name.as_str()))
+            .collect()
+    }
+
+    fn check_scripted(&self, all: &[Understood], politely: bool, outcome: &mut Outcome) {
+        let counters = self.server.counters();
+        let order = &all[0].said;
+        let mut places: HashMap<&Heard, Vec<usize>> = HashMap::new();
+        for (place, heard) in order.iter().enumerate() {
+            places.entry(heard).or_default().push(place);
+        }
+        for (peer, heard) in self.scripted.iter().zip(all) {
+            let what = format!("{:?} {}", peer.kind, peer.name);
+            outcome.joined_tcp_room += u64::from(heard.verdict == Some(true));
+            if peer.impostor {
+                outcome.impostors += u64::from(heard.verdict == Some(false));
+                assert_ne!(heard.verdict, Some(true), "{what} has somebody's name");
+            }
+            for (_, text) in &heard.directs {
+                check_direct(&peer.name, text, outcome);
+            }
+            // One order: what each heard is a run of it, and the history is what came just before.
+            if let Some(first) = heard.said.first() {
+                let starts = places.get(first);
+                let starts = starts.unwrap_or_else(|| panic!("{what} heard what nobody did"));
+                let is_run = starts.iter().any(|&start| {
+                    let run = order.get(start..start + heard.said.len());
+                    let history = &order[start.saturating_sub(HISTORY_LINES)..start];
+                    run == Some(&heard.said[..]) && heard.history == history
+                });
+                assert!(
+                    is_run,
+                    "{what} heard another order or found another history"
+                );
+            }
+            // Everything that it said is heard in its order, under its own name, as far as it got.
+            let mine: Vec<&str> = order
+                .iter()
+                .filter(|(name, text)| *name == peer.name && peer.said.contains(text))
+                .map(|(_, text)| text.as_str())
+                .collect();
+            let said: Vec<&str> = peer.said.iter().map(String::as_str).collect();
+            assert!(
+                said.starts_with(&mine),
+                "{what} said {said:?}, heard was {mine:?}"
+            );
+            // Who left in peace was heard whole and has heard itself whole; what was on its way when the
+            // server was stopped may be lost, but no frame is torn.
+            let at_peace = counters.slow + counters.closed_late + counters.timed_out == 0;
+            if peer.kind == Kind::Chatter && peer.plan.is_empty() && peer.ended && at_peace {
+                assert_eq!(heard.left, 0, "{what} got a torn frame");
+                if heard.verdict == Some(true) && politely {
+                    outcome.checked_tcp_room += 1;
+                    let (got, of) = (mine.len(), said.len());
+                    assert!(mine == said, "{what}: {got} of {of} were heard");
+                    let echoes = heard
+                        .said
+                        .iter()
+                        .filter(|(name, text)| *name == peer.name && peer.said.contains(text))
+                        .count();
+                    assert_eq!(echoes, said.len(), "{what} did not hear itself whole");
+                }
+            }
+            let stayed = self.now.duration_since(peer.came);
+            assert!(
+                peer.end.server_gone(),
+                "{what} is still connected after {stayed:?}"
+            );
+        }
+    }
+
+    fn check_client(
+        &self,
+        client: &Client,
+        order: &[Heard],
+        chronicle: &mut Chronicle<'_>,
+        politely: bool,
+        outcome: &mut Outcome,
+    ) {
+        let Client { name, protocol, .. } = client;
+        let what = format!("{protocol} {name}");
+        let joined = u64::from(client.joined());
+        let refused = client.told.iter();
+        let refused = refused.filter(|told| matches!(told, Told::Refused { .. }));
+        let refused = refused.count() as u64;
+        match protocol {
+            Protocol::Group => {
+                outcome.joined_group += joined;
+                outcome.refused_group += refused;
+            }
+            Protocol::UdpRoom => {
+                outcome.joined_udp_room += joined;
+                outcome.refused_udp_room += refused;
+            }
+            Protocol::UdpLogin => {
+                outcome.joined_udp_login += joined;
+                outcome.refused_udp_login += refused;
+                let new =
+                    |told: &Told| matches!(told, Told::Notice { text } if text == "a new account");
+                outcome.logged_in_again += joined & u64::from(!client.told.iter().any(new));
+            }
+            _ => {
+                outcome.joined_ucrp += joined;
+                outcome.refused_ucrp += refused;
+            }
+        }
+        if client.impostor {
+            outcome.impostors += refused;
+            assert!(!client.joined(), "{what} has somebody's name");
+        }
+        if let Some(line) = &client.line {
+            let gone = line.key.is_none() || line.end.server_gone();
+            assert!(gone, "{what} is still connected");
+        }
+        let (unsure, mut directs) = (self.unsure(), HashSet::new());
+        for told in &client.told {
+            match told {
+                Told::Direct { from, text } => {
+                    check_direct(name, text, outcome);
+                    let fresh = directs.insert(text);
+                    let unsure = unsure.contains(from.as_str()) || from.starts_with("ghost");
+                    assert!(
+                        fresh || unsure || !client.is_perfect(),
+                        "{what} heard twice from {from}: {text}"
+                    );
+                }
+                Told::Message { text, .. } => match text.strip_prefix("(private) ") {
+                    Some(text) => check_direct(name, text, outcome),
+                    None => assert!(receiver_of(text).is_none(), "{what} heard {text}"),
+                },
+                _ => {}
+            }
+        }
+        if let Some(room) = &client.room {
+            return self.check_room_member(client, room, outcome);
+        }
+        let counters = self.server.counters();
+        // Somebody else may have had the name, before or instead.
+        let namesakes = self.names.iter();
+        let namesakes = namesakes.filter(|other| other.eq_ignore_ascii_case(name));
+        if namesakes.count() > 1 {
+            return;
+        }
+        let Some((from, until)) = chronicle.stay_of(name) else {
+            return;
+        };
+        if !client.joined() || !client.is_perfect() {
+            return;
+        }
+        match protocol {
+            Protocol::Group => {
+                let in_peace = self.calm && client.phase != Phase::Dead;
+                if in_peace {
+                    outcome.checked_group += 1;
+                    check_group_member(client, &chronicle.happened[from..until]);
+                    check_said(client, order, politely);
+                }
+            }
+            _ if counters.overflowed > 0 => {}
+            Protocol::UdpRoom => {
+                // Others are sent to at a pace.
+                if client.is_loopback() {
+                    let heard = client.raw.iter().filter(|bytes| is_room_event(bytes, name));
+                    let expected = chronicle.datagrams(Protocol::UdpRoom, from, until, None);
+                    compare(&what, heard, &expected, false);
+                    outcome.checked_udp_room += 1;
+                    check_said(client, order, politely);
+                }
+            }
+            Protocol::UdpLogin => {
+                // Before its first frame with the right sid it may not be sent all.
+                let pong = client.raw.iter().position(|bytes| {
+                    let reply = login::Reply::Pong;
+                    matches!(login::decode_heard(bytes), Ok(login::Heard::Reply { reply: got, .. }) if got == reply)
+                });
+                let whole = counters.withheld == 0;
+                let from_there = match whole {
+                    true => 0,
+                    false => pong.unwrap_or(client.raw.len()),
+                };
+                let heard = client.raw[from_there..].iter();
+                let heard = heard.filter(|bytes| is_login_event(bytes));
+                let expected = chronicle.datagrams(Protocol::UdpLogin, from, until, Some(name));
+                compare(&what, heard, &expected, !whole);
+                outcome.checked_udp_login += 1;
+                check_said(client, order, politely);
+            }
+            _ => {
+                let heard = client.raw.iter().filter(|bytes| is_ucrp_event(bytes));
+                let expected = chronicle.datagrams(Protocol::Ucrp, from, until, Some(name));
+                compare(&what, heard, &expected, false);
+                outcome.checked_ucrp += 1;
+                check_said(client, order, politely);
+            }
+        }
+    }
+
+    /// A room's host says nothing, so it hears all that is said there: what the others hear is part of it.
+    fn check_room_member(&self, client: &Client, room: &str, outcome: &mut Outcome) {
+        let what = format!("{} in {room}", client.name);
+        let tag = format!("{room}/");
+        let mut closings = 0;
+        let mut heard: Vec<&[u8]> = Vec::new();
+        for bytes in &client.raw {
+            if bytes == ROOM_CLOSED {
+                closings += 1;
+                continue;
+            }
+            let Ok(ToMember::Said { text, .. }) = decode_to_member(bytes) else {
+                panic!("{what} got {bytes:?}");
+            };
+            assert!(text.starts_with(&tag), "{what} heard {text}");
+            heard.push(bytes);
+        }
+        outcome.room_messages += heard.len() as u64;
+        outcome.rooms_closed += closings;
+        if !client.is_perfect() || self.server.counters().overflowed > 0 {
+            return;
+        }
+        assert!(closings <= 1, "{what} is told {closings} times of its end");
+        if !client.joined() {
+            assert!(client.raw.is_empty(), "{what} hears and is not in");
+            return;
+        }
+        let is_own = |bytes: &&[u8]| {
+            let said = decode_to_member(bytes);
+            matches!(said, Ok(ToMember::Said { sender, .. }) if sender == client.name)
+        };
+        // A room of that name may have been opened again.
+        let hosts = self
+            .clients
+            .iter()
+            .filter(|other| other.is_host && other.joined() && other.room.as_deref() == Some(room));
+        // Whoever was in to the end hears of it. A token whose room has gone before it was shown is void.
+        let was_in = |host: &Client| host.raw.iter().any(|bytes| is_own(&&bytes[..]));
+        let was_in = !heard.is_empty() || hosts.clone().any(was_in);
+        let to_the_end = client.fate != Fate::Dies && client.phase == Phase::Running;
+        if was_in && to_the_end && !client.is_host {
+            assert_eq!(closings, 1, "{what} is not told of its end");
+        }
+        let mut perfect = hosts.clone().filter(|host| host.is_perfect()).peekable();
+        if client.is_host
+            || perfect.peek().is_none()
+            || hosts.clone().any(|host| !host.is_perfect())
+        {
+            return;
+        }
+        let is_run = perfect.any(|host| {
+            let hosts = host.raw.iter().map(Vec::as_slice);
+            let hosts = hosts.filter(|bytes| *bytes != ROOM_CLOSED && !is_own(bytes));
+            let hosts: Vec<&[u8]> = hosts.collect();
+            // Before it has shown its token a host hears nothing, and others may talk already.
+            let before = heard.iter().position(|bytes| hosts.contains(bytes));
+            let heard = &heard[before.unwrap_or(heard.len())..];
+            match closings {
+                1 => hosts.ends_with(heard),
+                _ => heard.is_empty() || hosts.windows(heard.len()).any(|run| run == heard),
+            }
+        });
+        assert!(is_run, "{what} heard something else than its host");
+        outcome.checked_ucrp += 1;
+    }
+
+    fn check_mesh(&self, order: &[Heard], chronicle: &mut Chronicle<'_>, outcome: &mut Outcome) {
+        let peers: HashSet<&str> = self.mesh.iter().map(|peer| peer.name.as_str()).collect();
+        for peer in &self.mesh {
+            let what = format!("udp-mesh {}", peer.name);
+            let mut heard = Vec::new();
+            for bytes in &peer.raw {
+                match mesh::decode(bytes).expect("what we send the mesh is good") {
+                    mesh::Frame::NameTaken => outcome.mesh_refusals += 1,
+                    mesh::Frame::Welcome { .. } => outcome.mesh_welcomes += 1,
+                    mesh::Frame::Join { .. } => panic!("the gateway asks nobody"),
+                    mesh::Frame::Say { text, .. } => {
+                        assert!(receiver_of(text).is_none(), "{what} heard {text}");
+                        heard.push(bytes);
+                    }
+                }
+            }
+            let got_in = |text: &String| order.iter().any(|(_, said)| said == text);
+            outcome.joined_mesh += u64::from(peer.said.iter().any(got_in));
+            assert!(!peer.impostor || !peer.said.iter().any(got_in), "{what}");
+            // What another peer of the mesh says everybody there has heard.
+            let shared = peers
+                .iter()
+                .any(|name| chronicle.stays(name) > 0 && !name.starts_with('m'));
+            if peer.way == Way::Perfect && self.server.counters().overflowed == 0 && !shared {
+                let end = chronicle.happened.len();
+                let all = chronicle.events(Protocol::UdpMesh, 0, end);
+                let all: Vec<&Vec<u8>> = all
+                    .filter(|(happened, _)| {
+                        !matches!(happened, Happened::Said((from, _)) if peers.contains(from.as_str()))
+                    })
+                    .flat_map(|(_, datagrams)| datagrams)
+                    .collect();
+                assert!(
+                    all.ends_with(&heard),
+                    "{what} heard something else than the lobby"
+                );
+                outcome.checked_mesh += 1;
+            }
+        }
+    }
+
+    fn count(&self) -> Outcome {
+        let counters = self.server.counters();
+        let weather = self.air.borrow().weather;
+        Outcome {
+            turns: self.turns,
+            messages: counters.messages,
+            slow: counters.slow,
+            violations: counters.violations,
+            timed_out: counters.timed_out,
+            refused: counters.refused,
+            connections_lost: counters.lost,
+            closed_late: counters.closed_late,
+            turned_away: counters.turned_away,
+            over_rate: counters.over_rate,
+            datagrams_lost: weather.lost,
+            datagrams_doubled: weather.doubled,
+            datagrams_late: weather.late,
+            sends_refused: weather.refused,
+            batches_short: weather.short,
+            datagrams_dropped: counters.dropped,
+            datagrams_withheld: counters.withheld,
+            failed_sends: counters.failed_sends,
+            failed_receives: counters.failed_receives,
+            silent: counters.silent,
+            never_came: counters.never_came,
+            denied: counters.denied,
+            registered: counters.registered,
+            accounts_saved: self.disk.saved,
+            saves_failed: self.disk.failed,
+            stopped_in_full_swing: self.still_in() as u64,
+            ..Outcome::default()
+        }
+    }
+
+    /// Of all that was received.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for peer in &self.scripted {
+            hasher.write(&peer.received);
+        }
+        let datagrams = self.clients.iter().map(|client| &client.raw);
+        let mesh = self.mesh.iter().map(|peer| &peer.raw);
+        for bytes in datagrams.chain(mesh).flatten() {
+            hasher.write(bytes);
+        }
+        for client in &self.clients {
+            hasher.write_usize(client.read);
+        }
+        hasher.write_u128(self.now.duration_since(self.base).as_nanos());
+        hasher.finish()
+    }
+}
+
+fn check_direct(name: &str, text: &str, outcome: &mut Outcome) {
+    outcome.directs_heard += 1;
+    let receiver = receiver_of(text).unwrap_or_else(|| panic!("{name} heard {text} privately"));
+    assert!(receiver.eq_ignore_ascii_case(name), "{name} heard {text}");
+}
+
+/// What a client on a perfect way has said is heard once and in order; all of it, if it left in peace.
+fn check_said(client: &Client, order: &[Heard], politely: bool) {
+    let mine: Vec<&str> = order
+        .iter()
+        .filter(|(name, text)| *name == client.name && client.said.contains(text))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let said: Vec<&str> = client.said.iter().map(String::as_str).collect();
+    let name = &client.name;
+    // Outside this machine more than a rate is dropped.
+    if client.is_loopback() && politely && client.phase == Phase::Left {
+        assert!(
+            mine == said,
+            "{name}: {} of {} were heard",
+            mine.len(),
+            said.len()
+        );
+    } else {
+        let mut all = said.iter();
+        let in_order = mine.iter().all(|text| all.any(|said| said == text));
+        assert!(in_order, "{name} said {said:?}, heard was {mine:?}");
+    }
+}
+
+fn check_group_member(client: &Client, happened: &[Happened<'_>]) {
+    let heard = client.told.iter().filter_map(|told| match told {
+        Told::Arrived { name } => Some(("came", name.as_str())),
+        Told::Left { name } => Some(("went", name)),
+        Told::Message { from, text, .. } if !text.starts_with("(private)") => {
+            Some((from.as_str(), text.as_str()))
+        }
+        _ => None,
+    });
+    let expected = happened.iter().filter_map(|happened| match happened {
+        Happened::Joined(name) => Some(("came", name.as_str())),
+        Happened::Left(name) => Some(("went", name)),
+        Happened::Said((from, text)) => (*from != client.name).then_some((from, text)),
+    });
+    let (heard, expected): (Vec<_>, Vec<_>) = (heard.collect(), expected.collect());
+    let differ = heard
+        .iter()
+        .zip(&expected)
+        .position(|(one, other)| one != other);
+    assert!(
+        heard == expected,
+        "group {} heard {} of {}, the first difference: {:?}",
+        client.name,
+        heard.len(),
+        expected.len(),
+        differ.map(|at| (&heard[at], &expected[at]))
+    );
+}
+
+fn compare<'a>(
+    what: &str,
+    heard: impl Iterator<Item = &'a Vec<u8>>,
+    expected: &[&[u8]],
+    only_the_end: bool,
+) {
+    let heard: Vec<&[u8]> = heard.map(Vec::as_slice).collect();
+    let good = match only_the_end {
+        true => expected.ends_with(&heard),
+        false => heard == expected,
+    };
+    let show = |list: &[&[u8]]| -> Vec<String> {
+        let cut = list.iter().map(|bytes| &bytes[..bytes.len().min(60)]);
+        cut.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .collect()
+    };
+    assert!(
+        good,
+        "{what} heard {} of {}:\n{:#?}\nand not\n{:#?}",
+        heard.len(),
+        expected.len(),
+        show(&heard),
+        show(expected)
+    );
+}
+
+fn is_room_event(bytes: &[u8], own: &str) -> bool {
+    match room::decode_heard(bytes) {
+        Ok(room::Heard::Message { .. } | room::Heard::Left { .. }) => true,
+        // Its own is the answer to its asking.
+        Ok(room::Heard::Joined { name }) => name != own,
+        _ => false,
+    }
+}
+
+fn is_login_event(bytes: &[u8]) -> bool {
+    matches!(
+        login::decode_heard(bytes),
+        Ok(login::Heard::Message { .. } | login::Heard::Arrived { .. } | login::Heard::Left { .. })
+    )
+}
+
+fn is_ucrp_event(bytes: &[u8]) -> bool {
+    match decode_to_member(bytes) {
+        Ok(ToMember::Said { text, .. }) => !text.starts_with("(private)"),
+        _ => false,
+    }
+}
