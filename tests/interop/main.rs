@@ -7,6 +7,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
+mod events;
 mod group;
 mod tcp_room;
 mod tcrp;
