@@ -10,6 +10,7 @@ mod support;
 mod crowd;
 mod events;
 mod group;
+mod peers;
 mod tcp_room;
 mod tcrp;
 mod udp_login;
