@@ -46,6 +46,11 @@ fn members_of_other_protocols_have_no_address() {
 }
 
 #[test]
+fn the_addresses_are_good_for_sessions_without_the_server() {
+    play("peer_to_peer");
+}
+
+#[test]
 fn members_on_ipv6_have_no_address() {
     if have_python() {
         Server::of(&["group", "group=[::1]:0"]).play(SCRIPT, "ipv6");

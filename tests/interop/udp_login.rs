@@ -57,6 +57,16 @@ fn guessing_passwords_is_made_to_wait() {
 }
 
 #[test]
+fn guessing_passwords_of_many_is_made_to_wait() {
+    play("guessing_many");
+}
+
+#[test]
+fn a_name_is_reserved_while_it_is_registered() {
+    play("registering_reserves");
+}
+
+#[test]
 fn an_unproven_address_is_sent_three_times_what_it_sent() {
     play("credits");
 }

@@ -3,10 +3,15 @@
 use super::{Server, have_python, mesh_port};
 
 fn play(scenario: &str) {
+    play_with(scenario, &[]);
+}
+
+fn play_with(scenario: &str, flags: &[&str]) {
     if have_python() {
         let listen = format!("udp-mesh=127.0.0.1:{}", mesh_port());
         let protocols = ["tcp-room", &listen, "udp-room"];
-        let server = Server::with(&protocols, "", &["--mesh-broadcast", "127.255.255.255"]);
+        let flags = [&["--mesh-broadcast", "127.255.255.255"], flags].concat();
+        let server = Server::with(&protocols, "", &flags);
         let folder = server.folder.path().to_str().unwrap().to_owned();
         server.play_with("mesh_scenario.py", scenario, &[&format!("folder={folder}")]);
     }
@@ -15,6 +20,11 @@ fn play(scenario: &str) {
 #[test]
 fn who_asks_is_welcomed_or_told_that_the_name_is_held() {
     play("asking");
+}
+
+#[test]
+fn the_gateway_is_called_as_it_was_told() {
+    play_with("named", &["--mesh-name", "parrot"]);
 }
 
 #[test]

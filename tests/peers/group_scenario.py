@@ -1,8 +1,9 @@
 """What the page says of group, row by row."""
 import socket
+import threading
 
 import scenario
-from group_client import GroupClient
+from group_client import GroupClient, Phone
 from scenario import equal, port
 from tcp_room_client import TcpRoomClient
 from udp_room_client import UdpRoomClient
@@ -213,6 +214,32 @@ def ipv6():
     equal(four.receive(), "UPDATE:JOIN:six:0.0.0.0:0")
     six.broadcast("from afar")
     equal(four.heard(), ("six", "from afar"))
+
+
+def peer_to_peer():
+    """The addresses that the server gives are good for sessions without it."""
+    phones = Phone("127.0.0.2"), Phone("127.0.0.3")
+    alice = client("alice", source="127.0.0.2", udp_port=phones[0].port)
+    bob = client("bob", source="127.0.0.3", udp_port=phones[1].port)
+    # Alice knows Bob by the UPDATE, Bob knows Alice by the LIST.
+    _, _, name, ip, udp_port = alice.receive().split(":")
+    equal(name, "bob")
+    answered = []
+    thread = threading.Thread(target=lambda: answered.append(phones[1].answer(bob.participants)))
+    thread.start()
+    session = phones[0].start(ip, udp_port)
+    thread.join()
+    name, other = answered[0]
+    equal(name, "alice")
+    session.chat("between: us")
+    equal(other.receive(), "between: us")
+    other.chat("grüße")
+    equal(session.receive(), "grüße")
+    other.close()
+    equal(session.file.read(), b"")
+    session.close()
+    # The server saw nothing of it.
+    settle(alice, bob)
 
 
 def claimed():

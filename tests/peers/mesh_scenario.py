@@ -63,6 +63,12 @@ def taken(it, name):
     return False
 
 
+def named():
+    it = peer(2)
+    it.send(ASK, "newcomer", "")
+    equal(answer(it), (WELCOME, "parrot", []))
+
+
 def pacing():
     it, other = peer(2), peer(3)
     stamps = []

@@ -246,6 +246,40 @@ def guessing():
     equal(alice.login("alice", "pw alice"), "PASSWORD existing")
 
 
+def guessing_many():
+    """One address, many names: 20 wrong ones in all."""
+    for n in range(5):
+        it = client("user%d" % n)
+        it.leave()
+    guesser = client(source="127.0.0.3")
+    for n in range(20):
+        answer = denied(guesser, "user%d" % (n % 5), "guess")
+        assert "try again" not in answer, (n, answer)
+    answer = denied(guesser, "user0", "guess")
+    assert re.fullmatch("DENIED try again in [0-9]+ s", answer), answer
+    # Who comes from elsewhere is not held back by that.
+    equal(client().login("user1", "pw user1"), "PASSWORD existing")
+
+
+def registering_reserves():
+    """A name that is being registered is nobody else's, whoever wins it."""
+    witness = TcpRoomClient(port("tcp-room"), "witness")
+    for n in range(10):
+        it, name = client(), "name%d" % n
+        equal(it.command("LOGIN " + name), "PASSWORD new")
+        it.send("C 2 PASS %s pw" % name)
+        try:
+            tcp = TcpRoomClient(port("tcp-room"), name)
+        except Refused:
+            tcp = None
+        answer = it.receive()
+        while not answer.startswith("C 2 "):
+            answer = it.receive()
+        assert answer.startswith("C 2 WELCOME ") == (tcp is None), (answer, tcp)
+        assert tcp is None or answer.startswith("C 2 DENIED "), answer
+    witness.close()
+
+
 def credits():
     alice, bob = room("alice", "bob")
     # Every answer to a stranger, counted together.
