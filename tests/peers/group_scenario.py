@@ -135,6 +135,10 @@ def broken_lengths():
     for number, message in enumerate([
         b"BROADCAST:x:3:hello\r\n",
         b"BROADCAST:x:5:hello there\r\n",
+        # These as soon as they are read.
+        b"BROADCAST:x:-1",
+        b"BROADCAST:x:99999999999999999999",
+        b"BROADCAST:x:999999999:",
         b"BROADCAST:x:5:\xff\xfe\xfd\xfc\xfb\r\n",
     ]):
         it = client("it%d" % number)
@@ -156,7 +160,7 @@ def errors():
     for line in "", "HELLO", "LIST", "register:bob:1.2.3.4:5000", "UPDATE:JOIN:x:1.2.3.4:5", "ERROR:2:no":
         bob.send(line)
         bob.error()
-    for line in "BROADCAST:x:-1:hello", "BROADCAST:x:x:hello", "BROADCAST:x:99999999999999999999:hello":
+    for line in "BROADCAST:x", "BROADCAST:x:1", "BROADCAST:x:x:hello", "BROADCAST:x::hello":
         bob.send(line)
         bob.error()
     for line in "REGISTER", "REGISTER:bob", "REGISTER:bob:1.2.3.4:65536", "REGISTER:bob:1.2.3.4:x":
