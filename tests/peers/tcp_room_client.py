@@ -38,35 +38,64 @@ def send_string(sock, text):
     sock.sendall(data)
 
 
+class Refused(Exception):
+    pass
+
+
+class TcpRoomClient:
+    def __init__(self, port, name):
+        """Joins; `history` is what was said before: [[time, name, text]]."""
+        self.name = name
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.sock.sendall(struct.pack("<i", 471))
+        send_string(self.sock, name)
+        if not struct.unpack("?", receive(self.sock, 1))[0]:
+            raise Refused(name)
+        number, lines = receive_int(self.sock), receive_int(self.sock)
+        assert number == 371, number
+        self.history = [receive_list(self.sock) for _ in range(lines)]
+
+    def say(self, text, time="10:20:30"):
+        self.sock.sendall(struct.pack("<ii", 472, 3))
+        for part in (time, self.name, text):
+            send_string(self.sock, part)
+
+    def hear(self):
+        """[time, name, text]"""
+        number = receive_int(self.sock)
+        assert number == 372, number
+        return receive_list(self.sock)
+
+    def heard(self):
+        """(name, text)"""
+        return tuple(self.hear()[1:])
+
+    def close(self):
+        self.sock.close()
+
+
 def main():
     port, name, count, texts = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
-    sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-    sock.sendall(struct.pack("<i", 471))
-    send_string(sock, name)
-    if not struct.unpack("?", receive(sock, 1))[0]:
+    try:
+        client = TcpRoomClient(port, name)
+    except Refused:
         print("refused")
         return
-    number, lines = receive_int(sock), receive_int(sock)
-    assert number == 371, number
-    for _ in range(lines):
-        print("history", *receive_list(sock))
+    for line in client.history:
+        print("history", *line)
 
     def listen():
         for _ in range(count):
-            number = receive_int(sock)
-            assert number == 372, number
-            print("heard", *receive_list(sock), flush=True)
+            print("heard", *client.hear(), flush=True)
 
     print("joined", flush=True)
     listener = threading.Thread(target=listen)
     listener.start()
     for text in texts:
-        sock.sendall(struct.pack("<i", 472))
-        sock.sendall(struct.pack("<i", 3))
-        for part in ("10:20:30", name, text):
-            send_string(sock, part)
+        client.say(text)
     listener.join()
-    sock.close()
+    client.close()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -187,7 +187,10 @@ mod tests {
             (b"CHAX", Violation::NotChat),
             (b"CHAT:x", Violation::NotChat),
             (b"CHAT::", Violation::NotChat),
-            (b"CHAT:1234567890", Violation::NotChat),
+            (
+                b"CHAT:1234567890",
+                Violation::Frame(frame::Violation::LengthOutOfRange),
+            ),
             (b"CHAT:123456789:", over),
             (b"CHAT:8190:", over),
             (

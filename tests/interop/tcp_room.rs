@@ -1,24 +1,11 @@
-//! Programs that share no code with ours, on the other end: a client and a server in Python, written as
-//! people write them from the protocol's page.
-
-mod support;
+//! tcp-room in both directions.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use support::serve::Mynah;
-use support::{have, read_all, wait_for_exit, within_patience};
-
-/// A program of `tests/peers`.
-fn python(peer: &str, arguments: &[&str]) -> Child {
-    Command::new("python3")
-        .arg(format!("{}/tests/peers/{peer}", env!("CARGO_MANIFEST_DIR")))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
+use super::support::serve::Mynah;
+use super::support::{read_all, wait_for_exit, within_patience};
+use super::{have_python, python};
 
 /// Everything that a program prints until it ends well.
 fn output(mut child: Child) -> String {
@@ -29,7 +16,7 @@ fn output(mut child: Child) -> String {
 
 #[test]
 fn python_clients_talk_through_our_server() {
-    if !have("python3") {
+    if !have_python() {
         return;
     }
     let server = Mynah::serve();
@@ -53,7 +40,7 @@ fn python_clients_talk_through_our_server() {
 
 #[test]
 fn our_client_talks_through_a_python_server() {
-    if !have("python3") {
+    if !have_python() {
         return;
     }
     let mut server = python("tcp_room_server.py", &[]);
