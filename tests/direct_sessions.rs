@@ -90,9 +90,8 @@ impl Raw {
 
     /// The next datagram.
     fn datagram(&self) -> (String, SocketAddr) {
-        let mut buffer = [0; 4096];
-        let (length, from) = self.udp.recv_from(&mut buffer).unwrap();
-        (String::from_utf8(buffer[..length].to_vec()).unwrap(), from)
+        let (bytes, from) = support::receive(&self.udp);
+        (String::from_utf8(bytes).unwrap(), from)
     }
 }
 
@@ -287,7 +286,7 @@ fn the_listener_is_for_one_connection_from_one_machine() {
     // The kernel lets anybody in, and we throw out who was not invited.
     let mut stranger = connect(three).unwrap();
     let _ = stranger.write_all(b"CHAT:6:forged\r\n");
-    match stranger.read(&mut [0; 64]) {
+    match stranger.read_to_end(&mut Vec::new()) {
         Ok(0) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
         other => panic!("it was told something: {other:?}"),

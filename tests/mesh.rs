@@ -6,14 +6,16 @@ mod chat;
 mod namespaces;
 mod support;
 
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use chat::{Chat, Heard, text};
 use namespaces::{BROADCAST, Host, Network};
-use support::have;
+use support::{PATIENCE, have};
 
 /// The flags of a peer that knows its network.
 fn own_flags(host: &Host) -> String {
@@ -46,6 +48,7 @@ fn everybody_hears_everybody_once(flags: fn(&Host) -> String) {
         return;
     };
     let hosts: [&Host; 5] = network.hosts();
+    hosts.into_iter().for_each(Host::hear_nothing_routable);
     let names = ["alice", "bob", "carol"];
     let started = Instant::now();
     let mut peers: Vec<Chat> = names
@@ -125,6 +128,11 @@ fn lose_datagrams(host: &Host) {
     host.iptables("-A INPUT -p udp -m statistic --mode random --probability 0.3 -j DROP");
 }
 
+/// A line that is like no other, and sorted as it was said.
+fn line(number: usize, name: &str) -> String {
+    format!("{number:02} of {name}")
+}
+
 #[test]
 fn a_lossy_network_loses_lines_and_nothing_else() {
     const LINES: usize = 24;
@@ -146,13 +154,13 @@ fn a_lossy_network_loses_lines_and_nothing_else() {
     assert!(started.elapsed() < Duration::from_secs(4));
     for (peer, name) in peers.iter_mut().zip(names) {
         for number in 0..LINES {
-            peer.line(&format!("{number:02} of {name}"));
+            peer.line(&line(number, name));
         }
     }
     // Comes while they talk.
     let mut late = peer(hosts[3], "dave", own_flags);
     late.joined();
-    late.line("00 of dave");
+    late.line(&line(0, "dave"));
 
     // Each says what it has, and waits for the echoes that are lost.
     let ended: Vec<_> = peers.into_iter().map(Chat::end).collect();
@@ -178,12 +186,92 @@ fn a_lossy_network_loses_lines_and_nothing_else() {
                 .map(|(_, text)| text.as_str())
                 .collect();
             assert!(lines.is_sorted(), "out of order: {lines:?}");
-            // Seven in ten, give or take.
-            assert!(lines.len() > LINES / 4, "{lines:?}");
+            // Seven in ten as a rule.
+            assert!(lines.len() > LINES / 8, "{lines:?}");
         }
     }
-    let total: usize = ended.iter().map(|end| end.heard(false).len()).sum();
-    assert!(total < 3 * 3 * LINES, "nothing was lost");
+    // Who says something learns what became of it.
+    let mut lost = 0;
+    for (end, name) in ended.iter().zip(names) {
+        let mut own: Vec<String> = end
+            .heard(false)
+            .into_iter()
+            .filter(|(from, _)| from == name)
+            .map(|(_, text)| text)
+            .collect();
+        let heard = own.len();
+        let notices = end.events.iter().map(|event| text(event, "text"));
+        own.extend(
+            notices.filter_map(|text| Some(text.strip_prefix("not heard back: ")?.to_owned())),
+        );
+        lost += own.len() - heard;
+        own.sort();
+        let said: Vec<String> = (0..LINES).map(|number| line(number, name)).collect();
+        assert_eq!(own, said);
+    }
+    assert!(lost > 0, "nothing was lost");
+}
+
+/// A datagram in pickle protocol 2, written by hand: a list of lines, or else the one text.
+fn pickle(number: u16, name: &str, lines: &[String], is_list: bool) -> Vec<u8> {
+    let string = |text: &str| {
+        let length = (text.len() as u32).to_le_bytes();
+        [b"X", &length[..], text.as_bytes()].concat()
+    };
+    let lines: Vec<u8> = lines.iter().flat_map(|line| string(line)).collect();
+    let message = match is_list {
+        true => [b"](", &lines[..], b"e"].concat(),
+        false => lines,
+    };
+    [
+        &b"\x80\x02}("[..],
+        &string("protocol_num"),
+        b"M",
+        &number.to_le_bytes(),
+        &string("username"),
+        &string(name),
+        &string("message"),
+        &message,
+        b"u.",
+    ]
+    .concat()
+}
+
+#[test]
+fn what_a_busy_newcomer_heard_before_it_was_welcomed_is_shown_once() {
+    const LINES: usize = 100;
+    let Some(network) = Network::of::<2>() else {
+        return;
+    };
+    let [one, two] = network.hosts();
+    let neighbour = one.within(|| UdpSocket::bind(("0.0.0.0", 5238)).unwrap());
+    neighbour.set_read_timeout(Some(PATIENCE)).unwrap();
+    neighbour.set_broadcast(true).unwrap();
+    let dave = peer(two, "dave", own_flags);
+    let (_, asker) = support::receive(&neighbour);
+    assert_eq!(asker, two.at(5238));
+    // What comes now comes to its two sockets at once, as far as it can tell.
+    dave.signal(Signal::STOP);
+    let lines: Vec<String> = (0..LINES).map(|number| line(number, "erin")).collect();
+    for line in &lines {
+        let bytes = pickle(472, "erin", std::slice::from_ref(line), false);
+        neighbour.send_to(&bytes, (BROADCAST, 5238)).unwrap();
+    }
+    let past = |line: &String| format!("> 12:00:00 erin: {line}");
+    let past: Vec<String> = lines[LINES - 10..].iter().map(past).collect();
+    let welcome = pickle(371, "erin", &past, true);
+    neighbour.send_to(&welcome, asker).unwrap();
+    dave.signal(Signal::CONT);
+    let mut dave = dave;
+    dave.joined();
+    let ended = dave.end();
+    assert_eq!(ended.status, Some(0));
+    let texts = |history| -> Vec<String> {
+        let heard = ended.heard(history);
+        heard.into_iter().map(|(_, text)| text).collect()
+    };
+    assert_eq!(texts(true), lines[LINES - 10..]);
+    assert_eq!(texts(false), lines[..LINES - 10]);
 }
 
 #[test]

@@ -82,6 +82,9 @@ fn the_lobby_and_the_mesh_hear_each_other() {
         return;
     };
     let [server, one, two, three, four] = network.hosts();
+    for host in [server, three, four] {
+        host.hear_nothing_routable();
+    }
     let _gateway = gateway(server);
     let mut tina = member(one, "tcp-room", server, "tina");
     let mut ulf = member(two, "udp-room", server, "ulf");
@@ -212,7 +215,10 @@ fn a_gateway_and_two_peers_share_one_machine() {
         let [host] = network.hosts();
         host
     });
-    if host.is_none() && !or_skip(UdpSocket::bind("127.0.0.1:5238").is_ok(), "UDP port 5238") {
+    let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.255.255.255"];
+    let is_free = |address: &&str| UdpSocket::bind((*address, 5238)).is_ok();
+    let free = host.is_some() || addresses.iter().all(is_free);
+    if !or_skip(free, "a free UDP port 5238") {
         return;
     }
     let chat = |arguments: &str| match host {

@@ -93,10 +93,9 @@ impl Raw {
     }
 
     fn receive(&self) -> String {
-        let mut buffer = [0; 4096];
-        let (length, from) = self.socket.recv_from(&mut buffer).unwrap();
+        let (bytes, from) = support::receive(&self.socket);
         assert_eq!(v4(from), self.server);
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
+        String::from_utf8(bytes).unwrap()
     }
 
     fn ask(&self, bytes: impl AsRef<[u8]>) -> String {

@@ -75,6 +75,9 @@ const REST: Duration = Duration::from_millis(5);
 /// With more than this unsent, nothing more is to be said.
 const CONGESTED: usize = 64;
 
+/// More batches of broadcasts than a socket has room for, as systems are set up.
+const BROADCAST_BATCHES: usize = 64;
+
 impl Ports {
     /// To and from one server: the first of `addresses` of each family counts. Fails when no port can be
     /// had for any.
@@ -187,18 +190,44 @@ impl Ports {
         self.ports.iter().any(|port| port.readable)
     }
 
-    /// Takes in what has come, a batch from each port at most.
+    /// Takes in what has come, a batch from each port at most, and of broadcasts more than that when they
+    /// belong before an answer.
     pub fn receive(&mut self, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        if let (Aim::Broadcast(_), [_, _]) = (&self.aim, &self.ports[..]) {
+            return self.receive_in_order(datagrams);
+        }
         for index in 0..self.ports.len() {
-            let port = &mut self.ports[index];
-            if !port.readable {
-                continue;
-            }
-            match port.socket.recv_batch(&mut self.inbox) {
-                Ok(()) => self.take_over(datagrams),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => port.readable = false,
-                Err(error) => self.handle_error(index, &error),
-            }
+            self.receive_from(index, datagrams);
+        }
+    }
+
+    /// An answer may tell again what was broadcast before it, which waits at another port than it does: all
+    /// of that goes first.
+    fn receive_in_order(&mut self, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        const ANSWERS: usize = 0;
+        const BROADCASTS: usize = 1;
+        let mut answers = Vec::new();
+        self.receive_from(ANSWERS, &mut answers);
+        if answers.is_empty() {
+            return self.receive_from(BROADCASTS, datagrams);
+        }
+        // What the poll said of it was before the answers came.
+        self.ports[BROADCASTS].readable = true;
+        for _ in 0..BROADCAST_BATCHES {
+            self.receive_from(BROADCASTS, datagrams);
+        }
+        datagrams.append(&mut answers);
+    }
+
+    fn receive_from(&mut self, index: usize, datagrams: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        let port = &mut self.ports[index];
+        if !port.readable {
+            return;
+        }
+        match port.socket.recv_batch(&mut self.inbox) {
+            Ok(()) => self.take_over(datagrams),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => port.readable = false,
+            Err(error) => self.handle_error(index, &error),
         }
     }
 

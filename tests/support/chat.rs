@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{PATIENCE, read_all, wait_for_exit};
@@ -131,6 +132,10 @@ impl Chat {
             .iter()
             .map(|name| name.as_str().unwrap().to_owned())
             .collect()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Ends its input, and waits for it.

@@ -6,7 +6,7 @@
 pub mod serve;
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc;
 use std::thread;
@@ -151,6 +151,19 @@ pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "{what}: not in time");
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The next datagram, within the socket's own time. A machine that is stopped and goes on interrupts the
+/// waiting, without a signal that anybody sent.
+pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut buffer = [0; 64 * 1024];
+    loop {
+        match socket.recv_from(&mut buffer) {
+            Ok((length, from)) => return (buffer[..length].to_vec(), from),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("no datagram: {error}"),
+        }
     }
 }
 

@@ -126,6 +126,11 @@ impl Host {
         self.within(|| run("iptables", &arguments))
     }
 
+    /// Drops what a mesh says that a router would pass on: none of it should.
+    pub fn hear_nothing_routable(&self) {
+        self.iptables("-A INPUT -p udp --dport 5238 -m ttl ! --ttl-eq 1 -j DROP");
+    }
+
     /// What the rules of a chain have counted, in their order.
     pub fn counts(&self, chain: &str) -> Vec<Count> {
         let listing = self.iptables(&format!("-L {chain} -v -n -x"));

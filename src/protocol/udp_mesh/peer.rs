@@ -209,7 +209,10 @@ impl Peer {
                 State::In
             }
             State::In => {
-                self.unheard.forget(now);
+                while let Some(lost) = self.unheard.take_lost(now) {
+                    let text = format!("not heard back: {lost}");
+                    out.told.push(Told::Notice { text });
+                }
                 State::In
             }
             State::Refused => State::Refused,
@@ -226,7 +229,7 @@ impl Peer {
     }
 
     /// Says a text: harmless, and in several datagrams where it is long. The person is told of it when it
-    /// comes back. Typed while joining, it waits. Empty text is ignored.
+    /// comes back, or that it did not. Typed while joining, it waits. Empty text is ignored.
     pub fn say(&mut self, text: &str, now: Instant, out: &mut Outputs) {
         match &mut self.state {
             State::Joining(joining) => joining.waiting.push_back(text.to_string()),

@@ -1,7 +1,6 @@
 //! Owns what we said and have not heard back from the network. Knows no clock.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 /// How long an echo may take. It comes from our own kernel as a rule; later than this it was lost.
@@ -10,11 +9,10 @@ pub const ECHO_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many texts may be on their way.
 const MAX_UNHEARD: usize = 1024;
 
-/// Texts on their way back to us, oldest first. Only their hashes are kept.
+/// Texts on their way back to us, oldest first, and until when they are waited for.
 #[derive(Debug, Default)]
 pub struct Unheard {
-    texts: VecDeque<(u64, Instant)>,
-    hasher: RandomState,
+    texts: VecDeque<(String, Instant)>,
 }
 
 impl Unheard {
@@ -23,22 +21,19 @@ impl Unheard {
         if self.texts.len() == MAX_UNHEARD {
             self.texts.pop_front();
         }
-        self.texts
-            .push_back((self.hasher.hash_one(text), now + ECHO_TIMEOUT));
+        self.texts.push_back((text.to_string(), now + ECHO_TIMEOUT));
     }
 
     /// This text came under our name: whether it was on its way, as it is then no more.
     pub fn came(&mut self, text: &str) -> bool {
-        let hash = self.hasher.hash_one(text);
-        let place = self.texts.iter().position(|(other, _)| *other == hash);
+        let place = self.texts.iter().position(|(other, _)| other == text);
         place.and_then(|place| self.texts.remove(place)).is_some()
     }
 
-    /// Forgets what is lost.
-    pub fn forget(&mut self, now: Instant) {
-        while self.texts.front().is_some_and(|(_, lost)| *lost <= now) {
-            self.texts.pop_front();
-        }
+    /// The oldest text, if it is lost; it is waited for no more.
+    pub fn take_lost(&mut self, now: Instant) -> Option<String> {
+        self.texts.front().filter(|(_, lost)| *lost <= now)?;
+        self.texts.pop_front().map(|(text, _)| text)
     }
 
     /// How many texts are on their way.
@@ -73,7 +68,9 @@ mod tests {
         unheard.sent("a", start);
         unheard.sent("b", start + Duration::from_secs(1));
         assert_eq!(unheard.next_deadline(), Some(start + ECHO_TIMEOUT));
-        unheard.forget(start + ECHO_TIMEOUT);
+        let lost = start + ECHO_TIMEOUT;
+        assert_eq!(unheard.take_lost(lost).as_deref(), Some("a"));
+        assert_eq!(unheard.take_lost(lost), None);
         assert!(!unheard.came("a") && unheard.came("b"));
         (0..5000).for_each(|_| unheard.sent("x", start));
         assert_eq!(unheard.len(), MAX_UNHEARD);

@@ -314,8 +314,11 @@ fn what_does_not_come_back_is_waited_for_two_seconds() {
     scene.say("lost");
     scene.advance(1999);
     assert_eq!(scene.peer.unanswered(), 1);
+    assert_eq!(scene.told(), []);
     scene.advance(1);
     assert_eq!(scene.peer.unanswered(), 0);
+    let text = "not heard back: lost".to_string();
+    assert_eq!(scene.told(), [Told::Notice { text }]);
     assert_eq!(scene.peer.next_deadline(), None);
 }
 
