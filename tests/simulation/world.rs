@@ -139,7 +139,7 @@ impl World {
     /// Runs it all and checks the promises, during and after.
     pub fn run(mut self) -> Outcome {
         self.arrive_witness_and_ear();
-        let steps = 50 + self.rng.below(150);
+        let steps = 50 + self.rng.below(100);
         for _ in 0..steps {
             self.somebody_arrives();
             self.act();
@@ -329,15 +329,15 @@ impl World {
                 peer.leave();
             }
         }
-        for step in 0..200 {
+        for step in 0..140 {
             let mut air = self.air.borrow_mut();
             for client in self.clients.iter_mut().skip(1) {
                 // Hosts first: their rooms close, and those in them hear of it.
                 let time = match client.is_host {
                     true => 0,
-                    false => 100,
+                    false => 70,
                 };
-                let patience = step == 190 || client.ended();
+                let patience = step == 130 || client.ended();
                 match client.fate {
                     Fate::Dies if step == time => client.die(),
                     Fate::Dies => {}
@@ -385,7 +385,7 @@ impl World {
 
     fn stop(&mut self, politely: bool) {
         self.server.stop(self.now);
-        for _ in 0..100 {
+        for _ in 0..60 {
             self.move_all();
             for peer in &mut self.scripted {
                 if peer.end.is_over() && !peer.ended {
