@@ -44,7 +44,7 @@ fn tokens_are_worth_nothing_elsewhere() {
 
 #[test]
 fn who_never_registers_is_forgotten() {
-    play_with("never_registered", "limits.registering_time = 1\n");
+    play_with("never_registered", "limits.registering_time = 2\n");
 }
 
 #[test]
