@@ -137,6 +137,7 @@ fn the_lobby_and_the_mesh_hear_each_other() {
     // What somebody else says in the name of a member is heard on the mesh, and goes no further.
     let forger = four.within(|| UdpSocket::bind((four.ip, 0)).unwrap());
     forger.set_broadcast(true).unwrap();
+    forger.set_ttl(1).unwrap();
     for to in [BROADCAST, server.ip] {
         for name in ["tina", "ULF", "alice"] {
             forger.send_to(&say(name, "forged"), (to, 5238)).unwrap();
