@@ -42,7 +42,8 @@ impl House {
     fn with(limits: Limits) -> House {
         let now = Instant::now();
         let mut server = Server::new(limits, false, now);
-        let ports: Vec<MemoryPort> = (0..5).map(|_| MemoryPort::default()).collect();
+        let own = |n| address(&format!("198.51.100.1:{}", 7000 + n));
+        let ports: Vec<MemoryPort> = (0..5).map(|n| MemoryPort::at(own(n))).collect();
         let kinds = [
             Protocol::UdpRoom,
             Protocol::UdpLogin,
@@ -443,20 +444,159 @@ fn an_error_about_one_costs_the_others_nothing() {
 }
 
 #[test]
-fn who_is_not_there_is_let_go_unless_it_was_heard_since() {
+fn who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
     let mut house = House::new();
     house.send(UDP_ROOM, ANN, "UN| ann");
     house.send(UDP_ROOM, BOB, "UN| bob");
+    let token = house.token(EVE, 2, "lobby", "eve").unwrap();
+    house.give(UCRP, EVE, ucrp("lobby", &token, "__REGISTER__"));
+    let tell = |house: &mut House| {
+        house.ports[2].tell_unreachable(address(EVE));
+        house.edge(UCRP);
+        for nobody in [ANN, BOB, "192.0.2.9:9"] {
+            house.ports[0].tell_unreachable(address(nobody));
+        }
+        house.edge(UDP_ROOM);
+        house.turn();
+    };
+    // Once, or twice at once, is not enough: it can be forged.
+    tell(&mut house);
+    tell(&mut house);
+    assert_eq!(house.names(), ["ann", "bob", "eve"]);
     house.pass(Duration::from_secs(1));
-    // Both are told of both, and only one of them is heard after that.
-    house.ports[0].give(address(BOB), b"I am here");
-    for nobody in [ANN, BOB, "192.0.2.9:9"] {
-        house.ports[0].tell_unreachable(address(nobody));
+    house.give(UDP_ROOM, BOB, "I am here");
+    house.pass(Duration::from_secs(1));
+    tell(&mut house);
+    assert_eq!(house.names(), ["bob"]);
+    assert_eq!(house.server.counters().unreachable, 2);
+}
+
+#[test]
+fn a_guest_whose_registration_is_on_its_way_is_not_let_go() {
+    let mut house = House::new();
+    house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
+    for _ in 0..3 {
+        house.ports[1].tell_unreachable(address(ANN));
+        house.edge(UDP_LOGIN);
+        house.pass(Duration::from_secs(3));
+    }
+    assert_eq!(house.send(UDP_ROOM, BOB, "UN| ann"), ["[ann is taken]"]);
+    house.work();
+    assert_eq!(house.names(), ["ann"]);
+}
+
+#[test]
+fn servers_do_not_talk_with_each_other_for_ever() {
+    let mut house = House::new();
+    // In the name of another server, which answers what it does not know.
+    house.send(UDP_ROOM, EVE, "UN| eve");
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.give(UDP_ROOM, "127.0.0.1:7", "hi");
+    house.ports[0].take();
+    let answers = house.send(UDP_ROOM, EVE, "[join first: UN| name]");
+    assert!(answers.is_empty());
+    assert_eq!(house.names(), ["ann"]);
+    // In our own.
+    for port in 0..5 {
+        let own = format!("198.51.100.1:{}", 7000 + u16::from(port));
+        house.give(port, &own, "UN| me, myself");
+        house.give(port, &own, "C 1 LOGIN me");
+        assert!(
+            house.ports[usize::from(port)]
+                .take_for(address(&own))
+                .is_empty()
+        );
+    }
+    assert_eq!(house.names(), ["ann"]);
+}
+
+#[test]
+fn a_network_sends_so_many_datagrams_and_the_others_as_many_as_before() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    for n in 0..2000 {
+        let bytes = if n % 2 == 0 { "UN| eve" } else { "EX|" };
+        house.give(UDP_ROOM, EVE, bytes);
+    }
+    assert_eq!(house.server.counters().floods, 1000);
+    let before = house.server.counters().messages;
+    house.give(UDP_ROOM, BOB, "not disturbed");
+    assert_eq!(house.server.counters().messages, before + 1);
+    for _ in 0..3000 {
+        house.give(UDP_ROOM, "127.0.0.1:7", "never on loopback");
+    }
+    assert_eq!(house.server.counters().floods, 1000);
+}
+
+#[test]
+fn the_holder_of_a_name_is_told_now_and_then_that_it_is_asked_for() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    for _ in 0..100 {
+        house.give(UDP_ROOM, EVE, "UN|ann");
+    }
+    let told = house.ports[0].take_for(address(ANN));
+    assert_eq!(told, ["[somebody asks for your name]"]);
+    assert!(house.token(BOB, 2, "lobby", "Ann").is_none());
+    house.pass(Duration::from_secs(10));
+    assert!(house.token(BOB, 2, "lobby", "Ann").is_none());
+    let told = house.ports[0].take_for(address(ANN));
+    assert_eq!(told, ["[somebody asks for your name]"]);
+}
+
+#[test]
+fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
+    let mut house = House::new();
+    let sid = house.login(ANN, "ann");
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    for n in 0..50 {
+        house.give(UDP_LOGIN, ANN, format!("C {} PM {sid}", 2 * n + 2));
+        house.give(UDP_LOGIN, ANN, format!("D {} {sid} hi", 2 * n + 3));
+        house.give(UDP_ROOM, BOB, "hi");
+    }
+    house.ports[1].take();
+    house.ports[0].take();
+    house.give(UDP_LOGIN, ANN, format!("C 200 PM {sid}"));
+    let told = house.send(UDP_LOGIN, ANN, format!("D 201 {sid} hi"));
+    assert_eq!(told, ["C 200 READY", "C 201 ERROR too fast, not said"]);
+    let told = house.send(UDP_ROOM, BOB, "hi");
+    assert_eq!(told, ["[too fast, not said]"]);
+}
+
+#[test]
+fn what_nobody_may_be_sent_takes_its_share_of_a_turn() {
+    let mut house = House::with(Limits {
+        max_per_address: 1000,
+        ..Limits::default()
+    });
+    for n in 0..500 {
+        house.send(
+            UDP_ROOM,
+            &format!("192.0.2.1:{}", 1000 + n),
+            format!("UN| n{n}"),
+        );
+    }
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| talker");
+    // The network's pace is used up; then thirty lines come at once.
+    for _ in 0..100 {
+        house.give(UDP_ROOM, "127.0.0.1:7", "x".repeat(900));
+    }
+    house.pass(Duration::ZERO);
+    for _ in 0..30 {
+        house.ports[0].give(address("127.0.0.1:7"), b"one more line of many");
     }
     house.edge(UDP_ROOM);
+    let before = house.server.counters().withheld;
     house.turn();
-    assert_eq!(house.names(), ["bob"]);
-    assert_eq!(house.server.counters().unreachable, 1);
+    let in_one_turn = house.server.counters().withheld - before;
+    assert!((1..=4096).contains(&in_one_turn), "{in_one_turn}");
+    assert_eq!(
+        house.server.next_deadline(),
+        Some(house.now),
+        "the rest is due at once"
+    );
+    house.pass(Duration::ZERO);
+    assert!(house.server.counters().withheld - before > 14_000);
 }
 
 #[test]

@@ -158,6 +158,8 @@ pub enum Said {
     ToOthers(usize),
     /// There was nothing in it.
     Nothing,
+    /// It went nowhere: its speaker speaks too fast.
+    TooFast,
     /// Nobody of that name is there.
     NobodyThere,
 }

@@ -180,6 +180,9 @@ const LIMITS: &[Limit] = &[
     limit("registering_time", " of seconds", (1, 3600), |limits, n| limits.registering_time = seconds(n)),
     limit("secrets_per_address", "", (1, 1_000_000), |limits, n| limits.secrets_per_address = n as usize),
     limit("answer_keeping_time", " of seconds", (1, 300), |limits, n| limits.answer_keeping_time = seconds(n)),
+    limit("datagram_burst", "", (1, 65_535), |limits, n| datagram_rate(limits).burst = n as u16),
+    // 0 is as many as anybody likes: see `finish`.
+    limit("datagrams_per_second", "", (0, 1000), |limits, n| datagram_rate(limits).per_second = n as u16),
     limit("closing_time", " of seconds", (1, 60), |limits, n| limits.closing_time = seconds(n)),
     limit("lingering_time", " of seconds", (1, 60), |limits, n| limits.lingering_time = seconds(n)),
 ];
@@ -200,6 +203,10 @@ const fn limit(
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+fn datagram_rate(limits: &mut Limits) -> &mut MessageRate {
+    limits.datagram_rate.get_or_insert_default()
 }
 
 fn rate(limits: &mut Limits) -> &mut MessageRate {
@@ -398,6 +405,13 @@ fn finish(entries: &[Entry<'_, '_>], settings: &mut Settings, text: &str) -> Res
         .is_some_and(|rate| rate.per_second == 0)
     {
         settings.limits.message_rate = None;
+    }
+    if settings
+        .limits
+        .datagram_rate
+        .is_some_and(|rate| rate.per_second == 0)
+    {
+        settings.limits.datagram_rate = None;
     }
     if let Err(error) = settings.hash_cost.check() {
         let key = match error {

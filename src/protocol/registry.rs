@@ -320,6 +320,14 @@ impl ServerSession for Session {
         }
     }
 
+    fn handle_too_fast(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Session::TcpRoom(session) => session.handle_too_fast(out),
+            Session::Group(session) => session.handle_too_fast(out),
+            Session::Tcrp(session) => session.handle_too_fast(out),
+        }
+    }
+
     fn farewell(violation: &Violation, out: &mut Vec<u8>) {
         match violation {
             Violation::TcpRoom(violation) => tcp_room::server::Session::farewell(violation, out),

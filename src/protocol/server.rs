@@ -72,6 +72,12 @@ pub trait ServerSession {
         out: &mut Vec<u8>,
     ) -> AfterVerdict;
 
+    /// The peer said something faster than it may, and it went nowhere. Appends what it is told, where the
+    /// protocol has a way.
+    fn handle_too_fast(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
     /// Appends what the peer is told of its violation, where the protocol has a way.
     fn farewell(violation: &Self::Violation, out: &mut Vec<u8>);
 

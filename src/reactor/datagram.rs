@@ -42,6 +42,11 @@ pub trait DatagramPort {
     /// behind it.
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize>;
 
+    /// Where it receives, where that is known.
+    fn own_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// The next address of which ICMP has told that nobody receives there, if there is one. It may have been
     /// told by anybody: ICMP can be forged.
     ///
@@ -292,6 +297,10 @@ impl DatagramPort for UdpPort {
             Err(error) if is_unreachable(&error) => self.send_now(outgoing),
             result => result,
         }
+    }
+
+    fn own_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
     }
 
     fn next_unreachable(&mut self) -> Option<SocketAddr> {

@@ -72,6 +72,11 @@ impl Census {
         true
     }
 
+    /// Whether nobody is counted.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
     /// Counts one less.
     pub(super) fn leave(&mut self, peer: &PeerAddress) {
         if let Some(count) = self.counts.get_mut(&peer.network()) {

@@ -10,10 +10,12 @@ use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
+use super::guest::GuestPlace;
 use super::limits::Limits;
 use super::login::Accounts;
 use super::notes::Notes;
 use super::port::{Allowances, Port};
+use super::sources::Sources;
 use super::tenants::Tenants;
 use crate::chat::{Hub, RoomId, TimeOfDay};
 use crate::fanout::Stall;
@@ -55,6 +57,7 @@ pub struct Server<S, D = UdpPort> {
     pub(super) secrets: HashMap<u128, Key>,
     /// Secrets given out and not shown, by network.
     pub(super) unshown: Census,
+    pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
     pub(super) entropy: Entropy,
     /// One for all protocols, or one for each.
@@ -127,6 +130,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             allowances: Allowances::default(),
             secrets: HashMap::new(),
             unshown: Census::default(),
+            sources: Sources::default(),
             accounts: None,
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
@@ -332,14 +336,40 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 assert_eq!(self.secrets.get(&secret.bits()), Some(&key));
             }
         }
-        let by_address: usize = self.ports.iter().map(|port| port.guests.len()).sum();
-        let mesh = self.tenants.iter_guests();
-        let mesh = mesh.filter(|(_, guest)| guest.protocol == Protocol::UdpMesh);
+        for (id, port) in self.ports.iter().enumerate() {
+            for (address, key) in &port.guests {
+                let guest = self.tenants.guest(*key);
+                let found_at = guest.and_then(|guest| guest.found_at);
+                let here = (id as u8, *address);
+                assert_eq!(found_at, Some(here), "nobody is known who is not there");
+            }
+        }
+        let with_secret = self.tenants.iter_guests();
+        let with_secret = with_secret.filter(|(_, guest)| guest.secret.is_some());
         assert_eq!(
-            by_address + self.secrets.len() + mesh.count(),
-            self.tenants.guests(),
-            "nobody is known who is not there"
+            self.secrets.len(),
+            with_secret.count(),
+            "no secret outlives its guest"
         );
+        for (key, guest) in self.tenants.iter_guests() {
+            let GuestPlace::In { room, seat, .. } = guest.place else {
+                continue;
+            };
+            let port = guest
+                .found_at
+                .and_then(|(port, _)| self.ports.get(usize::from(port)));
+            let sits_there = port.and_then(|port| port.mailing.member(room.index(), seat as usize));
+            if guest.protocol != Protocol::UdpMesh {
+                assert_eq!(
+                    sits_there,
+                    Some(key),
+                    "a member sits where it thinks it does"
+                );
+            }
+        }
+        if self.tenants.guests() + self.tenants.connections() == 0 {
+            assert!(self.census.is_empty() && self.unshown.is_empty());
+        }
         let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");
     }

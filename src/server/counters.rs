@@ -33,6 +33,8 @@ pub struct Counters {
     pub datagrams: u64,
     /// Datagrams that made no sense, or that nobody could have sent: not answered.
     pub dropped: u64,
+    /// Datagrams not looked at: their network sends too many.
+    pub floods: u64,
     /// Datagrams not sent: their address had not shown that it receives there, or was sent enough already.
     pub withheld: u64,
     /// Messages not sent to all of their room, or to a guest: too much waited on its port.
@@ -72,6 +74,7 @@ impl fmt::Display for Counters {
             lost,
             datagrams,
             dropped,
+            floods,
             withheld,
             overflowed,
             datagrams_sent,
@@ -87,7 +90,7 @@ impl fmt::Display for Counters {
             f,
             "accepted={accepted} turned_away={turned_away} shed={shed} refused={refused} joined={joined} \
              messages={messages} over_rate={over_rate} violations={violations} \
-             timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost} datagrams={datagrams} dropped={dropped} withheld={withheld} overflowed={overflowed} \
+             timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost} datagrams={datagrams} dropped={dropped} floods={floods} withheld={withheld} overflowed={overflowed} \
              datagrams_sent={datagrams_sent} failed_sends={failed_sends} failed_receives={failed_receives} silent={silent} unreachable={unreachable} denied={denied} registered={registered} never_came={never_came}"
         )
     }

@@ -1,17 +1,24 @@
-//! Owns step 3 of the turn for connections: what a session asks is decided by the hub, and what became of it
-//! is told. The same for guests is in `receiving`.
+//! Owns step 3 of the turn: what a session asks is decided by the hub, and what became of it is told; for
+//! connections and for guests.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use super::address::PeerAddress;
 use super::closing::Who;
 use super::connection::{CloseReason, Connection, Place};
 use super::core::{NO_SECRET, Server};
+use super::guest::Departure;
 use super::limits::Advertise;
-use crate::chat::{Choice, Contact, Deliver, Event, LOBBY, Name, Refusal, Request, Said};
+use crate::chat::{
+    Choice, Contact, Deliver, Event, LOBBY, MemberId, Name, Refusal, Request, Said, TimeOfDay,
+};
 use crate::protocol::registry::{Session, Violation};
-use crate::protocol::{AfterVerdict, Secret, ServerSession, Welcome};
+use crate::protocol::{AfterVerdict, Answer, Secret, ServerSession, Welcome};
 use crate::reactor::{DatagramPort, Key, Stream};
+
+/// How often somebody is told at the most that its name is asked for.
+const NAME_ASKED_INTERVAL: Duration = Duration::from_secs(10);
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Step 3: what a session asks, the hub decides.
@@ -19,7 +26,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(connection) = self.tenants.get(key) else {
             return;
         };
-        let (house, place, wall) = (connection.house(), connection.place, self.wall);
+        let (house, place) = (connection.house(), connection.place);
         match (request, place) {
             (
                 Request::Enter {
@@ -30,34 +37,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 _,
             ) => {
                 let contact = self.contact_of(connection.peer, contact);
-                let entered = self.name_for(house, choice, name).and_then(|name| {
-                    let (hub, mut delivery) = self.desk(house).ok_or(Refusal::NoSuchRoom)?;
-                    hub.enter(choice, name, contact, key, &mut delivery)
-                });
-                if entered == Err(Refusal::NameTaken) {
-                    self.tell_holder(house, choice, name);
-                }
-                self.tell_verdict(key, entered.map(|_| NO_SECRET));
+                let entered = self.enter(key, house, choice, name, contact);
+                self.tell_verdict(key, entered.map(|()| NO_SECRET));
             }
             (Request::Reserve { choice, name }, _) => {
                 let reserved = self.reserve(key, choice, &name);
+                if reserved == Err(Refusal::NameTaken) {
+                    self.tell_holder(house, choice, &name);
+                }
                 self.tell_verdict(key, reserved);
             }
             (Request::Say { text, time }, Place::In { id, .. }) => {
-                if self.has_rate_left(key)
-                    && let Some((hub, mut delivery)) = self.desk(house)
-                {
-                    let said = hub.say(id, text, time.unwrap_or(wall), &mut delivery);
-                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
-                }
+                let said = self.say(key, house, id, text, time);
+                self.tell_if_too_fast(key, said);
             }
             (Request::Direct { to, text }, Place::In { id, .. }) => {
-                if self.has_rate_left(key)
-                    && let Some((hub, mut delivery)) = self.desk(house)
-                {
-                    let said = hub.direct(id, to, text, wall, &mut delivery);
-                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
-                }
+                let said = self.direct(key, house, id, to, text);
+                self.tell_if_too_fast(key, said);
             }
             (Request::Leave, _) => self.begin_close(key, CloseReason::Asked),
             (
@@ -75,6 +71,121 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 debug_assert!(false, "invariant: sessions let only members speak");
             }
         }
+    }
+
+    /// What a guest's session asks for.
+    pub(super) fn decide_for_guest(&mut self, key: Key, request: Request<'_>) {
+        let Some(guest) = self.tenants.guest(key) else {
+            return;
+        };
+        let (house, id) = (guest.house(), guest.id());
+        match (request, id) {
+            (
+                Request::Enter {
+                    choice,
+                    name,
+                    contact,
+                },
+                None,
+            ) => match self.enter(key, house, choice, name, contact) {
+                Ok(()) => self.welcome(key, None),
+                Err(refusal) => self.refuse(key, refusal),
+            },
+            (Request::Say { text, time }, Some(id)) => {
+                let said = self.say(key, house, id, text, time);
+                self.answer(key, Answer::Said(said));
+            }
+            (Request::Direct { to, text }, Some(id)) => {
+                let said = self.direct(key, house, id, to, text);
+                self.answer(key, Answer::Said(said));
+            }
+            (Request::Members, _) => {
+                let room = id.and_then(|id| self.houses.get(house)?.hub.room_of(id));
+                self.answer_with_roster(key, room.unwrap_or(LOBBY));
+            }
+            (Request::FindAccount { name }, _) => {
+                let exists = self.account_exists(name);
+                self.answer(key, Answer::Account { exists });
+            }
+            (Request::Authenticate { name, password }, _) => self.authenticate(key, name, password),
+            (Request::KeepAlive, _) => {}
+            (Request::Leave, _) => {
+                self.answer(key, Answer::Gone);
+                self.dismiss(key, Departure::Asked);
+            }
+            (Request::Enter { .. }, Some(_))
+            | (Request::Say { .. } | Request::Direct { .. }, None)
+            | (Request::Appear | Request::Reserve { .. }, _) => {
+                debug_assert!(false, "invariant: sessions ask for what they may");
+            }
+        }
+    }
+
+    /// Lets somebody in, or says why not.
+    fn enter(
+        &mut self,
+        key: Key,
+        house: usize,
+        choice: Choice<'_>,
+        name: &str,
+        contact: Contact,
+    ) -> Result<(), Refusal> {
+        let entered = self.name_for(house, choice, name).and_then(|name| {
+            let (hub, mut delivery) = self.desk(house).ok_or(Refusal::NoSuchRoom)?;
+            hub.enter(choice, name, contact, key, &mut delivery)
+        });
+        if entered == Err(Refusal::NameTaken) {
+            self.tell_holder(house, choice, name);
+        }
+        entered.map(|_| ())
+    }
+
+    /// Says something to a member's room, if it may speak now.
+    pub(super) fn say(
+        &mut self,
+        key: Key,
+        house: usize,
+        id: MemberId,
+        text: &str,
+        time: Option<TimeOfDay>,
+    ) -> Said {
+        if !self.may_speak(key) {
+            return Said::TooFast;
+        }
+        let time = time.unwrap_or(self.wall);
+        let Some((hub, mut delivery)) = self.desk(house) else {
+            return Said::NobodyThere;
+        };
+        let said = hub.say(id, text, time, &mut delivery);
+        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        said
+    }
+
+    /// Says something to one member, if its speaker may speak now.
+    fn direct(&mut self, key: Key, house: usize, id: MemberId, to: &str, text: &str) -> Said {
+        if !self.may_speak(key) {
+            return Said::TooFast;
+        }
+        let time = self.wall;
+        let Some((hub, mut delivery)) = self.desk(house) else {
+            return Said::NobodyThere;
+        };
+        let said = hub.direct(id, to, text, time, &mut delivery);
+        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        said
+    }
+
+    /// A connection is told what it should know of that which it said: most protocols have no word for it.
+    fn tell_if_too_fast(&mut self, key: Key, said: Said) {
+        if said != Said::TooFast {
+            return;
+        }
+        let Some(connection) = self.tenants.get_mut(key) else {
+            return;
+        };
+        let mut frame = Vec::new();
+        connection.session.handle_too_fast(&mut frame);
+        self.push_private(key, &frame);
     }
 
     /// Tells a session what became of its peer's wish to come in.
@@ -123,12 +234,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Where a peer can be reached by others: at the port that it says, at the address that it comes from, or a
     /// stranger's machine could be made the target of what they send there.
     fn contact_of(&self, peer: PeerAddress, claimed: Contact) -> Contact {
-        match (self.limits.advertise, peer.ip()) {
-            _ if claimed.port == 0 => Contact::NONE,
-            (Advertise::Claimed, _) => claimed,
-            (Advertise::Connection, IpAddr::V4(ip)) => Contact { ip, ..claimed },
-            (Advertise::Connection, IpAddr::V6(_)) => Contact::NONE,
-        }
+        let IpAddr::V4(own) = peer.ip() else {
+            // Existing clients know IPv4 alone.
+            return Contact::NONE;
+        };
+        let ip = match self.limits.advertise {
+            Advertise::Claimed if may_claim(own, claimed.ip) => claimed.ip,
+            Advertise::Claimed | Advertise::Connection => own,
+        };
+        Contact { ip, ..claimed }
     }
 
     /// The name somebody wants in a room, unless an account keeps it for somebody else.
@@ -139,11 +253,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         name: &str,
     ) -> Result<Name, Refusal> {
         let name = Name::parse(name).map_err(Refusal::NotAName)?;
-        let lobby = match choice {
-            Choice::Lobby => true,
-            Choice::Join(room) => self.is_lobby(house, room),
-            Choice::Create(_) => false,
-        };
+        let lobby = self.is_lobby(house, choice);
         let kept = self
             .accounts
             .as_ref()
@@ -154,32 +264,54 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    fn is_lobby(&self, house: usize, room: &str) -> bool {
+    fn is_lobby(&self, house: usize, choice: Choice<'_>) -> bool {
         let hub = self.houses.get(house).map(|house| &house.hub);
         let lobby = hub.and_then(|hub| hub.room_name(LOBBY));
-        lobby.is_some_and(|lobby| lobby.same_as(room))
+        match choice {
+            Choice::Lobby => true,
+            Choice::Join(room) => lobby.is_some_and(|lobby| lobby.same_as(room)),
+            Choice::Create(_) => false,
+        }
     }
 
-    /// Tells whoever holds a name that somebody asked for it, where its protocol has a way.
+    /// Tells whoever holds a name in the lobby that somebody asked for it, where its protocol has a way; now and
+    /// then, or those who ask could keep it from hearing anything else.
     pub(super) fn tell_holder(&mut self, house: usize, choice: Choice<'_>, name: &str) {
-        if choice != Choice::Lobby {
+        if !self.is_lobby(house, choice) {
             return;
         }
-        let Some((hub, mut delivery)) = self.desk(house) else {
+        let now = self.now;
+        let hub = self.houses.get(house).map(|house| &house.hub);
+        let seat = hub.and_then(|hub| hub.seat(hub.find(LOBBY, name)?));
+        let Some((seat, guest)) = seat.and_then(|seat| Some((seat, self.tenants.guest_mut(seat)?)))
+        else {
             return;
         };
-        if let Some(seat) = hub.find(LOBBY, name).and_then(|id| hub.seat(id)) {
+        if guest
+            .asked
+            .is_some_and(|asked| now < asked + NAME_ASKED_INTERVAL)
+        {
+            return;
+        }
+        guest.asked = Some(now);
+        if let Some((_, mut delivery)) = self.desk(house) {
             delivery.to_member(seat, Event::NameAsked);
         }
     }
 
     /// Whether a member may say one more thing now; what it may not is counted and dropped.
-    fn has_rate_left(&mut self, key: Key) -> bool {
-        let (Some(rate), Some(connection)) = (self.limits.message_rate, self.tenants.get_mut(key))
-        else {
+    fn may_speak(&mut self, key: Key) -> bool {
+        let Some(rate) = self.limits.message_rate else {
             return true;
         };
-        if connection.peer.is_loopback() || connection.rate.take(rate, self.start, self.now) {
+        let (peer, bucket) = match self.tenants.get_mut(key) {
+            Some(connection) => (connection.peer, &mut connection.rate),
+            None => match self.tenants.guest_mut(key) {
+                Some(guest) => (guest.peer, &mut guest.rate),
+                None => return false,
+            },
+        };
+        if peer.is_loopback() || bucket.take(rate, self.start, self.now) {
             return true;
         }
         self.note_over_rate(key);
@@ -218,6 +350,50 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let house = self.tenants.get(key).map(Connection::house);
         if let Some((_, mut delivery)) = house.and_then(|house| self.desk(house)) {
             delivery.push_private(key, |_, out| out.extend_from_slice(frame));
+        }
+    }
+}
+
+/// Whether a peer may say of itself that it is there: never at an address that is everybody's or nobody's, and
+/// at one of a private network only if it comes from one itself.
+fn may_claim(own: Ipv4Addr, claimed: Ipv4Addr) -> bool {
+    let is_nobodys = claimed.is_unspecified()
+        || claimed.is_broadcast()
+        || claimed.is_multicast()
+        || claimed.octets()[0] == 0
+        || claimed.octets()[0] >= 240;
+    let is_inside = |ip: Ipv4Addr| ip.is_private() || ip.is_link_local() || ip.is_loopback();
+    let is_same_machine = !claimed.is_loopback() || own.is_loopback();
+    !is_nobodys && is_same_machine && (is_inside(own) || !is_inside(claimed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_named_who_could_not_be_the_one_who_says_so() {
+        let table = [
+            ("203.0.113.9", "198.51.100.7", true),
+            ("203.0.113.9", "224.0.0.1", false),
+            ("203.0.113.9", "255.255.255.255", false),
+            ("203.0.113.9", "240.0.0.1", false),
+            ("203.0.113.9", "0.0.0.0", false),
+            ("203.0.113.9", "0.1.2.3", false),
+            ("203.0.113.9", "127.0.0.1", false),
+            ("203.0.113.9", "10.0.0.1", false),
+            ("203.0.113.9", "192.168.1.1", false),
+            ("203.0.113.9", "169.254.1.1", false),
+            ("192.168.1.2", "192.168.1.3", true),
+            ("192.168.1.2", "198.51.100.7", true),
+            ("192.168.1.2", "127.0.0.1", false),
+            ("192.168.1.2", "224.0.0.1", false),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "10.0.0.1", true),
+        ];
+        for (own, claimed, may) in table {
+            let (own, claimed_ip) = (own.parse().unwrap(), claimed.parse().unwrap());
+            assert_eq!(may_claim(own, claimed_ip), may, "{own} says {claimed}");
         }
     }
 }

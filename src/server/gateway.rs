@@ -11,7 +11,7 @@ use super::address::PeerAddress;
 use super::core::Server;
 use super::guest::{Guest, GuestPlace};
 use super::port::PortId;
-use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Said};
+use crate::chat::{Choice, Contact, LOBBY, MemberId, Name};
 use crate::protocol::registry::{GuestSession, Protocol};
 use crate::protocol::udp_mesh::askers::Askers;
 use crate::protocol::udp_mesh::frame::{self, Frame, Violation};
@@ -164,13 +164,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if let Some(guest) = self.tenants.guest_mut(key) {
             guest.heard = self.now;
         }
-        let wall = self.wall;
-        if self.guest_has_rate_left(key)
-            && let Some((hub, mut delivery)) = self.desk(house)
-        {
-            let said = hub.say(member, text, wall, &mut delivery);
-            self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
-        }
+        self.say(key, house, member, text, None);
     }
 
     /// Gives a peer of the mesh its name in the lobby, if it can have it.

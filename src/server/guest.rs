@@ -34,6 +34,10 @@ pub(super) struct Guest {
     pub(super) secret: Option<Secret>,
     /// When it was last heard of.
     pub(super) heard: Instant,
+    /// When somebody told that nobody receives at its address: ICMP can be forged, so once is not enough.
+    pub(super) doubted: Option<Instant>,
+    /// When it was last told that somebody asks for its name.
+    pub(super) asked: Option<Instant>,
     pub(super) deadline: Option<TimerId>,
     pub(super) rate: Bucket,
 }
@@ -90,6 +94,8 @@ impl Guest {
             peer,
             secret: None,
             heard: now,
+            doubted: None,
+            asked: None,
             deadline: None,
             rate: Bucket::default(),
         }

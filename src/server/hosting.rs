@@ -14,6 +14,9 @@ use crate::protocol::registry::{Protocol, Silence};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Secret, Welcome};
 use crate::reactor::{DatagramPort, Key, Stream};
 
+/// How long a guest has to be heard of who is said not to be there.
+const DOUBT_TIME: Duration = Duration::from_secs(2);
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
     pub(super) fn reserve(
@@ -87,6 +90,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Held { id } => {
                 guest.found_at = Some(found_at);
                 let peer = guest.peer;
+                self.move_to(key, before, found_at);
                 self.unshown.leave(&peer);
                 if let Some((hub, mut delivery)) = self.desk(house) {
                     hub.appear(id, key, &mut delivery);
@@ -94,6 +98,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, None);
             }
             GuestPlace::In { room, id, seat } => {
+                self.move_to(key, before, found_at);
+                let Some(guest) = self.tenants.guest_mut(key) else {
+                    return;
+                };
                 let port = usize::from(found_at.0);
                 if before.map(|(port, _)| port) == Some(found_at.0) {
                     guest.found_at = Some(found_at);
@@ -118,6 +126,25 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     guest.place = GuestPlace::In { room, id, seat };
                 }
             }
+        }
+    }
+
+    /// Remembers where a guest is reached that is not known by that: only what the kernel tells of the address
+    /// is looked up there.
+    fn move_to(
+        &mut self,
+        key: Key,
+        before: Option<(PortId, SocketAddr)>,
+        (port, address): (PortId, SocketAddr),
+    ) {
+        if let Some((port, address)) = before
+            && let Some(port) = self.ports.get_mut(usize::from(port))
+            && port.guests.get(&address) == Some(&key)
+        {
+            port.guests.remove(&address);
+        }
+        if let Some(port) = self.ports.get_mut(usize::from(port)) {
+            port.guests.insert(address, key);
         }
     }
 
@@ -157,7 +184,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn refuse(&mut self, key: Key, refusal: Refusal) {
         self.counters.refused += 1;
         log::debug!("{}: refused: {refusal}", self.who(key));
-        let after = self.answer(key, |_| Some(Answer::Refused(refusal)));
+        let after = self.answer(key, Answer::Refused(refusal));
         match (after, refusal) {
             (AfterVerdict::Stay, Refusal::Denied) => {
                 self.look_again(key, self.limits.answer_keeping_time);
@@ -227,7 +254,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.census.leave(&guest.peer);
     }
 
-    /// Sets when a guest's silence is looked at: in loopback never, a program that dies there leaves nobody waiting.
+    /// Sets when a guest's silence is looked at: on loopback never, for there the kernel tells of a program that is gone
+    /// (see [`let_the_unreachable_go`](Server::let_the_unreachable_go)).
     pub(super) fn look_after(&mut self, key: Key) {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
@@ -285,6 +313,37 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Held { .. } => {
                 self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
+            }
+        }
+    }
+
+    /// Lets those go of whom the kernel has heard twice that nobody receives at their address, some time apart, and
+    /// who were not heard of in between: ICMP can be forged, what a member says cannot be made unsaid.
+    pub(super) fn let_the_unreachable_go(&mut self) {
+        for id in 0..self.ports.len() {
+            let Some(port) = self.ports.get_mut(id) else {
+                continue;
+            };
+            if !std::mem::take(&mut port.erred) {
+                continue;
+            }
+            let mut doubtful = Vec::new();
+            while let Some(address) = port.socket.next_unreachable() {
+                doubtful.extend(port.guests.get(&address).copied());
+            }
+            for key in doubtful {
+                let now = self.now;
+                let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
+                    continue;
+                };
+                match guest.doubted.filter(|doubted| guest.heard <= *doubted) {
+                    None => guest.doubted = Some(now),
+                    Some(doubted) if now < doubted + DOUBT_TIME => {}
+                    Some(_) => {
+                        self.counters.unreachable += 1;
+                        self.dismiss(key, Departure::Unreachable);
+                    }
+                }
             }
         }
     }

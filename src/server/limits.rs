@@ -18,6 +18,8 @@ pub struct Limits {
     pub max_per_address: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
+    /// Datagrams of one network outside loopback, before anything is made of them; `None` is as many as it likes.
+    pub datagram_rate: Option<MessageRate>,
     /// Bytes unsent to a connection beyond which it is not read from: who does not listen shall not
     /// speak, and a flooder that floods itself is slowed down instead of cut.
     pub unsent_bytes: usize,
@@ -58,6 +60,11 @@ impl Default for Limits {
             lag: LagLimits::default(),
             max_per_address: 16,
             message_rate: Some(MessageRate::default()),
+            // Sixteen members who all speak as fast as they may, and some more.
+            datagram_rate: Some(MessageRate {
+                burst: 1000,
+                per_second: 500,
+            }),
             unsent_bytes: 64 * 1024,
             closing_time: Duration::from_secs(2),
             lingering_time: Duration::from_secs(1),

@@ -32,8 +32,8 @@
 //!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
 //! ```
 //!
-//! Connections are in `core` (read), `deciding`, `sending` and `closing`; guests in `receiving`, `hosting` and
-//! `posting`, with `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
+//! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`, come
+//! and go in `hosting` and are sent to in `posting`; what any of them asks is decided in `deciding`. With `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
@@ -57,6 +57,7 @@ mod posting;
 mod receiving;
 mod run;
 mod sending;
+mod sources;
 mod tenants;
 
 pub use self::core::Server;

@@ -9,7 +9,7 @@ use super::address::{Network, PeerAddress};
 use super::gateway::Gateway;
 use crate::fanout::Mailing;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Key, Slots};
+use crate::reactor::{DatagramPort, Key, Slots};
 
 /// A port's number, in the order of opening.
 pub(super) type PortId = u8;
@@ -31,8 +31,8 @@ pub(super) struct Port<D> {
     pub(super) blocked: bool,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
-    /// When something was last sent.
-    pub(super) sent_at: Option<Instant>,
+    /// Where it receives, if that is known: what comes from there is forged.
+    own: Option<SocketAddr>,
     /// Set on a gateway to a network of equals.
     pub(super) gateway: Option<Gateway>,
 }
@@ -46,8 +46,12 @@ pub(super) const MAILING_BYTES: usize = 1024 * 1024;
 pub(super) const INTAKE_LIMIT: usize = 256 * 1024;
 
 impl<D> Port<D> {
-    pub(super) fn new(protocol: Protocol, house: usize, socket: D) -> Port<D> {
+    pub(super) fn new(protocol: Protocol, house: usize, socket: D) -> Port<D>
+    where
+        D: DatagramPort,
+    {
         Port {
+            own: socket.own_address(),
             protocol,
             house,
             socket,
@@ -56,9 +60,18 @@ impl<D> Port<D> {
             readable: false,
             blocked: false,
             erred: false,
-            sent_at: None,
             gateway: None,
         }
+    }
+
+    /// Whether that is this port's own address. A port on all addresses has those of loopback too; the kernel
+    /// takes none of its own from elsewhere (ip-sysctl, `log_martians`).
+    pub(super) fn is_at(&self, address: SocketAddr) -> bool {
+        self.own.is_some_and(|own| {
+            let ip_fits = own.ip() == address.ip()
+                || (own.ip().is_unspecified() && address.ip().is_loopback());
+            own.port() == address.port() && ip_fits
+        })
     }
 
     /// Whether something waits that may be sent without the kernel's telling.

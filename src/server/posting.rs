@@ -11,7 +11,7 @@ use super::exchange::Post;
 use super::port::{AllowanceId, Allowances, Port};
 use crate::reactor::{BATCH, DatagramPort, Outgoing, Stream};
 
-/// Datagrams that one port may send in one turn, some ten milliseconds' worth: with more members than
+/// Datagrams that one port may send in one turn, or not send for want of an allowance: some ten milliseconds' worth; with more members than
 /// that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
 const SENDS_PER_TURN: usize = 4096;
 
@@ -62,6 +62,7 @@ fn send_out<D: DatagramPort>(
             };
             count += 1;
         }
+        share = share.saturating_sub((count + refused).max(1));
         if count == 0 {
             counters.withheld += refused as u64;
             port.mailing.advance(refused);
@@ -71,7 +72,6 @@ fn send_out<D: DatagramPort>(
         let done = match port.socket.send_batch(offered) {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
-                port.sent_at = Some(now);
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -95,7 +95,6 @@ fn send_out<D: DatagramPort>(
         let done = if done == count { done + refused } else { done };
         counters.withheld += u64::from(done > count);
         port.mailing.advance(done);
-        share = share.saturating_sub(count);
     }
 }
 

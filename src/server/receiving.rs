@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use super::address::PeerAddress;
 use super::core::Server;
-use super::guest::{Departure, Guest, GuestPlace};
+use super::guest::{Guest, GuestPlace};
 use super::port::{AMPLIFICATION, Port, PortId};
-use crate::chat::{LOBBY, Refusal, Request, RoomId, Said};
+use crate::chat::{Refusal, Request, RoomId};
 use crate::protocol::registry::{Protocol, Sender};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Secret};
 use crate::reactor::{DatagramPort, Inbox, Incoming, Key, Readiness, Stream};
@@ -72,32 +72,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    /// Lets those go of whom the kernel has heard that they are not there, and who were not heard of since they
-    /// were last sent something: ICMP can be forged, a datagram of a member's that talks cannot be made unsaid.
-    pub(super) fn let_the_unreachable_go(&mut self) {
-        for id in 0..self.ports.len() {
-            let Some(port) = self.ports.get_mut(id) else {
-                continue;
-            };
-            if !std::mem::take(&mut port.erred) {
-                continue;
-            }
-            let mut gone = Vec::new();
-            while let Some(address) = port.socket.next_unreachable() {
-                gone.extend(port.guests.get(&address).copied());
-            }
-            let sent_at = port.sent_at;
-            for key in gone {
-                let guest = self.tenants.guest(key);
-                let is_silent = guest.is_some_and(|guest| Some(guest.heard) <= sent_at);
-                if is_silent {
-                    self.counters.unreachable += 1;
-                    self.dismiss(key, Departure::Unreachable);
-                }
-            }
-        }
-    }
-
     fn handle_datagram(&mut self, id: PortId, datagram: Incoming<'_>) {
         self.counters.datagrams += 1;
         let Incoming {
@@ -108,6 +82,21 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get(usize::from(id)) else {
             return;
         };
+        if self.ports.iter().any(|port| port.is_at(from)) {
+            // An answer to it would be answered, for ever.
+            return self.drop_datagram(
+                id,
+                from,
+                "its source is forged: it is one of our own ports",
+            );
+        }
+        let peer = PeerAddress::new(from);
+        if let Some(rate) = self.limits.datagram_rate
+            && !self.sources.may_send(&peer, rate, self.start, self.now)
+        {
+            self.counters.floods += 1;
+            return self.drop_datagram(id, from, "its network sends too many");
+        }
         if truncated {
             return self.drop_datagram(id, from, "longer than any of the protocol");
         }
@@ -220,86 +209,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.replies = replies;
     }
 
-    /// What a guest's session asks for.
-    fn decide_for_guest(&mut self, key: Key, request: Request<'_>) {
-        let Some(guest) = self.tenants.guest(key) else {
-            return;
-        };
-        let (house, id, wall) = (guest.house(), guest.id(), self.wall);
-        match (request, id) {
-            (
-                Request::Enter {
-                    choice,
-                    name,
-                    contact,
-                },
-                None,
-            ) => {
-                let entered = self.name_for(house, choice, name).and_then(|name| {
-                    let (hub, mut delivery) = self.desk(house).ok_or(Refusal::NoSuchRoom)?;
-                    hub.enter(choice, name, contact, key, &mut delivery)
-                });
-                if entered == Err(Refusal::NameTaken) {
-                    self.tell_holder(house, choice, name);
-                }
-                match entered {
-                    Ok(_) => self.welcome(key, None),
-                    Err(refusal) => self.refuse(key, refusal),
-                }
-            }
-            (Request::Say { text, time }, Some(id)) => {
-                let mut said = Said::Nothing;
-                if self.guest_has_rate_left(key)
-                    && let Some((hub, mut delivery)) = self.desk(house)
-                {
-                    said = hub.say(id, text, time.unwrap_or(wall), &mut delivery);
-                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
-                }
-                self.answer(key, |_| Some(Answer::Said(said)));
-            }
-            (Request::Direct { to, text }, Some(id)) => {
-                let mut said = Said::Nothing;
-                if self.guest_has_rate_left(key)
-                    && let Some((hub, mut delivery)) = self.desk(house)
-                {
-                    said = hub.direct(id, to, text, wall, &mut delivery);
-                    self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
-                }
-                self.answer(key, |_| Some(Answer::Said(said)));
-            }
-            (Request::Members, _) => {
-                let room = id.and_then(|id| self.houses.get(house)?.hub.room_of(id));
-                self.answer_with_roster(key, room.unwrap_or(LOBBY));
-            }
-            (Request::FindAccount { name }, _) => {
-                let exists = self.account_exists(name);
-                self.answer(key, |_| Some(Answer::Account { exists }));
-            }
-            (Request::Authenticate { name, password }, _) => self.authenticate(key, name, password),
-            (Request::KeepAlive, _) => {}
-            (Request::Leave, _) => {
-                self.answer(key, |_| Some(Answer::Gone));
-                self.dismiss(key, Departure::Asked);
-            }
-            (Request::Enter { .. }, Some(_))
-            | (Request::Say { .. } | Request::Direct { .. }, None)
-            | (Request::Appear | Request::Reserve { .. }, _) => {
-                debug_assert!(false, "invariant: sessions ask for what they may");
-            }
-        }
-    }
-
     /// Gives a guest's session an answer, and sends what it makes of it.
-    pub(super) fn answer(
-        &mut self,
-        key: Key,
-        answer: impl FnOnce(&Guest) -> Option<Answer<'static>>,
-    ) -> AfterVerdict {
+    pub(super) fn answer(&mut self, key: Key, answer: Answer<'_>) -> AfterVerdict {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return AfterVerdict::Close;
-        };
-        let Some(answer) = answer(guest) else {
-            return AfterVerdict::Stay;
         };
         let mut replies = std::mem::take(&mut self.replies);
         let after = guest.session.handle_answer(answer, &mut replies);
@@ -308,7 +221,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         after
     }
 
-    fn answer_with_roster(&mut self, key: Key, room: RoomId) {
+    pub(super) fn answer_with_roster(&mut self, key: Key, room: RoomId) {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -335,19 +248,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
         }
         replies.clear();
-    }
-
-    /// Whether a guest may say one more thing now; what it may not is counted and dropped.
-    pub(super) fn guest_has_rate_left(&mut self, key: Key) -> bool {
-        let (Some(rate), Some(guest)) = (self.limits.message_rate, self.tenants.guest_mut(key))
-        else {
-            return true;
-        };
-        if guest.peer.is_loopback() || guest.rate.take(rate, self.start, self.now) {
-            return true;
-        }
-        self.note_over_rate(key);
-        false
     }
 
     /// Counts a datagram that is not answered.

@@ -16,6 +16,7 @@ pub struct MemoryPort(Rc<RefCell<Ends>>);
 
 #[derive(Default)]
 struct Ends {
+    own: Option<SocketAddr>,
     arrived: VecDeque<(SocketAddr, Vec<u8>)>,
     sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What the kernel says to the next sends.
@@ -27,6 +28,13 @@ struct Ends {
 }
 
 impl MemoryPort {
+    /// One that knows where it is.
+    pub fn at(address: SocketAddr) -> MemoryPort {
+        let port = MemoryPort::default();
+        port.0.borrow_mut().own = Some(address);
+        port
+    }
+
     /// A datagram arrives.
     pub fn give(&self, from: SocketAddr, bytes: &[u8]) {
         self.0
@@ -103,6 +111,10 @@ impl DatagramPort for MemoryPort {
         let count = sent.len();
         ends.sent.extend(sent);
         Ok(count)
+    }
+
+    fn own_address(&self) -> Option<SocketAddr> {
+        self.0.borrow().own
     }
 
     fn next_unreachable(&mut self) -> Option<SocketAddr> {

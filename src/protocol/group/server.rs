@@ -154,6 +154,10 @@ impl ServerSession for Session {
         AfterVerdict::Stay
     }
 
+    fn handle_too_fast(&mut self, out: &mut Vec<u8>) {
+        frame::encode_error("too fast, not said", out);
+    }
+
     fn farewell(violation: &Violation, out: &mut Vec<u8>) {
         frame::encode_error(&violation.to_string(), out);
     }

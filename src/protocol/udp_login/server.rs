@@ -65,15 +65,25 @@ enum Mode {
 enum Latest {
     AskedMembers,
     AskedSay,
-    AskedDirect { to: Box<str> },
+    AskedDirect {
+        to: Box<str>,
+    },
     AskedLeave,
     Welcome,
     Ready,
     Pong,
-    Sent { to: usize },
-    NoUser { name: Box<str> },
-    Users { frame: Box<[u8]> },
+    Sent {
+        to: usize,
+    },
+    NoUser {
+        name: Box<str>,
+    },
+    Users {
+        frame: Box<[u8]>,
+    },
     ModeFirst,
+    /// `ERROR`: it went nowhere.
+    TooFast,
     UnknownCommand,
 }
 
@@ -232,6 +242,9 @@ impl Member {
             (Latest::AskedDirect { to }, Answer::Said(Said::NobodyThere)) => {
                 Latest::NoUser { name: to }
             }
+            (Latest::AskedSay | Latest::AskedDirect { .. }, Answer::Said(Said::TooFast)) => {
+                Latest::TooFast
+            }
             (Latest::AskedSay | Latest::AskedDirect { .. }, Answer::Said(_)) => {
                 Latest::Sent { to: 0 }
             }
@@ -257,6 +270,7 @@ impl Member {
             Latest::Sent { to } => Reply::Sent { to: *to },
             Latest::NoUser { name } => Reply::NoUser { name },
             Latest::ModeFirst => Reply::Error { text: MODE_FIRST },
+            Latest::TooFast => Reply::Error { text: TOO_FAST },
             Latest::UnknownCommand => Reply::Error {
                 text: UNKNOWN_COMMAND,
             },
@@ -386,6 +400,9 @@ fn gone_within(limit: usize, seq: u64, out: &mut Datagrams) {
         out.push(|out| out.extend_from_slice(&gone));
     }
 }
+
+/// What somebody reads who speaks faster than it may.
+const TOO_FAST: &str = "too fast, not said";
 
 const NOT_A_NAME: &str = "not a name";
 const MODE_FIRST: &str = "say PM or DM first";

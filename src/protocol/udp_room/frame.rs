@@ -82,7 +82,8 @@ const NOT_ONLINE: &str = " is not online";
 const YOU_ARE: &str = "you are ";
 const NOT_A_NAME: &str = "[not a name]";
 const NAME_ASKED: &str = "[somebody asks for your name]";
-const JOIN_FIRST: &str = "[join first: UN| name]";
+/// What a server says to an address that has not joined.
+pub const JOIN_FIRST: &str = "[join first: UN| name]";
 const DIRECT: &str = "[DM] ";
 const DIRECT_TO: &str = "[DM to ";
 

@@ -18,6 +18,9 @@ const AMPLIFICATION: usize = 3;
 /// What somebody reads whose `DM|` names no receiver. It went to nobody.
 const DIRECT_USAGE: &str = "[not sent: DM| name> receiver: text]";
 
+/// What somebody reads who speaks faster than it may.
+const TOO_FAST: &str = "[too fast, not said]";
+
 /// The server half for one address.
 #[derive(Debug, Default)]
 pub struct Session {
@@ -124,6 +127,9 @@ impl DatagramSession for Session {
                 Ok(None)
             }
             Asked::Say { text: "", .. } | Asked::Plain { text: "" } => Ok(None),
+            // A server's answer to one it does not know: somebody has joined in its name. It would answer whatever it
+            // is sent, for ever.
+            Asked::Plain { text } if text == frame::JOIN_FIRST => Ok(Some(Request::Leave)),
             // The name in it is the peer's claim; who speaks is who joined.
             Asked::Say { text, .. } | Asked::Plain { text } => {
                 Ok(Some(Request::Say { text, time: None }))
@@ -160,8 +166,13 @@ impl DatagramSession for Session {
                 AfterVerdict::Close
             }
             (State::Joined { name, direct }, Answer::Said(said)) => {
-                if let Some(direct) = direct {
-                    confirm(said, &direct, out);
+                match (said, direct) {
+                    (Said::TooFast, _) => {
+                        frame::encode_heard(&Heard::Other { text: TOO_FAST }, out);
+                    }
+                    (said, Some(direct)) => confirm(said, &direct, out),
+                    // The echo confirms it.
+                    (_, None) => {}
                 }
                 self.state = State::Joined { name, direct: None };
                 AfterVerdict::Stay
@@ -223,7 +234,7 @@ fn confirm(said: Said, direct: &Direct, out: &mut Datagrams) {
             text: &direct.text,
         },
         Said::NobodyThere => Heard::NotOnline { name: to },
-        Said::Nothing => return,
+        Said::Nothing | Said::TooFast => return,
     };
     frame::encode_heard(&heard, out);
 }
