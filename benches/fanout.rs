@@ -110,6 +110,7 @@ fn start_server() -> SocketAddr {
         let house = House {
             limits: Limits::default(),
             isolate: false,
+            advertise: server::Advertise::default(),
             accounts: None,
             mesh_name: Name::parse("mynah").expect("a name"),
         };

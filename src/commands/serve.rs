@@ -9,7 +9,7 @@ use crate::config::{Listen, MeshSettings, Registration, Settings};
 use crate::journal;
 use crate::protocol::registry::Protocol;
 use crate::reactor::raise_descriptor_limit;
-use crate::server::{self, AccountSettings, Door, House, Limits};
+use crate::server::{self, AccountSettings, Door, House};
 use crate::store::{self, Accounts};
 
 /// Why there is no serving.
@@ -57,10 +57,8 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     let listening = listening(&doors);
     let logs_in = |door: &Door| door.protocol() == Protocol::UdpLogin;
     let house = House {
-        limits: Limits {
-            advertise: settings.advertise,
-            ..settings.limits
-        },
+        limits: settings.limits,
+        advertise: settings.advertise,
         isolate: settings.isolate,
         accounts: doors.iter().any(logs_in).then(|| AccountSettings {
             accounts,
@@ -87,12 +85,16 @@ fn open(listen: &Listen, mesh: &MeshSettings) -> Result<Door, Failure> {
         }
         _ => Door::open(protocol, address),
     };
-    let in_clear = matches!(protocol, Protocol::UdpRoom | Protocol::UdpLogin);
-    if in_clear && !address.ip().is_loopback() {
-        log::warn!(
-            "{protocol} on {address}: what is said, passwords too, crosses the network in clear, and \
-             whoever forges an address can speak for it"
-        );
+    if !address.ip().is_loopback() {
+        match protocol {
+            Protocol::UdpRoom => log::warn!(
+                "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
+            ),
+            Protocol::UdpLogin => log::warn!(
+                "udp-login on {address}: what is said, passwords too, crosses the network in clear"
+            ),
+            _ => {}
+        }
     }
     door.map_err(|error| Failure::Other(error.to_string()))
 }

@@ -183,6 +183,9 @@ const LIMITS: &[Limit] = &[
     limit("datagram_burst", "", (1, 65_535), |limits, n| datagram_rate(limits).burst = n as u16),
     // 0 is as many as anybody likes: see `finish`.
     limit("datagrams_per_second", "", (0, 1000), |limits, n| datagram_rate(limits).per_second = n as u16),
+    limit("pace_bytes_per_second", " of bytes", (256, 1_000_000_000), |limits, n| limits.pace.bytes_per_second = n as u32),
+    limit("pace_burst_bytes", " of bytes", (4 * KIB, GIB), |limits, n| limits.pace.burst_bytes = n as u32),
+    limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
     limit("closing_time", " of seconds", (1, 60), |limits, n| limits.closing_time = seconds(n)),
     limit("lingering_time", " of seconds", (1, 60), |limits, n| limits.lingering_time = seconds(n)),
 ];

@@ -11,7 +11,7 @@ use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
 use super::guest::GuestPlace;
-use super::limits::Limits;
+use super::limits::{Advertise, Limits};
 use super::login::Accounts;
 use super::notes::Notes;
 use super::port::{Allowances, Port};
@@ -53,6 +53,7 @@ pub struct Server<S, D = UdpPort> {
     pub(super) tenants: Tenants<S>,
     pub(super) ports: Vec<Port<D>>,
     pub(super) allowances: Allowances,
+    pub(super) advertise: Advertise,
     /// Guests by the secrets that their datagrams carry. Nobody can choose those, but anybody can try.
     pub(super) secrets: HashMap<u128, Key>,
     /// Secrets given out and not shown, by network.
@@ -76,6 +77,8 @@ pub struct Server<S, D = UdpPort> {
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
     pub(super) notes: Notes,
+    /// What the log knows of datagrams that were not sent.
+    pub(super) told_not_sent: (u64, u64, u64),
     pub(super) notes_due: bool,
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
@@ -127,7 +130,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             counters: Counters::default(),
             tenants: Tenants::new(),
             ports: Vec::new(),
-            allowances: Allowances::default(),
+            allowances: Allowances::new(limits.pace),
+            advertise: Advertise::default(),
             secrets: HashMap::new(),
             unshown: Census::default(),
             sources: Sources::default(),
@@ -143,6 +147,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             stopping: false,
             start: now,
             notes: Notes::new(),
+            told_not_sent: (0, 0, 0),
             notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
@@ -156,6 +161,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             replies: Datagrams::new(),
             event_datagrams: Datagrams::new(),
         }
+    }
+
+    /// Has members who talk without the server told of addresses as `advertise` says.
+    pub fn advertise(&mut self, advertise: Advertise) {
+        self.advertise = advertise;
     }
 
     /// Has secrets drawn from `draw` instead of the kernel: for tests, whose runs are to be repeated.

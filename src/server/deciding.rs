@@ -238,7 +238,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             // Existing clients know IPv4 alone.
             return Contact::NONE;
         };
-        let ip = match self.limits.advertise {
+        let ip = match self.advertise {
             Advertise::Claimed if may_claim(own, claimed.ip) => claimed.ip,
             Advertise::Claimed | Advertise::Connection => own,
         };

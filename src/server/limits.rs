@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use super::port::Pace;
 use crate::chat::HubLimits;
 use crate::fanout::LagLimits;
 
@@ -38,8 +39,11 @@ pub struct Limits {
     pub secrets_per_address: usize,
     /// How long a refused guest is told the same again when it asks the same again.
     pub answer_keeping_time: Duration,
-    /// What members who talk without the server are told of each other's addresses.
-    pub advertise: Advertise,
+    /// What an address is sent that cannot show that it receives there.
+    pub pace: Pace,
+    /// Bytes that may wait to be sent on one datagram port. Beyond them the oldest message goes: what is late is
+    /// worth less than what is new, and a lost datagram is what these protocols expect.
+    pub mailing_bytes: usize,
 }
 
 /// Which address of a member others are told.
@@ -73,7 +77,8 @@ impl Default for Limits {
             registering_time: Duration::from_secs(60),
             secrets_per_address: 16,
             answer_keeping_time: Duration::from_secs(10),
-            advertise: Advertise::default(),
+            pace: Pace::default(),
+            mailing_bytes: 1024 * 1024,
         }
     }
 }

@@ -65,4 +65,5 @@ pub use connection::CloseReason;
 pub use counters::Counters;
 pub use limits::{Advertise, Limits, MessageRate};
 pub use login::AccountSettings;
+pub use port::Pace;
 pub use run::{Door, House, OpenError, run};

@@ -12,7 +12,7 @@ use crate::journal::Limited;
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 7],
+    classes: [Limited; 8],
 }
 
 /// What peers can make happen, in the order of the classes.
@@ -25,6 +25,7 @@ enum Class {
     Slow,
     ClosedLate,
     Dropped,
+    NotSent,
 }
 
 impl Notes {
@@ -37,6 +38,7 @@ impl Notes {
             "slow consumers",
             "connections closed late",
             "datagrams dropped",
+            "turns with datagrams not sent",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -59,6 +61,11 @@ impl Notes {
     /// A datagram that is not answered.
     pub(super) fn dropped(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::Dropped, now, Level::Debug, what);
+    }
+
+    /// Datagrams that were due and not sent.
+    pub(super) fn not_sent(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotSent, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::address::{Network, PeerAddress};
 use super::gateway::Gateway;
@@ -37,16 +37,13 @@ pub(super) struct Port<D> {
     pub(super) gateway: Option<Gateway>,
 }
 
-/// Bytes that may wait on a port. Beyond them the oldest message goes: what is late is worth less than
-/// what is new, and a lost datagram is what these protocols expect.
-pub(super) const MAILING_BYTES: usize = 1024 * 1024;
-
 /// While so many bytes wait to be sent nothing more is taken in: the kernel then drops what comes too
 /// fast, before it cost anything.
 pub(super) const INTAKE_LIMIT: usize = 256 * 1024;
 
 impl<D> Port<D> {
-    pub(super) fn new(protocol: Protocol, house: usize, socket: D) -> Port<D>
+    /// `mailing_bytes` may wait there.
+    pub(super) fn new(protocol: Protocol, house: usize, socket: D, mailing_bytes: usize) -> Port<D>
     where
         D: DatagramPort,
     {
@@ -55,7 +52,7 @@ impl<D> Port<D> {
             protocol,
             house,
             socket,
-            mailing: Mailing::new(MAILING_BYTES),
+            mailing: Mailing::new(mailing_bytes),
             guests: HashMap::new(),
             readable: false,
             blocked: false,
@@ -92,6 +89,7 @@ pub(super) struct AllowanceId(Key);
 /// What addresses may be sent that cannot or did not yet show that they receive there.
 #[derive(Debug, Default)]
 pub(super) struct Allowances {
+    pace: Pace,
     slots: Slots<Allowance>,
     /// All guests of one network share a pace.
     paces: HashMap<Network, AllowanceId>,
@@ -116,13 +114,39 @@ enum Allowance {
 /// An address that has not proved itself is sent this many times what it sent.
 pub(super) const AMPLIFICATION: usize = 3;
 
-/// What one address outside this machine is sent in a protocol without proof, in bytes a second.
-const PACE_BYTES: u64 = 4 * 1024;
+/// What one network outside this machine is sent in a protocol without proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    pub bytes_per_second: u32,
+    /// As much at once, after a while of nothing.
+    pub burst_bytes: u32,
+}
 
-/// The same, at once.
-const PACE_BURST: u64 = 64 * 1024;
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            bytes_per_second: 4 * 1024,
+            burst_bytes: 64 * 1024,
+        }
+    }
+}
+
+impl Pace {
+    /// How long it takes for so many bytes.
+    fn time_for(self, bytes: usize) -> Duration {
+        let rate = u64::from(self.bytes_per_second.max(1));
+        Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / rate)
+    }
+}
 
 impl Allowances {
+    pub(super) fn new(pace: Pace) -> Allowances {
+        Allowances {
+            pace,
+            ..Allowances::default()
+        }
+    }
+
     /// For somebody who has sent so many bytes.
     pub(super) fn credit(&mut self, received: usize) -> AllowanceId {
         self.insert(Allowance::Credit {
@@ -158,6 +182,7 @@ impl Allowances {
 
     /// Takes so many bytes off it, if they are there.
     pub(super) fn take(&mut self, id: AllowanceId, bytes: usize, now: Instant) -> bool {
+        let pace = self.pace;
         match self.slots.get_mut(id.0) {
             // Who had one and is gone is owed nothing.
             None => false,
@@ -169,8 +194,8 @@ impl Allowances {
                 None => false,
             },
             Some(Allowance::Pace { full_at, .. }) => {
-                let after = (*full_at).max(now) + duration(bytes);
-                let allowed = after <= now + duration(PACE_BURST as usize);
+                let after = (*full_at).max(now) + pace.time_for(bytes);
+                let allowed = after <= now + pace.time_for(pace.burst_bytes as usize);
                 if allowed {
                     *full_at = after;
                 }
@@ -181,11 +206,14 @@ impl Allowances {
 
     /// Gives back what was taken and not used.
     pub(super) fn put_back(&mut self, id: AllowanceId, bytes: usize) {
+        let pace = self.pace;
         match self.slots.get_mut(id.0) {
             None => {}
             Some(Allowance::Credit { bytes: credit }) => *credit += bytes,
             Some(Allowance::Pace { full_at, .. }) => {
-                *full_at = full_at.checked_sub(duration(bytes)).unwrap_or(*full_at);
+                *full_at = full_at
+                    .checked_sub(pace.time_for(bytes))
+                    .unwrap_or(*full_at);
             }
         }
     }
@@ -233,15 +261,8 @@ impl Allowances {
     }
 }
 
-/// How long a pace takes for so many bytes.
-fn duration(bytes: usize) -> std::time::Duration {
-    std::time::Duration::from_micros(bytes as u64 * 1_000_000 / PACE_BYTES)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn peer(text: &str) -> PeerAddress {

@@ -21,6 +21,30 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         for port in &mut self.ports {
             send_out(port, &mut self.allowances, &mut self.counters, self.now);
         }
+        self.note_not_sent();
+    }
+
+    /// Has the log told of what should have been sent since it was told before.
+    fn note_not_sent(&mut self) {
+        let told = self.told_not_sent;
+        let Counters {
+            withheld,
+            overflowed,
+            failed_sends,
+            ..
+        } = self.counters;
+        if (withheld, overflowed, failed_sends) == told {
+            return;
+        }
+        self.told_not_sent = (withheld, overflowed, failed_sends);
+        let what = format_args!(
+            "datagrams not sent: {} to who may not be sent more, {} messages too late, {} the kernel refused",
+            withheld - told.0,
+            overflowed - told.1,
+            failed_sends - told.2
+        );
+        self.notes.not_sent(self.now, what);
+        self.watch_notes();
     }
 
     /// What sends to guests.

@@ -18,7 +18,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn open_port(&mut self, protocol: Protocol, socket: D) -> u8 {
         let id = PortId::try_from(self.ports.len()).expect("invariant: a few ports at the most");
         let house = self.house_of(protocol);
-        self.ports.push(Port::new(protocol, house, socket));
+        let mailing_bytes = self.limits.mailing_bytes;
+        self.ports
+            .push(Port::new(protocol, house, socket, mailing_bytes));
         self.inbox.get_or_insert_default();
         id
     }

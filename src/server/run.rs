@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
-use super::limits::Limits;
+use super::limits::{Advertise, Limits};
 use super::login::AccountSettings;
 use crate::chat::Name;
 use crate::journal::Limited;
@@ -44,6 +44,8 @@ pub struct House {
     pub limits: Limits,
     /// Whether each protocol has rooms and names of its own.
     pub isolate: bool,
+    /// Which address of a member others are told.
+    pub advertise: Advertise,
     /// Without it, nobody can log in.
     pub accounts: Option<AccountSettings>,
     /// As whom a gateway answers the peers of a mesh.
@@ -198,6 +200,7 @@ impl Driver {
         let catch = [Signal::Interrupt, Signal::Terminate];
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
         let mut server = Server::new(house.limits, house.isolate, Instant::now());
+        server.advertise(house.advertise);
         let mut entrances = Vec::new();
         for door in doors {
             let id = match door.socket {
