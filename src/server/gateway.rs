@@ -12,7 +12,7 @@ use super::core::Server;
 use super::guest::{Guest, GuestPlace};
 use super::port::PortId;
 use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Said};
-use crate::protocol::registry::{GuestSession, Protocol};
+use crate::protocol::registry::Protocol;
 use crate::protocol::udp_mesh::askers::Askers;
 use crate::protocol::udp_mesh::frame::{self, Frame, Violation};
 use crate::reactor::{DatagramPort, Key, Stream};
@@ -182,13 +182,18 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         username: &str,
     ) -> Option<(Key, MemberId)> {
         let name = self.name_for(house, Choice::Lobby, username).ok()?;
+        let protocol = self.ports.get(usize::from(id))?.protocol;
+        let session = protocol.guest_session()?;
         let peer = PeerAddress::new(from);
-        if !self.census.enter(&peer, self.limits.max_per_address) {
+        let limit = self.limits.mesh_names_per_address;
+        if !self.mesh_names.enter(&peer, limit) {
             self.counters.turned_away += 1;
+            self.notes
+                .turned_away(self.now, format_args!("{protocol} {peer}"));
+            self.watch_notes();
             return None;
         }
-        let session = GuestSession::UdpMesh;
-        let mut guest = Guest::new(Protocol::UdpMesh, house, session, peer, self.now);
+        let mut guest = Guest::new(protocol, house, session, peer, self.now);
         guest.found_at = Some((id, from));
         let key = self.tenants.insert_guest(guest);
         let (hub, mut delivery) = self.desk(house)?;

@@ -16,6 +16,9 @@ pub struct Limits {
     pub lag: LagLimits,
     /// Connections from one IPv4 address or IPv6 /64; this machine's own do not count.
     pub max_per_address: usize,
+    /// Names that one address may bring from a mesh, beside those: all names of another lobby come from the
+    /// one address of its gateway. This machine's own do not count.
+    pub mesh_names_per_address: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
     /// Bytes unsent to a connection beyond which it is not read from: who does not listen shall not
@@ -57,6 +60,7 @@ impl Default for Limits {
             hub: HubLimits::default(),
             lag: LagLimits::default(),
             max_per_address: 16,
+            mesh_names_per_address: 256,
             message_rate: Some(MessageRate::default()),
             unsent_bytes: 64 * 1024,
             closing_time: Duration::from_secs(2),
