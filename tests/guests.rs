@@ -757,6 +757,47 @@ fn the_gateway_is_one_more_peer() {
 }
 
 #[test]
+fn the_lobby_of_another_gateway_comes_from_one_address() {
+    let mut house = House::with(Limits {
+        mesh_names_per_address: 40,
+        ..Limits::default()
+    });
+    let say = |house: &mut House, from: &str, name: &str| {
+        mesh::encode_say(name, "hi", |datagram| {
+            house.ports[4].give(address(from), datagram)
+        });
+        house.edge(MESH);
+        house.turn();
+    };
+    let gateway = "192.0.2.1:5238";
+    for n in 0..42 {
+        say(&mut house, gateway, &format!("theirs{n}"));
+    }
+    assert_eq!(house.names().len(), 40);
+    assert_eq!(house.server.counters().turned_away, 2);
+    say(&mut house, gateway, "theirs0");
+    assert_eq!(house.server.counters().messages, 41);
+    say(&mut house, "192.0.2.30:5238", "mia");
+    assert_eq!(house.names().len(), 41, "elsewhere nobody was turned away");
+
+    // The same machine has members of other kinds, as many as any.
+    for n in 0..17 {
+        let from = format!("192.0.2.1:{}", 1000 + n);
+        house.send(UDP_ROOM, &from, format!("UN| ours{n}"));
+    }
+    assert_eq!(house.names().len(), 41 + 16);
+    assert_eq!(house.server.counters().turned_away, 3);
+
+    // The names of those who are heard of no more are others' again, and so are their places.
+    house.pass(Duration::from_secs(15 * 60));
+    assert!(house.names().is_empty());
+    for n in 0..42 {
+        say(&mut house, gateway, &format!("new{n}"));
+    }
+    assert_eq!(house.names().len(), 40);
+}
+
+#[test]
 fn junk_on_every_port_is_counted_and_nothing_else() {
     let mut house = House::new();
     let junk: Vec<Vec<u8>> = vec![

@@ -183,6 +183,20 @@ impl Protocol {
         self != Protocol::UdpRoom
     }
 
+    /// Whether one broadcast is heard by all of it: then its guests have no seat in the mailing of their port,
+    /// and none can be told something alone. They are known by their names.
+    pub fn hears_together(self) -> bool {
+        match self {
+            Protocol::UdpMesh => true,
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp => false,
+        }
+    }
+
     /// Whether members hear their own words.
     pub fn echoes(self) -> bool {
         match self {

@@ -153,6 +153,9 @@ pub struct UdpPort {
     batching: bool,
     /// Hears what this one does not; all is sent by this one.
     twin: Option<Box<UdpPort>>,
+    /// The twin is asked first the next time: they take turns, so that whoever floods one keeps nobody from
+    /// being heard by the other.
+    twin_is_next: bool,
 }
 
 impl UdpPort {
@@ -171,6 +174,7 @@ impl UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
             twin: None,
+            twin_is_next: false,
         })
     }
 
@@ -205,6 +209,7 @@ impl UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
             twin: None,
+            twin_is_next: false,
         })
     }
 
@@ -280,12 +285,25 @@ impl UdpPort {
 
 impl DatagramPort for UdpPort {
     fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
-        match (self.recv_own(inbox), &mut self.twin) {
-            (Err(error), Some(twin)) if error.kind() == io::ErrorKind::WouldBlock => {
-                twin.recv_batch(inbox)
-            }
-            (result, _) => result,
-        }
+        // Taken out, so that either can be the first.
+        let Some(mut twin) = self.twin.take() else {
+            return self.recv_own(inbox);
+        };
+        let twin_is_first = self.twin_is_next;
+        self.twin_is_next = !twin_is_first;
+        let first = match twin_is_first {
+            true => twin.recv_own(inbox),
+            false => self.recv_own(inbox),
+        };
+        let result = match first {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => match twin_is_first {
+                true => self.recv_own(inbox),
+                false => twin.recv_own(inbox),
+            },
+            result => result,
+        };
+        self.twin = Some(twin);
+        result
     }
 
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
@@ -630,6 +648,35 @@ mod tests {
             }
         }
         assert_eq!(heard, [b"own", b"his"]);
+    }
+
+    #[test]
+    fn who_floods_one_of_two_sockets_leaves_the_other_its_turn() {
+        let ephemeral = || UdpPort::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        for flooded in [0, 1] {
+            let (mut port, twin, mut sender) = (ephemeral(), ephemeral(), ephemeral());
+            let addresses = [&port, &twin].map(|port| port.local_addr().unwrap());
+            port.hear_also(twin);
+            let junk = Outgoing {
+                to: addresses[flooded],
+                bytes: b"junk",
+            };
+            let word = Outgoing {
+                to: addresses[1 - flooded],
+                bytes: b"word",
+            };
+            // Loopback is instant.
+            assert!(send_all(&mut sender, &[junk; 4 * BATCH]).is_empty());
+            assert!(send_all(&mut sender, &[word]).is_empty());
+            let (mut inbox, mut batches) = (Inbox::new(), Vec::new());
+            while port.recv_batch(&mut inbox).is_ok() {
+                let words = inbox.iter().filter(|datagram| datagram.bytes == b"word");
+                batches.push((inbox.iter().len(), words.count()));
+            }
+            assert_eq!(batches.len(), 5);
+            let heard = batches.iter().position(|batch| *batch == (1, 1));
+            assert!(heard.is_some_and(|turn| turn < 2), "{batches:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Owns the system calls that no crate has safely for us: many datagrams at once. The only file of
-//! the program with `unsafe` in it. Knows nothing beyond their arguments.
+//! Owns the system calls that no crate has safely for us: many datagrams at once, what ICMP tells of those
+//! that were sent, the addresses of this machine. The only file of the program with `unsafe` in it. Knows
+//! nothing beyond their arguments.
 
 #![allow(unsafe_code)]
 

@@ -83,6 +83,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
     pub(super) census: Census,
+    /// The same of the names that came from a mesh.
+    pub(super) mesh_names: Census,
     /// One buffer for all reads.
     scratch: Box<[u8]>,
     /// Working memory of a turn, kept between turns.
@@ -152,6 +154,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             now,
             wall: TimeOfDay::MIDNIGHT,
             census: Census::default(),
+            mesh_names: Census::default(),
             scratch: vec![0; LONGEST_FRAME + READ_BYTES].into_boxed_slice(),
             offers: Vec::new(),
             rooms: Vec::new(),

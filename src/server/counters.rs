@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Counters {
     /// Connections taken in.
     pub accepted: u64,
-    /// Connections turned away: their address had as many as it may.
+    /// Connections and guests turned away: their address had as many as it may.
     pub turned_away: u64,
     /// Times that a connection could not be taken in for want of descriptors or memory.
     pub shed: u64,

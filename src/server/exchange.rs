@@ -219,8 +219,8 @@ impl<D> Post<'_, D> {
             let mut dropped = 0;
             if let Some(mesh) = mesh {
                 for datagram in self.datagrams.iter() {
-                    mesh.note_sent(datagram, self.now);
-                    dropped += port.mailing.push_to_one(mesh.broadcast(), datagram);
+                    mesh.session.note_sent(datagram, self.now);
+                    dropped += port.mailing.push_to_one(mesh.broadcast, datagram);
                 }
             } else {
                 for datagram in self.datagrams.iter() {

@@ -251,7 +251,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if let Some(deadline) = guest.deadline {
             self.timers.cancel(deadline);
         }
-        self.census.leave(&guest.peer);
+        match guest.protocol.hears_together() {
+            true => self.mesh_names.leave(&guest.peer),
+            false => self.census.leave(&guest.peer),
+        }
     }
 
     /// Sets when a guest's silence is looked at: on loopback never, for there the kernel tells of a program that is gone

@@ -17,6 +17,9 @@ pub struct Limits {
     pub lag: LagLimits,
     /// Connections from one IPv4 address or IPv6 /64; this machine's own do not count.
     pub max_per_address: usize,
+    /// Names that one address may bring from a mesh, beside those: all names of another lobby come from the
+    /// one address of its gateway. This machine's own do not count.
+    pub mesh_names_per_address: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
     /// Datagrams of one network outside loopback, before anything is made of them; `None` is as many as it likes.
@@ -63,6 +66,7 @@ impl Default for Limits {
             hub: HubLimits::default(),
             lag: LagLimits::default(),
             max_per_address: 16,
+            mesh_names_per_address: 256,
             message_rate: Some(MessageRate::default()),
             // Sixteen members who all speak as fast as they may, and some more.
             datagram_rate: Some(MessageRate {

@@ -31,7 +31,7 @@ enum Class {
 impl Notes {
     pub(super) fn new() -> Notes {
         let names = [
-            "connections turned away",
+            "members turned away",
             "messages over their rate",
             "violations",
             "connections timed out",
@@ -45,10 +45,9 @@ impl Notes {
         }
     }
 
-    /// A connection that was not taken in.
+    /// A connection or a guest that was not taken in.
     pub(super) fn turned_away(&mut self, now: Instant, who: fmt::Arguments<'_>) {
-        let what =
-            format_args!("{who}: turned away, its address has as many connections as it may");
+        let what = format_args!("{who}: turned away, its address has as many members as it may");
         self.log(Class::TurnedAway, now, Level::Warn, what);
     }
 

@@ -79,6 +79,7 @@ impl World {
         }
         if !calm && rng.once_in(3) {
             limits.max_per_address = 1 + rng.below(4);
+            limits.mesh_names_per_address = limits.max_per_address;
             limits.message_rate = Some(MessageRate {
                 burst: 2,
                 per_second: 1,

@@ -1,11 +1,129 @@
-//! Owns how events sound in a mesh, as its gateway tells them: only what is said publicly is told there.
-//! Knows nothing of who the gateway is, nor of what peers ask it.
+//! Owns the gateway's conversation with a mesh: what its peers ask of one peer who speaks for a whole lobby,
+//! what it answers, and which broadcasts are its own that came back.
+//! Knows no socket and no clock, and nothing of who is in the lobby.
 
-use super::frame;
-use crate::chat::Event;
-use crate::protocol::Datagrams;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-/// Adds the broadcasts that an event is, if any.
+use super::askers::Askers;
+use super::frame::{self, Frame, Violation};
+use crate::chat::{Event, Line, Name};
+use crate::protocol::{Datagrams, Dropped};
+
+/// One conversation with all of a mesh.
+///
+/// Driving it: give it every datagram by [`handle_datagram`](Gateway::handle_datagram) and do what is asked. A
+/// newcomer is answered at once, by [`answer_taken`](Gateway::answer_taken) or
+/// [`answer_welcome`](Gateway::answer_welcome), at its address and the mesh's port. What [`encode_event`] made is
+/// broadcast after [`note_sent`](Gateway::note_sent).
+#[derive(Debug)]
+pub struct Gateway {
+    /// As whom it answers those who come.
+    name: Name,
+    askers: Askers,
+    /// What it has broadcast and may hear again: broadcasts come back.
+    sent: VecDeque<(Instant, u64)>,
+    /// Keyed, as all hashes of what peers choose.
+    hasher: RandomState,
+}
+
+/// What a datagram asks of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// Nothing: it is ours, or an answer to a peer who joins; the lobby is in already.
+    Nothing,
+    /// 471: may it be `username`? `None` is a name that breaks the rules, and is taken.
+    Newcomer { username: Option<&'a str> },
+    /// 472: `username` says something.
+    Says { username: &'a str, text: &'a str },
+}
+
+/// How long a broadcast may take to come back.
+pub const ECHO_TIME: Duration = Duration::from_secs(2);
+
+/// Broadcasts remembered for that long. What is forgotten is still not relayed: its name is held by a member
+/// who is no peer of the mesh.
+pub const MAX_ECHOES: usize = 4096;
+
+impl Gateway {
+    /// Will answer newcomers as `name`.
+    pub fn new(name: Name) -> Gateway {
+        Gateway {
+            name,
+            askers: Askers::default(),
+            sent: VecDeque::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Takes one datagram. A newcomer that it gives is one that may be answered, which counts as its answer.
+    pub fn handle_datagram<'a>(
+        &mut self,
+        from: IpAddr,
+        datagram: &'a [u8],
+        now: Instant,
+    ) -> Result<Asked<'a>, Dropped> {
+        if self.is_echo(datagram, now) {
+            return Ok(Asked::Nothing);
+        }
+        let username = match frame::decode(datagram) {
+            Ok(Frame::Join { username }) => Some(username),
+            Err(Violation::NotAName {
+                number: frame::JOIN,
+                ..
+            }) => None,
+            Ok(Frame::Say { username, text }) => return Ok(Asked::Says { username, text }),
+            Ok(Frame::NameTaken | Frame::Welcome { .. }) => return Ok(Asked::Nothing),
+            Err(_) => {
+                let why = "no datagram of the mesh";
+                return Err(Dropped { why });
+            }
+        };
+        if !self.askers.may_answer(from, now) {
+            let why = "it was answered within the last second";
+            return Err(Dropped { why });
+        }
+        Ok(Asked::Newcomer { username })
+    }
+
+    /// Adds what a newcomer is told whose name is somebody else's.
+    pub fn answer_taken(&self, out: &mut Datagrams) {
+        out.push(frame::encode_taken);
+    }
+
+    /// Adds what any other newcomer is told: who answers, and the last of what was said, oldest first.
+    pub fn answer_welcome<'l>(
+        &self,
+        history: impl IntoIterator<Item = &'l Line>,
+        out: &mut Datagrams,
+    ) {
+        out.push(|out| frame::encode_welcome(self.name.as_str(), history, out));
+    }
+
+    /// That is going to be broadcast.
+    pub fn note_sent(&mut self, datagram: &[u8], now: Instant) {
+        if self.sent.len() == MAX_ECHOES {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((now, self.hasher.hash_one(datagram)));
+    }
+
+    /// Whether this is one of its own that came back: each does once on most networks, and twice where
+    /// datagrams are doubled or two ways lead there.
+    fn is_echo(&mut self, datagram: &[u8], now: Instant) -> bool {
+        while let Some((sent, _)) = self.sent.front()
+            && now.saturating_duration_since(*sent) > ECHO_TIME
+        {
+            self.sent.pop_front();
+        }
+        let hash = self.hasher.hash_one(datagram);
+        self.sent.iter().any(|(_, sent)| *sent == hash)
+    }
+}
+
+/// Adds the broadcasts that an event is, if any: only what is said publicly is told to the mesh.
 pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
     match event {
         Event::Said { from, text, .. } => {
@@ -25,6 +143,145 @@ pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
 mod tests {
     use super::*;
     use crate::chat::{Contact, TimeOfDay};
+
+    fn ip(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
+    fn gateway() -> Gateway {
+        Gateway::new(Name::parse("mynah").unwrap())
+    }
+
+    fn join(name: &str) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        frame::encode_join(name, &mut datagram);
+        datagram
+    }
+
+    fn say(name: &str, text: &str) -> Vec<u8> {
+        let mut said = Vec::new();
+        frame::encode_say(name, text, |datagram| said.extend_from_slice(datagram));
+        said
+    }
+
+    #[test]
+    fn a_newcomer_is_answered_once_a_second_and_a_speaker_always_heard() {
+        let (mut gateway, start) = (gateway(), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let asks = |username| Ok(Asked::Newcomer { username });
+        let mia = join("mia");
+        let waits = Err(Dropped {
+            why: "it was answered within the last second",
+        });
+        assert_eq!(
+            gateway.handle_datagram(ip(1), &mia, at(0)),
+            asks(Some("mia"))
+        );
+        assert_eq!(gateway.handle_datagram(ip(1), &mia, at(999)), waits);
+        assert_eq!(
+            gateway.handle_datagram(ip(2), &mia, at(999)),
+            asks(Some("mia"))
+        );
+        let nobody = join("a:b");
+        assert_eq!(
+            gateway.handle_datagram(ip(1), &nobody, at(1000)),
+            asks(None)
+        );
+        assert_eq!(gateway.handle_datagram(ip(1), &nobody, at(1001)), waits);
+        // Who speaks was not answered.
+        let hi = say("mia", "hi");
+        for millis in [1001, 1002] {
+            let (username, text) = ("mia", "hi");
+            assert_eq!(
+                gateway.handle_datagram(ip(1), &hi, at(millis)),
+                Ok(Asked::Says { username, text })
+            );
+        }
+    }
+
+    #[test]
+    fn what_others_answer_asks_nothing_and_junk_is_dropped() {
+        let (mut gateway, now) = (gateway(), Instant::now());
+        let mut answers = Datagrams::new();
+        gateway.answer_taken(&mut answers);
+        gateway.answer_welcome([], &mut answers);
+        for answer in answers.iter() {
+            let asked = gateway.handle_datagram(ip(1), answer, now);
+            assert_eq!(asked, Ok(Asked::Nothing));
+        }
+        let unnamed = say("a:b", "hi");
+        for junk in [&b""[..], b"junk", &unnamed, &[0x80; 5000]] {
+            let dropped = gateway.handle_datagram(ip(1), junk, now);
+            assert_eq!(
+                dropped,
+                Err(Dropped {
+                    why: "no datagram of the mesh"
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn the_answers_are_one_datagram_each() {
+        let gateway = gateway();
+        let mut out = Datagrams::new();
+        let lines = [1, 2].map(|n| Line {
+            time: TimeOfDay::MIDNIGHT,
+            from: "ann".to_string(),
+            text: format!("line {n}"),
+        });
+        gateway.answer_taken(&mut out);
+        gateway.answer_welcome(&lines, &mut out);
+        let frames: Vec<Frame<'_>> = out.iter().map(|d| frame::decode(d).unwrap()).collect();
+        assert_eq!(
+            frames,
+            [
+                Frame::NameTaken,
+                Frame::Welcome {
+                    username: "mynah",
+                    lines: vec!["> 00:00:00 ann: line 1", "> 00:00:00 ann: line 2"],
+                }
+            ]
+        );
+    }
+
+    #[test]
+    fn a_broadcast_comes_back_soon_and_perhaps_twice() {
+        let (mut gateway, start) = (gateway(), Instant::now());
+        let [one, two, three] = ["one", "two", "three"].map(|text| say("ann", text));
+        gateway.note_sent(&one, start);
+        gateway.note_sent(&two, start);
+        let soon = start + Duration::from_millis(1);
+        let username = "ann";
+        for (datagram, asked) in [
+            (&one, Asked::Nothing),
+            (&one, Asked::Nothing),
+            (
+                &three,
+                Asked::Says {
+                    username,
+                    text: "three",
+                },
+            ),
+        ] {
+            assert_eq!(gateway.handle_datagram(ip(9), datagram, soon), Ok(asked));
+        }
+        let late = start + ECHO_TIME + Duration::from_millis(1);
+        let text = "two";
+        assert_eq!(
+            gateway.handle_datagram(ip(9), &two, late),
+            Ok(Asked::Says { username, text })
+        );
+    }
+
+    #[test]
+    fn a_storm_of_broadcasts_takes_no_more_memory() {
+        let (mut gateway, now) = (gateway(), Instant::now());
+        for n in 0..2 * MAX_ECHOES {
+            gateway.note_sent(&n.to_be_bytes(), now);
+        }
+        assert_eq!(gateway.sent.len(), MAX_ECHOES);
+    }
 
     #[test]
     fn only_what_is_said_publicly_is_told() {
