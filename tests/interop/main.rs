@@ -4,9 +4,12 @@
 //! `tests/peers` holds a program per protocol and role, and scripts of scenarios: each scenario is a dialogue
 //! with one server, and goes through rows of the page. A test here starts the server and runs a scenario.
 
+#[path = "../support/chat.rs"]
+mod chat;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod crowd;
 mod events;
 mod group;
