@@ -33,10 +33,12 @@
 //! ```
 //!
 //! Connections are in `core` (read), `deciding`, `sending` and `closing`; guests in `receiving`, `hosting` and
-//! `posting`, with `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
+//! `posting`, with `port` and `guest` as what they work on; `accounts` is who may
+//! log in, `login` how, `gateway` the mesh.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod accounts;
 mod address;
 mod clock;
 mod closing;
@@ -60,8 +62,8 @@ mod sending;
 mod tenants;
 
 pub use self::core::Server;
+pub use accounts::AccountSettings;
 pub use connection::CloseReason;
 pub use counters::Counters;
 pub use limits::{Advertise, Limits, MessageRate};
-pub use login::AccountSettings;
 pub use run::{Door, House, OpenError, run};

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::accounts::AccountSettings;
 use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
 use super::limits::Limits;
-use super::login::AccountSettings;
 use crate::chat::Name;
 use crate::journal::Limited;
 use crate::protocol::registry::{Protocol, Transport};
