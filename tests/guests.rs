@@ -32,6 +32,12 @@ const UCRP: u8 = 2;
 const UCRP_TOO: u8 = 3;
 const MESH: u8 = 4;
 
+const CHEAP: HashCost = HashCost {
+    memory_kib: 8,
+    passes: 1,
+    lanes: 1,
+};
+
 const MESH_BROADCAST: &str = "192.0.2.255:5238";
 
 impl House {
@@ -40,6 +46,11 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
+        House::keeping(limits, |_| ())
+    }
+
+    /// One whose accounts are not as usual.
+    fn keeping(limits: Limits, change: impl FnOnce(&mut AccountSettings)) -> House {
         let now = Instant::now();
         let mut server = Server::new(limits, false, now);
         let ports: Vec<MemoryPort> = (0..5).map(|_| MemoryPort::default()).collect();
@@ -55,16 +66,14 @@ impl House {
         let name = Name::parse("mynah").unwrap();
         server.open_gateway(ports[4].clone(), name, MESH_BROADCAST.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
-        server.keep_accounts(AccountSettings {
+        let mut settings = AccountSettings {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
             open: true,
-            cost: HashCost {
-                memory_kib: 8,
-                passes: 1,
-                lanes: 1,
-            },
-        });
+            cost: CHEAP,
+        };
+        change(&mut settings);
+        server.keep_accounts(settings);
         House {
             server,
             ports,
@@ -541,6 +550,25 @@ fn wrong_passwords_are_slowed_down() {
     assert!(house.server.next_job().is_none());
     let denied = house.ports[1].take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
+}
+
+#[test]
+fn who_waits_for_a_verdict_when_the_server_stops_is_told() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    house.give(UDP_LOGIN, BOB, "C 1 PASS bob some password");
+    house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
+    house.server.stop(house.now);
+    house.turn();
+    assert!(house.server.awaits_jobs());
+    house.work();
+    assert!(!house.server.awaits_jobs() && house.server.is_empty());
+    let welcome = house.ports[1].take_for(address(BOB));
+    assert!(welcome[0].starts_with("C 1 WELCOME "), "{welcome:?}");
+    let denied = house.ports[1].take_for(address(EVE));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
+    let path = house.folder.path().join(store::FILE_NAME);
+    assert_eq!(store::load(&path).unwrap().accounts.len(), 2);
 }
 
 #[test]

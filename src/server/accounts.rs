@@ -168,11 +168,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.accounts.as_mut()?.jobs.pop_front()
     }
 
-    /// Whether somebody waits for a job to be done.
+    /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.
     pub fn awaits_jobs(&self) -> bool {
-        self.accounts
-            .as_ref()
-            .is_some_and(|accounts| !accounts.pending.is_empty())
+        let pending = self.accounts.iter().flat_map(|a| a.pending.values());
+        let mut awaited = pending.filter(|pending| !matches!(pending, Pending::Plain { .. }));
+        awaited.next().is_some()
     }
 
     /// Whether that name has an account, as the protocol gives away.
@@ -285,7 +285,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         if accounts.settings.accounts.plain_left() > 0 {
-            accounts.hash_plain(self.entropy.bits());
+            if !self.stopping {
+                accounts.hash_plain(self.entropy.bits());
+            }
         } else {
             log::info!("all passwords are hashed");
             accounts.save();

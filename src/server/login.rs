@@ -19,13 +19,12 @@ use super::accounts::{Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
 use crate::chat::{Choice, Contact, LOBBY, Name, Refusal};
-use crate::reactor::{DatagramPort, Key, Stream};
+use crate::reactor::{DatagramPort, Key, MAX_WAITING_JOBS, Stream};
 use crate::store::{self, Done, Job, Known, MAX_ACCOUNTS, Password, Secret};
 
-/// Passwords that wait at the most, a few less than the helper takes, which has an old file to hash besides. A
-/// hash takes some 30 ms, so the last of 60 is answered after two
-/// seconds: who comes behind that is better told to try again.
-const MAX_HASHING: usize = 60;
+/// Passwords that wait at the most: as many as the helper takes, less the one entry of a plain file that may be
+/// with it besides.
+const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A guest wants to be let in as the owner of an account, or to make one.
