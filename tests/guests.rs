@@ -536,6 +536,33 @@ fn a_request_that_is_repeated_is_executed_once() {
 }
 
 #[test]
+fn a_failure_of_ours_is_an_answer_too_and_repeated() {
+    let mut house = House::new();
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let pass = "C 1 PASS ann some password";
+    house.give(UDP_LOGIN, ANN, pass);
+    house.work();
+    let busy = ["C 1 DENIED busy, try again"];
+    assert_eq!(house.ports[1].take_for(address(ANN)), busy);
+    assert_eq!(house.send(UDP_LOGIN, ANN, pass), busy);
+    assert!(house.server.next_job().is_none(), "nothing is hashed again");
+    house.pass(Duration::from_secs(11));
+    assert_eq!(house.server.guests(), 0);
+
+    // What was refused before anything was done leaves nothing behind.
+    for n in 1..=100 {
+        let from = format!("198.51.100.{n}:1");
+        house.give(UDP_LOGIN, &from, format!("C 1 PASS n{n} some password"));
+    }
+    let waiting = house.server.guests();
+    assert!((50..100).contains(&waiting), "{waiting}");
+    let busy = house.send(UDP_LOGIN, BOB, "C 1 PASS bob some password");
+    assert_eq!(busy, ["C 1 DENIED busy, try again"]);
+    assert_eq!(house.server.guests(), waiting);
+}
+
+#[test]
 fn wrong_passwords_are_slowed_down() {
     let mut house = House::new();
     house.login(ANN, "ann");

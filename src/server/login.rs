@@ -29,6 +29,11 @@ const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A guest wants to be let in as the owner of an account, or to make one.
     pub(super) fn authenticate(&mut self, key: Key, name: &str, password: &str) {
+        let guest = self.tenants.guest(key);
+        if guest.is_none_or(|guest| guest.id().is_some() || guest.pending) {
+            debug_assert!(false, "invariant: sessions ask for what they may");
+            return;
+        }
         match self.begin_login(key, name, password) {
             Ok(()) => {
                 if let Some(guest) = self.tenants.guest_mut(key) {
@@ -41,9 +46,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     fn begin_login(&mut self, key: Key, name: &str, password: &str) -> Result<(), Refusal> {
         let guest = self.tenants.guest(key).ok_or(Refusal::Denied)?;
-        if guest.id().is_some() || guest.pending {
-            return Err(Refusal::Denied);
-        }
         let from = guest.peer.ip();
         let name = Name::parse(name).map_err(Refusal::NotAName)?;
         let password = Password::new(password).map_err(|_| Refusal::Denied)?;
@@ -227,7 +229,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Err(refusal) => {
                 self.counters.denied += u64::from(refusal == Refusal::Denied);
                 self.free_name(key);
-                self.refuse(key, refusal);
+                self.refuse_and_remember(key, refusal);
             }
         }
     }
