@@ -17,7 +17,7 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;
 use mynah::reactor::Readiness;
 use mynah::server::{AccountSettings, Limits, Server};
-use mynah::store::{self, HashCost};
+use mynah::store::{self, Done, HashCost, HashError, Job, Known};
 
 struct House {
     server: Server<Eager, MemoryPort>,
@@ -114,6 +114,19 @@ impl House {
     fn work(&mut self) {
         while let Some(job) = self.server.next_job() {
             self.server.handle_done(job.run(), self.now);
+        }
+        self.turn();
+    }
+
+    /// There is no memory for what the server wants done.
+    fn fail_to_hash(&mut self) {
+        while let Some(job) = self.server.next_job() {
+            let (Job::Verify { ticket, .. } | Job::Hash { ticket, .. }) = job else {
+                panic!("{job:?} is no hash");
+            };
+            let error = HashError;
+            let done = Done::NotHashed { ticket, error };
+            self.server.handle_done(done, self.now);
         }
         self.turn();
     }
@@ -560,6 +573,96 @@ fn a_failure_of_ours_is_an_answer_too_and_repeated() {
     let busy = house.send(UDP_LOGIN, BOB, "C 1 PASS bob some password");
     assert_eq!(busy, ["C 1 DENIED busy, try again"]);
     assert_eq!(house.server.guests(), waiting);
+}
+
+#[test]
+fn a_failure_of_ours_is_not_a_wrong_password() {
+    let mut house = House::new();
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let busy = ["C 1 DENIED busy, try again"];
+    for n in 0..30 {
+        let from = format!("192.0.2.1:{}", 1000 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann some password");
+        // The disk refuses it, or there is no memory to hash it.
+        match n % 2 {
+            0 => house.work(),
+            _ => house.fail_to_hash(),
+        }
+        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+        house.pass(Duration::from_secs(11));
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+    house.login(ANN, "ann");
+    house.pass(Duration::from_secs(5 * 60 + 1));
+    for n in 0..30 {
+        let from = format!("192.0.2.{}:1", 101 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
+        house.fail_to_hash();
+        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+    }
+}
+
+#[test]
+fn who_guesses_does_not_learn_of_a_right_password_by_the_waits() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    for n in 1..=5 {
+        let from = format!("192.0.2.{}:1", 100 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
+        house.work();
+        let denied = house.ports[1].take_for(address(&from));
+        assert_eq!(denied, ["C 1 DENIED wrong name or password"], "it is in");
+    }
+    let denied = house.send(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
+    assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
+}
+
+/// What has to be done before somebody is told no: kind and cost of each job.
+fn work_for(house: &mut House, from: &str, pass: &str) -> Vec<(&'static str, HashCost)> {
+    house.give(UDP_LOGIN, from, pass);
+    let mut work = Vec::new();
+    while let Some(job) = house.server.next_job() {
+        work.push(match &job {
+            Job::Verify {
+                known: Known::Hashed(phc),
+                ..
+            } => ("verify", phc.cost()),
+            Job::Hash { cost, .. } => ("hash", *cost),
+            other => panic!("{other:?}"),
+        });
+        house.server.handle_done(job.run(), house.now);
+    }
+    house.turn();
+    let denied = house.ports[1].take_for(address(from));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"], "{pass}");
+    work
+}
+
+#[test]
+fn whatever_the_reason_for_a_no_it_takes_the_same_work() {
+    let one = [("verify", CHEAP)];
+    let mut house = House::new();
+    house.login("192.0.2.3:1", "away");
+    house.pass(Duration::from_secs(4 * 60));
+    house.login(ANN, "ann");
+    house.pass(Duration::from_secs(2 * 60));
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    assert_eq!(house.names(), ["ann", "bob"]);
+    for (n, pass) in [
+        "C 1 PASS ann a long enough password",
+        "C 1 PASS ann wrong",
+        "C 1 PASS away wrong",
+        "C 1 PASS bob whatever",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = format!("198.51.100.{n}:1");
+        assert_eq!(work_for(&mut house, &from, pass), one, "{pass}");
+    }
+    let mut house = House::keeping(Limits::default(), |settings| settings.open = false);
+    assert_eq!(work_for(&mut house, EVE, "C 1 PASS new whatever"), one);
 }
 
 #[test]

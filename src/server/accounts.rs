@@ -111,6 +111,13 @@ impl Accounts {
         self.next_ticket
     }
 
+    /// A registration that came to nothing for a reason of ours: neither the name nor the address has to wait
+    /// for it.
+    pub(super) fn withdraw_registration(&mut self, name: &Name, from: IpAddr) {
+        self.attempts.withdrawn(name.as_str(), from);
+        self.registrations.withdrawn(from);
+    }
+
     /// Has the accounts saved, unless they are being saved or are as they were.
     pub(super) fn save(&mut self) {
         if self.saving {
@@ -256,7 +263,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 );
                 for unsaved in &settled {
                     accounts.settings.accounts.remove(unsaved.name.as_str());
-                    accounts.registrations.withdrawn(unsaved.from);
+                    accounts.withdraw_registration(&unsaved.name, unsaved.from);
                 }
             }
         }

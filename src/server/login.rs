@@ -107,7 +107,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let id = match hub.hold(Choice::Lobby, name.clone(), Contact::NONE, key) {
             Ok(id) => id,
             Err(refusal) => {
-                accounts.registrations.withdrawn(from);
+                accounts.withdraw_registration(&name, from);
                 return Err(refusal);
             }
         };
@@ -161,28 +161,31 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if !good {
             return self.settle_login(key, Err(Refusal::Denied));
         }
-        accounts.attempts.succeeded(name.as_str(), from);
         // As it was registered. It may have been registered a moment ago, and the disk may have refused it since.
         let Some(account) = accounts.settings.accounts.get(name.as_str()) else {
+            accounts.attempts.withdrawn(name.as_str(), from);
             return self.settle_login(key, Err(Refusal::Busy));
         };
-        let name = account.name().clone();
-        let house = accounts.house;
+        let (registered, house) = (account.name().clone(), accounts.house);
         if self.tenants.guest(key).is_none() {
             return;
         }
         let Some((hub, mut delivery)) = self.desk(house) else {
             return;
         };
-        let entered = hub.enter(Choice::Lobby, name, Contact::NONE, key, &mut delivery);
-        self.settle_login(
-            key,
-            entered.map(|_| ()).map_err(|refusal| match refusal {
-                // That it is in is for its owner to know.
-                Refusal::NameTaken => Refusal::Denied,
-                other => other,
-            }),
-        );
+        let entered = hub.enter(Choice::Lobby, registered, Contact::NONE, key, &mut delivery);
+        let verdict = match entered {
+            // That it is in is for its owner to know. It counts as a wrong one as well: who guesses would see
+            // otherwise that there are no waits any more.
+            Err(Refusal::NameTaken) => Err(Refusal::Denied),
+            other => {
+                if let Some(accounts) = self.accounts.as_mut() {
+                    accounts.attempts.succeeded(name.as_str(), from);
+                }
+                other.map(|_| ())
+            }
+        };
+        self.settle_login(key, verdict);
     }
 
     /// A password is hashed that somebody wants to register with.
@@ -201,7 +204,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Done::Verified { .. } | Done::Saved { .. } => false,
         };
         if !inserted {
-            accounts.registrations.withdrawn(from);
+            accounts.withdraw_registration(&name, from);
             return self.settle_login(guest, Err(Refusal::Busy));
         }
         let generation = accounts.settings.accounts.generation();
