@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::core::Server;
-use super::guest::GuestPlace;
 use crate::chat::{Name, Refusal};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
@@ -103,6 +102,12 @@ impl Accounts {
     /// Whether that name has an account.
     pub(super) fn exists(&self, name: &str) -> bool {
         self.settings.accounts.get(name).is_some()
+    }
+
+    /// Whether that account is in the memory alone.
+    pub(super) fn is_unsaved(&self, name: &Name) -> bool {
+        let mut unsaved = self.unsaved.iter();
+        unsaved.any(|unsaved| unsaved.name.same_as(name.as_str()))
     }
 
     pub(super) fn ticket(&mut self, pending: Pending) -> u64 {
@@ -271,19 +276,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             accounts.save();
         }
         let house = accounts.house;
-        for Unsaved { guest: key, .. } in settled {
+        for Unsaved {
+            guest: key, name, ..
+        } in settled
+        {
             if result.is_err() {
                 self.settle_login(key, Err(Refusal::Busy));
                 continue;
             }
-            let place = self.tenants.guest(key).map(|guest| guest.place);
-            if let Some(GuestPlace::Held { id }) = place
-                && let Some((hub, mut delivery)) = self.desk(house)
-            {
-                hub.appear(id, key, &mut delivery);
-                self.counters.registered += 1;
-                self.settle_login(key, Ok(()));
-            }
+            // It is made, whoever asked for it is there or not: it is in the file.
+            self.counters.registered += 1;
+            let held = self.held_by(key, &name);
+            let Some((id, (hub, mut delivery))) = held.zip(self.desk(house)) else {
+                self.settle_login(key, Err(Refusal::Busy));
+                continue;
+            };
+            hub.appear(id, key, &mut delivery);
+            self.settle_login(key, Ok(()));
         }
     }
 

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use super::accounts::{Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
-use crate::chat::{Choice, Contact, LOBBY, Name, Refusal};
+use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
 use crate::reactor::{DatagramPort, Key, MAX_WAITING_JOBS, Stream};
 use crate::store::{self, Done, Job, Known, MAX_ACCOUNTS, Password, Secret};
 
@@ -166,6 +166,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             accounts.attempts.withdrawn(name.as_str(), from);
             return self.settle_login(key, Err(Refusal::Busy));
         };
+        // Nobody is let in before the disk has the account, not even where its first owner has gone.
+        if accounts.is_unsaved(name) {
+            accounts.attempts.withdrawn(name.as_str(), from);
+            return self.settle_login(key, Err(Refusal::Busy));
+        }
         let (registered, house) = (account.name().clone(), accounts.house);
         if self.tenants.guest(key).is_none() {
             return;
@@ -190,18 +195,20 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// A password is hashed that somebody wants to register with.
     pub(super) fn end_hashing(&mut self, guest: Key, name: Name, from: IpAddr, done: Done) {
+        // Who has gone meanwhile has given the name up: it may be somebody else's by now.
+        let holds = self.held_by(guest, &name).is_some();
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
         let inserted = match done {
-            Done::Hashed { phc, .. } => {
+            Done::Hashed { phc, .. } if holds => {
                 accounts.settings.accounts.insert(name.clone(), phc).is_ok()
             }
             Done::NotHashed { error, .. } => {
                 log::error!("a password was not hashed: {error}");
                 false
             }
-            Done::Verified { .. } | Done::Saved { .. } => false,
+            Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
         };
         if !inserted {
             accounts.withdraw_registration(&name, from);
@@ -237,6 +244,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// As whom a guest holds that name and is not heard yet, if it does.
+    pub(super) fn held_by(&self, key: Key, name: &Name) -> Option<MemberId> {
+        let guest = self.tenants.guest(key)?;
+        let GuestPlace::Held { id } = guest.place else {
+            return None;
+        };
+        let held = self.houses.get(guest.house())?.hub.name(id)?;
+        held.same_as(name.as_str()).then_some(id)
+    }
+
     /// Gives up a name that was kept for a guest.
     fn free_name(&mut self, key: Key) {
         let Some(guest) = self.tenants.guest_mut(key) else {
@@ -255,5 +272,112 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 fn try_again(refused: store::TryAgain) -> Refusal {
     Refusal::TryAgain {
         seconds: u32::try_from(refused.seconds).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use mio::net::TcpStream;
+    use tempfile::TempDir;
+
+    use super::super::accounts::AccountSettings;
+    use super::super::address::PeerAddress;
+    use super::super::guest::{Departure, Guest};
+    use super::super::limits::Limits;
+    use super::*;
+    use crate::protocol::registry::Protocol;
+    use crate::protocol::{DatagramSession, Datagrams};
+    use crate::reactor::UdpPort;
+    use crate::store::HashCost;
+
+    type House = Server<TcpStream, UdpPort>;
+
+    fn house() -> (House, TempDir) {
+        let mut server = Server::new(Limits::default(), false, Instant::now());
+        let folder = tempfile::tempdir().unwrap();
+        server.keep_accounts(AccountSettings {
+            accounts: store::Accounts::new(),
+            path: folder.path().join(store::FILE_NAME),
+            open: true,
+            cost: HashCost {
+                memory_kib: 8,
+                passes: 1,
+                lanes: 1,
+            },
+        });
+        let port = UdpPort::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        server.open_port(Protocol::UdpLogin, port);
+        (server, folder)
+    }
+
+    /// A new guest that asks to be let in. No turn is taken: it is sent nothing.
+    fn ask(server: &mut House, host: u8, name: &str) -> Key {
+        let protocol = Protocol::UdpLogin;
+        let from = ([192, 0, 2, host], 1000).into();
+        let peer = PeerAddress::new(from);
+        assert!(server.census.enter(&peer, 16));
+        let mut session = protocol.guest_session().unwrap();
+        let pass = format!("C 1 PASS {name} some password");
+        session
+            .handle_datagram(pass.as_bytes(), &mut Datagrams::new())
+            .unwrap();
+        let house = server.house_of(protocol);
+        let mut guest = Guest::new(protocol, house, session, peer, server.now);
+        guest.found_at = Some((0, from));
+        let key = server.tenants.insert_guest(guest);
+        server.ports[0].guests.insert(from, key);
+        server.authenticate(key, name, "some password");
+        key
+    }
+
+    fn is_in(server: &House, key: Key) -> bool {
+        let guest = server.tenants.guest(key);
+        guest.is_some_and(|guest| matches!(guest.place, GuestPlace::In { .. }))
+    }
+
+    fn run_one(server: &mut House) {
+        let job = server.next_job().unwrap();
+        server.handle_done(job.run(), server.now);
+        server.audit();
+    }
+
+    #[test]
+    fn who_goes_before_its_password_is_hashed_leaves_no_account() {
+        let (mut server, _folder) = house();
+        let ann = ask(&mut server, 1, "ann");
+        server.dismiss(ann, Departure::Unreachable);
+        // The name is free, and somebody else asks for it.
+        let other = ask(&mut server, 2, "Ann");
+        run_one(&mut server);
+        assert!(!server.account_exists("ann"));
+        run_one(&mut server);
+        assert!(server.account_exists("ann"), "it is the other's");
+        run_one(&mut server);
+        assert_eq!(server.counters.registered, 1);
+        assert!(server.next_job().is_none() && !server.awaits_jobs());
+        assert!(is_in(&server, other));
+    }
+
+    #[test]
+    fn who_goes_before_the_disk_has_its_account_has_it_all_the_same() {
+        let (mut server, folder) = house();
+        let ann = ask(&mut server, 1, "ann");
+        run_one(&mut server);
+        server.dismiss(ann, Departure::Unreachable);
+        // Nobody is let in by what is not on the disk.
+        let early = ask(&mut server, 2, "ann");
+        let save = server.next_job().unwrap();
+        assert!(save.is_save());
+        run_one(&mut server);
+        assert!(!is_in(&server, early));
+        server.handle_done(save.run(), server.now);
+        assert_eq!(server.counters.registered, 1);
+        let loaded = store::load(&folder.path().join(store::FILE_NAME)).unwrap();
+        assert_eq!(loaded.accounts.len(), 1);
+        let late = ask(&mut server, 3, "ann");
+        run_one(&mut server);
+        assert!(is_in(&server, late));
     }
 }
