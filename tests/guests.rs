@@ -17,7 +17,7 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;
 use mynah::reactor::Readiness;
 use mynah::server::{AccountSettings, Limits, Server};
-use mynah::store::{self, HashCost};
+use mynah::store::{self, Done, HashCost, HashError, Job, Known};
 
 struct House {
     server: Server<Eager, MemoryPort>,
@@ -32,6 +32,12 @@ const UCRP: u8 = 2;
 const UCRP_TOO: u8 = 3;
 const MESH: u8 = 4;
 
+const CHEAP: HashCost = HashCost {
+    memory_kib: 8,
+    passes: 1,
+    lanes: 1,
+};
+
 const MESH_BROADCAST: &str = "192.0.2.255:5238";
 
 impl House {
@@ -40,6 +46,11 @@ impl House {
     }
 
     fn with(limits: Limits) -> House {
+        House::keeping(limits, |_| ())
+    }
+
+    /// One whose accounts are not as usual.
+    fn keeping(limits: Limits, change: impl FnOnce(&mut AccountSettings)) -> House {
         let now = Instant::now();
         let mut server = Server::new(limits, false, now);
         let own = |n| address(&format!("198.51.100.1:{}", 7000 + n));
@@ -56,16 +67,14 @@ impl House {
         let name = Name::parse("mynah").unwrap();
         server.open_gateway(ports[4].clone(), name, MESH_BROADCAST.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
-        server.keep_accounts(AccountSettings {
+        let mut settings = AccountSettings {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
             open: true,
-            cost: HashCost {
-                memory_kib: 8,
-                passes: 1,
-                lanes: 1,
-            },
-        });
+            cost: CHEAP,
+        };
+        change(&mut settings);
+        server.keep_accounts(settings);
         House {
             server,
             ports,
@@ -106,6 +115,19 @@ impl House {
     fn work(&mut self) {
         while let Some(job) = self.server.next_job() {
             self.server.handle_done(job.run(), self.now);
+        }
+        self.turn();
+    }
+
+    /// There is no memory for what the server wants done.
+    fn fail_to_hash(&mut self) {
+        while let Some(job) = self.server.next_job() {
+            let (Job::Verify { ticket, .. } | Job::Hash { ticket, .. }) = job else {
+                panic!("{job:?} is no hash");
+            };
+            let error = HashError;
+            let done = Done::NotHashed { ticket, error };
+            self.server.handle_done(done, self.now);
         }
         self.turn();
     }
@@ -667,6 +689,123 @@ fn a_request_that_is_repeated_is_executed_once() {
 }
 
 #[test]
+fn a_failure_of_ours_is_an_answer_too_and_repeated() {
+    let mut house = House::new();
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let pass = "C 1 PASS ann some password";
+    house.give(UDP_LOGIN, ANN, pass);
+    house.work();
+    let busy = ["C 1 DENIED busy, try again"];
+    assert_eq!(house.ports[1].take_for(address(ANN)), busy);
+    assert_eq!(house.send(UDP_LOGIN, ANN, pass), busy);
+    assert!(house.server.next_job().is_none(), "nothing is hashed again");
+    house.pass(Duration::from_secs(11));
+    assert_eq!(house.server.guests(), 0);
+
+    // What was refused before anything was done leaves nothing behind.
+    for n in 1..=100 {
+        let from = format!("198.51.100.{n}:1");
+        house.give(UDP_LOGIN, &from, format!("C 1 PASS n{n} some password"));
+    }
+    let waiting = house.server.guests();
+    assert!((50..100).contains(&waiting), "{waiting}");
+    let busy = house.send(UDP_LOGIN, BOB, "C 1 PASS bob some password");
+    assert_eq!(busy, ["C 1 DENIED busy, try again"]);
+    assert_eq!(house.server.guests(), waiting);
+}
+
+#[test]
+fn a_failure_of_ours_is_not_a_wrong_password() {
+    let mut house = House::new();
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let busy = ["C 1 DENIED busy, try again"];
+    for n in 0..30 {
+        let from = format!("192.0.2.1:{}", 1000 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann some password");
+        // The disk refuses it, or there is no memory to hash it.
+        match n % 2 {
+            0 => house.work(),
+            _ => house.fail_to_hash(),
+        }
+        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+        house.pass(Duration::from_secs(11));
+    }
+    std::fs::remove_dir_all(&path).unwrap();
+    house.login(ANN, "ann");
+    house.pass(Duration::from_secs(5 * 60 + 1));
+    for n in 0..30 {
+        let from = format!("192.0.2.{}:1", 101 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
+        house.fail_to_hash();
+        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+    }
+}
+
+#[test]
+fn who_guesses_does_not_learn_of_a_right_password_by_the_waits() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    for n in 1..=5 {
+        let from = format!("192.0.2.{}:1", 100 + n);
+        house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
+        house.work();
+        let denied = house.ports[1].take_for(address(&from));
+        assert_eq!(denied, ["C 1 DENIED wrong name or password"], "it is in");
+    }
+    let denied = house.send(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
+    assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
+}
+
+/// What has to be done before somebody is told no: kind and cost of each job.
+fn work_for(house: &mut House, from: &str, pass: &str) -> Vec<(&'static str, HashCost)> {
+    house.give(UDP_LOGIN, from, pass);
+    let mut work = Vec::new();
+    while let Some(job) = house.server.next_job() {
+        work.push(match &job {
+            Job::Verify {
+                known: Known::Hashed(phc),
+                ..
+            } => ("verify", phc.cost()),
+            Job::Hash { cost, .. } => ("hash", *cost),
+            other => panic!("{other:?}"),
+        });
+        house.server.handle_done(job.run(), house.now);
+    }
+    house.turn();
+    let denied = house.ports[1].take_for(address(from));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"], "{pass}");
+    work
+}
+
+#[test]
+fn whatever_the_reason_for_a_no_it_takes_the_same_work() {
+    let one = [("verify", CHEAP)];
+    let mut house = House::new();
+    house.login("192.0.2.3:1", "away");
+    house.pass(Duration::from_secs(4 * 60));
+    house.login(ANN, "ann");
+    house.pass(Duration::from_secs(2 * 60));
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    assert_eq!(house.names(), ["ann", "bob"]);
+    for (n, pass) in [
+        "C 1 PASS ann a long enough password",
+        "C 1 PASS ann wrong",
+        "C 1 PASS away wrong",
+        "C 1 PASS bob whatever",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = format!("198.51.100.{n}:1");
+        assert_eq!(work_for(&mut house, &from, pass), one, "{pass}");
+    }
+    let mut house = House::keeping(Limits::default(), |settings| settings.open = false);
+    assert_eq!(work_for(&mut house, EVE, "C 1 PASS new whatever"), one);
+}
+
+#[test]
 fn wrong_passwords_are_slowed_down() {
     let mut house = House::new();
     house.login(ANN, "ann");
@@ -681,6 +820,25 @@ fn wrong_passwords_are_slowed_down() {
     assert!(house.server.next_job().is_none());
     let denied = house.ports[1].take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
+}
+
+#[test]
+fn who_waits_for_a_verdict_when_the_server_stops_is_told() {
+    let mut house = House::new();
+    house.login(ANN, "ann");
+    house.give(UDP_LOGIN, BOB, "C 1 PASS bob some password");
+    house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
+    house.server.stop(house.now);
+    house.turn();
+    assert!(house.server.awaits_jobs());
+    house.work();
+    assert!(!house.server.awaits_jobs() && house.server.is_empty());
+    let welcome = house.ports[1].take_for(address(BOB));
+    assert!(welcome[0].starts_with("C 1 WELCOME "), "{welcome:?}");
+    let denied = house.ports[1].take_for(address(EVE));
+    assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
+    let path = house.folder.path().join(store::FILE_NAME);
+    assert_eq!(store::load(&path).unwrap().accounts.len(), 2);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Busy;
 
 /// Jobs that may wait per urgency. A hash takes some 30 ms, so the last of 64 is answered after
 /// two seconds: who comes behind that is better told to try again.
-const MAX_WAITING: usize = 64;
+pub const MAX_WAITING_JOBS: usize = 64;
 
 /// The loop's end of the helper thread. `T` is what every job comes to.
 ///
@@ -34,8 +34,8 @@ const MAX_WAITING: usize = 64;
 /// [`finished`](Helper::finished) until it has nothing more, for several results may share one wake.
 ///
 /// A dropped helper forgets the jobs that still wait and is not waited for: the thread ends by itself
-/// after the job it is at, which may be stuck in a dead disk. Who needs its saves done goes on until
-/// [`is_idle`](Helper::is_idle), as long as there is time.
+/// after the job it is at, which may be stuck in a dead disk. Who needs its saves done keeps it until their
+/// results are collected, as long as there is time.
 #[derive(Debug)]
 pub struct Helper<T> {
     shared: Arc<Shared<T>>,
@@ -54,8 +54,6 @@ struct Queues<T> {
     first: VecDeque<Job<T>>,
     later: VecDeque<Job<T>>,
     finished: VecDeque<T>,
-    /// The thread is at a job, which stands in no queue.
-    at_work: bool,
     /// The loop's end is gone.
     abandoned: bool,
 }
@@ -90,7 +88,7 @@ impl<T: Send + 'static> Helper<T> {
             Urgency::First => &mut queues.first,
             Urgency::Later => &mut queues.later,
         };
-        if queue.len() >= MAX_WAITING {
+        if queue.len() >= MAX_WAITING_JOBS {
             return Err(Busy);
         }
         queue.push_back(Box::new(job));
@@ -103,15 +101,6 @@ impl<T> Helper<T> {
     /// The oldest result that was not collected yet.
     pub fn finished(&self) -> Option<T> {
         self.shared.lock().finished.pop_front()
-    }
-
-    /// Whether no job waits, none is being done and no result is left to collect.
-    pub fn is_idle(&self) -> bool {
-        let queues = self.shared.lock();
-        queues.first.is_empty()
-            && queues.later.is_empty()
-            && queues.finished.is_empty()
-            && !queues.at_work
     }
 }
 
@@ -138,7 +127,6 @@ impl<T> Shared<T> {
             };
             let mut queues = self.lock();
             queues.finished.push_back(result);
-            queues.at_work = false;
             drop(queues);
             if let Err(error) = waker.wake() {
                 // The result is collected at the next wake; an eventfd has no reason to get here.
@@ -158,7 +146,6 @@ impl<T> Shared<T> {
         if queues.abandoned {
             return None;
         }
-        queues.at_work = true;
         queues
             .first
             .pop_front()
@@ -172,7 +159,6 @@ impl<T> Default for Queues<T> {
             first: VecDeque::new(),
             later: VecDeque::new(),
             finished: VecDeque::new(),
-            at_work: false,
             abandoned: false,
         }
     }
@@ -235,12 +221,10 @@ mod tests {
     fn results_come_back_with_a_wake() {
         let mut poller = Poller::new().unwrap();
         let helper = Helper::start(poller.waker(HELPER).unwrap()).unwrap();
-        assert!(helper.is_idle());
         assert_eq!(helper.finished(), None);
         helper.submit(Urgency::Later, || 41 + 1).unwrap();
-        assert!(!helper.is_idle(), "until its result is collected");
         assert_eq!(collect(&mut poller, &helper, 1), [42]);
-        assert!(helper.is_idle());
+        assert_eq!(helper.finished(), None);
     }
 
     #[test]
@@ -261,13 +245,13 @@ mod tests {
     #[test]
     fn a_full_queue_is_busy_and_does_not_fill_the_other() {
         let (mut poller, helper, hold) = held();
-        for _ in 0..MAX_WAITING {
+        for _ in 0..MAX_WAITING_JOBS {
             helper.submit(Urgency::Later, || 2).unwrap();
         }
         assert_eq!(helper.submit(Urgency::Later, || 2), Err(Busy));
         assert_eq!(helper.submit(Urgency::First, || 1), Ok(()));
         drop(hold);
-        let results = collect(&mut poller, &helper, MAX_WAITING + 2);
+        let results = collect(&mut poller, &helper, MAX_WAITING_JOBS + 2);
         assert_eq!(results[..3], [0, 1, 2]);
         assert_eq!(helper.submit(Urgency::Later, || 3), Ok(()));
     }

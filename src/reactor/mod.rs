@@ -21,7 +21,7 @@ pub use datagram::{
     BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, UdpPort, own_addresses,
 };
 pub use descriptors::{Reserve, raise_descriptor_limit};
-pub use helper::{Busy, Helper, Urgency};
+pub use helper::{Busy, Helper, MAX_WAITING_JOBS, Urgency};
 pub use key::{Key, Slots};
 pub use listener::{Accept, Listener, Pause, plain};
 pub use poller::{Poller, Readiness};

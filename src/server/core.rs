@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::accounts::Accounts;
 use super::address::{Census, PeerAddress};
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
@@ -12,7 +13,6 @@ use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
 use super::guest::GuestPlace;
 use super::limits::{Advertise, Limits};
-use super::login::Accounts;
 use super::notes::Notes;
 use super::port::{Allowances, Port};
 use super::sources::Sources;

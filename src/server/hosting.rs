@@ -178,19 +178,26 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.look_after(key);
     }
 
-    /// Tells a guest that it is not let in. One whose password was looked at is remembered for a while: asked
-    /// again in the same words, it is told the same again and nothing is done again. The others have cost
-    /// nothing, and whoever floods us with forged addresses shall leave nothing behind either.
+    /// Tells a guest that it is not let in, and forgets it. Nothing was done for it: whoever floods us with
+    /// forged addresses shall leave nothing behind.
     pub(super) fn refuse(&mut self, key: Key, refusal: Refusal) {
+        self.tell_refused(key, refusal);
+        self.dismiss(key, Departure::Refused);
+    }
+
+    /// The same to one whose request was executed, whatever came of it: it is remembered for a while. Asked again in
+    /// the same words, it is told the same again and nothing is done again.
+    pub(super) fn refuse_and_remember(&mut self, key: Key, refusal: Refusal) {
+        match self.tell_refused(key, refusal) {
+            AfterVerdict::Stay => self.look_again(key, self.limits.answer_keeping_time),
+            AfterVerdict::Close => self.dismiss(key, Departure::Refused),
+        }
+    }
+
+    fn tell_refused(&mut self, key: Key, refusal: Refusal) -> AfterVerdict {
         self.counters.refused += 1;
         log::debug!("{}: refused: {refusal}", self.who(key));
-        let after = self.answer(key, Answer::Refused(refusal));
-        match (after, refusal) {
-            (AfterVerdict::Stay, Refusal::Denied) => {
-                self.look_again(key, self.limits.answer_keeping_time);
-            }
-            _ => self.dismiss(key, Departure::Refused),
-        }
+        self.answer(key, Answer::Refused(refusal))
     }
 
     /// Once a guest has proved its address nothing limits what it is sent.

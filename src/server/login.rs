@@ -1,5 +1,5 @@
 //! Owns logins: who may try a password and when, what the helper is asked to do about it, and what follows.
-//! Knows no thread and no disk: jobs are taken from it, and what they came to is brought back.
+//! Knows no thread and no disk: the jobs go through `accounts`.
 //!
 //! ```text
 //!                      wrong, or its name is in
@@ -13,193 +13,27 @@
 //! A name without an account that cannot have one (registration is closed, somebody holds the name) is
 //! verified against a hash that nothing has: it costs the same and reads the same.
 
-use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Instant;
 
+use super::accounts::{Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
-use crate::chat::{Choice, Contact, LOBBY, Name, Refusal};
-use crate::protocol::registry::Protocol;
-use crate::reactor::{DatagramPort, Key, Stream};
-use crate::store::{
-    self, Attempts, Done, HashCost, Job, Known, MAX_ACCOUNTS, Password, Phc, Registrations, Secret,
-};
+use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
+use crate::reactor::{DatagramPort, Key, MAX_WAITING_JOBS, Stream};
+use crate::store::{self, Done, Job, Known, MAX_ACCOUNTS, Password, Secret};
 
-/// What the server is to know about accounts.
-#[derive(Debug)]
-pub struct AccountSettings {
-    /// Those that there are.
-    pub accounts: store::Accounts,
-    /// Where they are saved.
-    pub path: PathBuf,
-    /// Whether new ones may be made.
-    pub open: bool,
-    /// What a hash costs.
-    pub cost: HashCost,
-}
-
-/// The accounts at work.
-#[derive(Debug)]
-pub(super) struct Accounts {
-    settings: AccountSettings,
-    house: usize,
-    attempts: Attempts,
-    registrations: Registrations,
-    /// What nothing is known by.
-    dummy: Phc,
-    /// For the helper.
-    jobs: VecDeque<Job>,
-    /// Passwords with the helper, or waiting for it.
-    hashing: usize,
-    /// A save is with the helper.
-    saving: bool,
-    pending: HashMap<u64, Pending>,
-    /// Registrations in the memory that are not on the disk.
-    unsaved: Vec<Unsaved>,
-    next_ticket: u64,
-}
-
-/// What a job is for.
-#[derive(Debug)]
-enum Pending {
-    Login {
-        guest: Key,
-        name: Name,
-        from: IpAddr,
-        exists: bool,
-    },
-    Registration {
-        guest: Key,
-        name: Name,
-        from: IpAddr,
-    },
-    /// An entry of a plain file.
-    Plain {
-        name: Name,
-    },
-    Save,
-}
-
-#[derive(Debug)]
-struct Unsaved {
-    guest: Key,
-    name: Name,
-    from: IpAddr,
-    generation: u64,
-}
-
-/// Passwords that wait at the most, a few less than the helper takes, which has an old file to hash besides. A
-/// hash takes some 30 ms, so the last of 60 is answered after two
-/// seconds: who comes behind that is better told to try again.
-const MAX_HASHING: usize = 60;
-
-impl Accounts {
-    fn new(settings: AccountSettings, house: usize) -> Accounts {
-        Accounts {
-            dummy: Phc::dummy(settings.cost),
-            settings,
-            house,
-            attempts: Attempts::new(),
-            registrations: Registrations::new(),
-            jobs: VecDeque::new(),
-            hashing: 0,
-            saving: false,
-            pending: HashMap::new(),
-            unsaved: Vec::new(),
-            next_ticket: 0,
-        }
-    }
-
-    /// Whose names it keeps.
-    pub(super) fn house(&self) -> usize {
-        self.house
-    }
-
-    /// Whether that name has an account.
-    pub(super) fn exists(&self, name: &str) -> bool {
-        self.settings.accounts.get(name).is_some()
-    }
-
-    fn ticket(&mut self, pending: Pending) -> u64 {
-        self.next_ticket += 1;
-        self.pending.insert(self.next_ticket, pending);
-        self.next_ticket
-    }
-
-    /// Has the accounts saved, unless they are being saved or are as they were.
-    fn save(&mut self) {
-        if self.saving {
-            return;
-        }
-        // While an entry is in plain nothing is written: its file stays the only one.
-        let Ok(snapshot) = self.settings.accounts.snapshot() else {
-            return;
-        };
-        self.saving = true;
-        let ticket = self.ticket(Pending::Save);
-        let path = self.settings.path.clone();
-        self.jobs.push_back(Job::Save {
-            ticket,
-            path,
-            snapshot,
-        });
-    }
-
-    /// Has the next entry of a plain file hashed: one at a time, so that logins come between.
-    fn hash_plain(&mut self, salt: [u8; 16]) {
-        let Some((name, password)) = self.settings.accounts.plain().next() else {
-            return;
-        };
-        let (name, password) = (name.clone(), password.clone());
-        let cost = self.settings.cost;
-        let ticket = self.ticket(Pending::Plain { name });
-        self.jobs.push_back(Job::Hash {
-            ticket,
-            password,
-            salt,
-            cost,
-        });
-    }
-}
+/// Passwords that wait at the most: as many as the helper takes, less the one entry of a plain file that may be
+/// with it besides.
+const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
-    /// Lets people log in. Without it, nobody has an account and nobody can.
-    pub fn keep_accounts(&mut self, settings: AccountSettings) {
-        let house = self.house_of(Protocol::UdpLogin);
-        let mut accounts = Accounts::new(settings, house);
-        let left = accounts.settings.accounts.plain_left();
-        if left > 0 {
-            log::info!(
-                "{left} passwords of {} are hashed",
-                accounts.settings.path.display()
-            );
-            accounts.hash_plain(self.entropy.bits());
-        }
-        self.accounts = Some(accounts);
-    }
-
-    /// What may take long and is to be done elsewhere, oldest first.
-    pub fn next_job(&mut self) -> Option<Job> {
-        self.accounts.as_mut()?.jobs.pop_front()
-    }
-
-    /// Whether somebody waits for a job to be done.
-    pub fn awaits_jobs(&self) -> bool {
-        self.accounts
-            .as_ref()
-            .is_some_and(|accounts| !accounts.pending.is_empty())
-    }
-
-    /// Whether that name has an account, as the protocol gives away.
-    pub(super) fn account_exists(&self, name: &str) -> bool {
-        let accounts = self.accounts.as_ref();
-        accounts.is_some_and(|accounts| accounts.exists(name))
-    }
-
     /// A guest wants to be let in as the owner of an account, or to make one.
     pub(super) fn authenticate(&mut self, key: Key, name: &str, password: &str) {
+        let guest = self.tenants.guest(key);
+        if guest.is_none_or(|guest| guest.id().is_some() || guest.pending) {
+            debug_assert!(false, "invariant: sessions ask for what they may");
+            return;
+        }
         match self.begin_login(key, name, password) {
             Ok(()) => {
                 if let Some(guest) = self.tenants.guest_mut(key) {
@@ -212,9 +46,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     fn begin_login(&mut self, key: Key, name: &str, password: &str) -> Result<(), Refusal> {
         let guest = self.tenants.guest(key).ok_or(Refusal::Denied)?;
-        if guest.id().is_some() || guest.pending {
-            return Err(Refusal::Denied);
-        }
         let from = guest.peer.ip();
         let name = Name::parse(name).map_err(Refusal::NotAName)?;
         let password = Password::new(password).map_err(|_| Refusal::Denied)?;
@@ -276,7 +107,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let id = match hub.hold(Choice::Lobby, name.clone(), Contact::NONE, key) {
             Ok(id) => id,
             Err(refusal) => {
-                accounts.registrations.withdrawn(from);
+                accounts.withdraw_registration(&name, from);
                 return Err(refusal);
             }
         };
@@ -298,57 +129,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Ok(())
     }
 
-    /// Takes what a job came to.
-    pub fn handle_done(&mut self, done: Done, now: Instant) {
-        self.now = now;
-        let Some(accounts) = self.accounts.as_mut() else {
-            return;
-        };
-        let Some(pending) = accounts.pending.remove(&done.ticket()) else {
-            return;
-        };
-        match (pending, done) {
-            (
-                Pending::Login {
-                    guest,
-                    name,
-                    from,
-                    exists,
-                },
-                done,
-            ) => {
-                accounts.hashing -= 1;
-                self.end_login(guest, &name, from, exists, done);
-            }
-            (Pending::Registration { guest, name, from }, done) => {
-                accounts.hashing -= 1;
-                self.end_hashing(guest, name, from, done);
-            }
-            (Pending::Plain { name }, Done::Hashed { phc, .. }) => {
-                // Unless a login was faster.
-                let account = accounts.settings.accounts.get(name.as_str());
-                if account.is_some_and(|account| matches!(account.secret(), Secret::Plain(_))) {
-                    accounts.settings.accounts.set_hash(name.as_str(), phc);
-                }
-                self.go_on_with_plain();
-            }
-            (
-                Pending::Save,
-                Done::Saved {
-                    generation, result, ..
-                },
-            ) => {
-                accounts.saving = false;
-                self.end_save(generation, result);
-            }
-            (Pending::Plain { name }, _) => {
-                log::error!("the password of {name} could not be hashed: it stays as it is");
-            }
-            (Pending::Save, _) => debug_assert!(false, "invariant: a save is answered as one"),
-        }
-    }
-
-    fn end_login(&mut self, key: Key, name: &Name, from: IpAddr, exists: bool, done: Done) {
+    /// A password was looked at.
+    pub(super) fn end_login(
+        &mut self,
+        key: Key,
+        name: &Name,
+        from: IpAddr,
+        exists: bool,
+        done: Done,
+    ) {
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
@@ -372,47 +161,57 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if !good {
             return self.settle_login(key, Err(Refusal::Denied));
         }
-        accounts.attempts.succeeded(name.as_str(), from);
         // As it was registered. It may have been registered a moment ago, and the disk may have refused it since.
         let Some(account) = accounts.settings.accounts.get(name.as_str()) else {
+            accounts.attempts.withdrawn(name.as_str(), from);
             return self.settle_login(key, Err(Refusal::Busy));
         };
-        let name = account.name().clone();
-        let house = accounts.house;
+        // Nobody is let in before the disk has the account, not even where its first owner has gone.
+        if accounts.is_unsaved(name) {
+            accounts.attempts.withdrawn(name.as_str(), from);
+            return self.settle_login(key, Err(Refusal::Busy));
+        }
+        let (registered, house) = (account.name().clone(), accounts.house);
         if self.tenants.guest(key).is_none() {
             return;
         }
         let Some((hub, mut delivery)) = self.desk(house) else {
             return;
         };
-        let entered = hub.enter(Choice::Lobby, name, Contact::NONE, key, &mut delivery);
-        self.settle_login(
-            key,
-            entered.map(|_| ()).map_err(|refusal| match refusal {
-                // That it is in is for its owner to know.
-                Refusal::NameTaken => Refusal::Denied,
-                other => other,
-            }),
-        );
+        let entered = hub.enter(Choice::Lobby, registered, Contact::NONE, key, &mut delivery);
+        let verdict = match entered {
+            // That it is in is for its owner to know. It counts as a wrong one as well: who guesses would see
+            // otherwise that there are no waits any more.
+            Err(Refusal::NameTaken) => Err(Refusal::Denied),
+            other => {
+                if let Some(accounts) = self.accounts.as_mut() {
+                    accounts.attempts.succeeded(name.as_str(), from);
+                }
+                other.map(|_| ())
+            }
+        };
+        self.settle_login(key, verdict);
     }
 
     /// A password is hashed that somebody wants to register with.
-    fn end_hashing(&mut self, guest: Key, name: Name, from: IpAddr, done: Done) {
+    pub(super) fn end_hashing(&mut self, guest: Key, name: Name, from: IpAddr, done: Done) {
+        // Who has gone meanwhile has given the name up: it may be somebody else's by now.
+        let holds = self.held_by(guest, &name).is_some();
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
         let inserted = match done {
-            Done::Hashed { phc, .. } => {
+            Done::Hashed { phc, .. } if holds => {
                 accounts.settings.accounts.insert(name.clone(), phc).is_ok()
             }
             Done::NotHashed { error, .. } => {
                 log::error!("a password was not hashed: {error}");
                 false
             }
-            Done::Verified { .. } | Done::Saved { .. } => false,
+            Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
         };
         if !inserted {
-            accounts.registrations.withdrawn(from);
+            accounts.withdraw_registration(&name, from);
             return self.settle_login(guest, Err(Refusal::Busy));
         }
         let generation = accounts.settings.accounts.generation();
@@ -425,69 +224,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         accounts.save();
     }
 
-    /// The disk has the accounts of that generation, or it would not take them.
-    fn end_save(&mut self, generation: u64, result: std::io::Result<()>) {
-        let Some(accounts) = self.accounts.as_mut() else {
-            return;
-        };
-        let (settled, left) = std::mem::take(&mut accounts.unsaved)
-            .into_iter()
-            .partition(|unsaved| unsaved.generation <= generation);
-        accounts.unsaved = left;
-        let settled: Vec<Unsaved> = settled;
-        match &result {
-            Ok(()) => {
-                for unsaved in &settled {
-                    let name = unsaved.name.as_str();
-                    accounts.attempts.succeeded(name, unsaved.from);
-                }
-            }
-            Err(error) => {
-                log::error!(
-                    "{} cannot be written: {error}; {} registrations are refused",
-                    accounts.settings.path.display(),
-                    settled.len()
-                );
-                for unsaved in &settled {
-                    accounts.settings.accounts.remove(unsaved.name.as_str());
-                    accounts.registrations.withdrawn(unsaved.from);
-                }
-            }
-        }
-        if !accounts.unsaved.is_empty() {
-            accounts.save();
-        }
-        let house = accounts.house;
-        for Unsaved { guest: key, .. } in settled {
-            if result.is_err() {
-                self.settle_login(key, Err(Refusal::Busy));
-                continue;
-            }
-            let place = self.tenants.guest(key).map(|guest| guest.place);
-            if let Some(GuestPlace::Held { id }) = place
-                && let Some((hub, mut delivery)) = self.desk(house)
-            {
-                hub.appear(id, key, &mut delivery);
-                self.counters.registered += 1;
-                self.settle_login(key, Ok(()));
-            }
-        }
-    }
-
-    fn go_on_with_plain(&mut self) {
-        let Some(accounts) = self.accounts.as_mut() else {
-            return;
-        };
-        if accounts.settings.accounts.plain_left() > 0 {
-            accounts.hash_plain(self.entropy.bits());
-        } else {
-            log::info!("all passwords are hashed");
-            accounts.save();
-        }
-    }
-
     /// The verdict on a login.
-    fn settle_login(&mut self, key: Key, verdict: Result<(), Refusal>) {
+    pub(super) fn settle_login(&mut self, key: Key, verdict: Result<(), Refusal>) {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -501,9 +239,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Err(refusal) => {
                 self.counters.denied += u64::from(refusal == Refusal::Denied);
                 self.free_name(key);
-                self.refuse(key, refusal);
+                self.refuse_and_remember(key, refusal);
             }
         }
+    }
+
+    /// As whom a guest holds that name and is not heard yet, if it does.
+    pub(super) fn held_by(&self, key: Key, name: &Name) -> Option<MemberId> {
+        let guest = self.tenants.guest(key)?;
+        let GuestPlace::Held { id } = guest.place else {
+            return None;
+        };
+        let held = self.houses.get(guest.house())?.hub.name(id)?;
+        held.same_as(name.as_str()).then_some(id)
     }
 
     /// Gives up a name that was kept for a guest.
@@ -524,5 +272,112 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 fn try_again(refused: store::TryAgain) -> Refusal {
     Refusal::TryAgain {
         seconds: u32::try_from(refused.seconds).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use mio::net::TcpStream;
+    use tempfile::TempDir;
+
+    use super::super::accounts::AccountSettings;
+    use super::super::address::PeerAddress;
+    use super::super::guest::{Departure, Guest};
+    use super::super::limits::Limits;
+    use super::*;
+    use crate::protocol::registry::Protocol;
+    use crate::protocol::{DatagramSession, Datagrams};
+    use crate::reactor::UdpPort;
+    use crate::store::HashCost;
+
+    type House = Server<TcpStream, UdpPort>;
+
+    fn house() -> (House, TempDir) {
+        let mut server = Server::new(Limits::default(), false, Instant::now());
+        let folder = tempfile::tempdir().unwrap();
+        server.keep_accounts(AccountSettings {
+            accounts: store::Accounts::new(),
+            path: folder.path().join(store::FILE_NAME),
+            open: true,
+            cost: HashCost {
+                memory_kib: 8,
+                passes: 1,
+                lanes: 1,
+            },
+        });
+        let port = UdpPort::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        server.open_port(Protocol::UdpLogin, port);
+        (server, folder)
+    }
+
+    /// A new guest that asks to be let in. No turn is taken: it is sent nothing.
+    fn ask(server: &mut House, host: u8, name: &str) -> Key {
+        let protocol = Protocol::UdpLogin;
+        let from = ([192, 0, 2, host], 1000).into();
+        let peer = PeerAddress::new(from);
+        assert!(server.census.enter(&peer, 16));
+        let mut session = protocol.guest_session().unwrap();
+        let pass = format!("C 1 PASS {name} some password");
+        session
+            .handle_datagram(pass.as_bytes(), &mut Datagrams::new())
+            .unwrap();
+        let house = server.house_of(protocol);
+        let mut guest = Guest::new(protocol, house, session, peer, server.now);
+        guest.found_at = Some((0, from));
+        let key = server.tenants.insert_guest(guest);
+        server.ports[0].guests.insert(from, key);
+        server.authenticate(key, name, "some password");
+        key
+    }
+
+    fn is_in(server: &House, key: Key) -> bool {
+        let guest = server.tenants.guest(key);
+        guest.is_some_and(|guest| matches!(guest.place, GuestPlace::In { .. }))
+    }
+
+    fn run_one(server: &mut House) {
+        let job = server.next_job().unwrap();
+        server.handle_done(job.run(), server.now);
+        server.audit();
+    }
+
+    #[test]
+    fn who_goes_before_its_password_is_hashed_leaves_no_account() {
+        let (mut server, _folder) = house();
+        let ann = ask(&mut server, 1, "ann");
+        server.dismiss(ann, Departure::Unreachable);
+        // The name is free, and somebody else asks for it.
+        let other = ask(&mut server, 2, "Ann");
+        run_one(&mut server);
+        assert!(!server.account_exists("ann"));
+        run_one(&mut server);
+        assert!(server.account_exists("ann"), "it is the other's");
+        run_one(&mut server);
+        assert_eq!(server.counters.registered, 1);
+        assert!(server.next_job().is_none() && !server.awaits_jobs());
+        assert!(is_in(&server, other));
+    }
+
+    #[test]
+    fn who_goes_before_the_disk_has_its_account_has_it_all_the_same() {
+        let (mut server, folder) = house();
+        let ann = ask(&mut server, 1, "ann");
+        run_one(&mut server);
+        server.dismiss(ann, Departure::Unreachable);
+        // Nobody is let in by what is not on the disk.
+        let early = ask(&mut server, 2, "ann");
+        let save = server.next_job().unwrap();
+        assert!(save.is_save());
+        run_one(&mut server);
+        assert!(!is_in(&server, early));
+        server.handle_done(save.run(), server.now);
+        assert_eq!(server.counters.registered, 1);
+        let loaded = store::load(&folder.path().join(store::FILE_NAME)).unwrap();
+        assert_eq!(loaded.accounts.len(), 1);
+        let late = ask(&mut server, 3, "ann");
+        run_one(&mut server);
+        assert!(is_in(&server, late));
     }
 }

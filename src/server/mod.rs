@@ -32,11 +32,13 @@
 //!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
 //! ```
 //!
-//! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`, come
-//! and go in `hosting` and are sent to in `posting`; what any of them asks is decided in `deciding`. With `port` and `guest` as what they work on; `login` is accounts, `gateway` the mesh.
+//! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`,
+//! come and go in `hosting` and are sent to in `posting`; what any of them asks is decided in `deciding`. `port`
+//! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod accounts;
 mod address;
 mod clock;
 mod closing;
@@ -61,9 +63,9 @@ mod sources;
 mod tenants;
 
 pub use self::core::Server;
+pub use accounts::AccountSettings;
 pub use connection::CloseReason;
 pub use counters::Counters;
 pub use limits::{Advertise, Limits, MessageRate};
-pub use login::AccountSettings;
 pub use port::Pace;
 pub use run::{Door, House, OpenError, run};

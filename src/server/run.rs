@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::accounts::AccountSettings;
 use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
 use super::limits::{Advertise, Limits};
-use super::login::AccountSettings;
 use crate::chat::Name;
 use crate::journal::Limited;
 use crate::protocol::registry::{Protocol, Transport};
@@ -172,7 +172,7 @@ impl std::error::Error for OpenError {}
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
 /// `ready` is called once everything is set up. SIGINT and SIGTERM close the doors and give what
-/// is due two seconds to go out; a second one ends it at once.
+/// is due two seconds to go out, and logins under way the same time to be decided; a second one ends it at once.
 pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
     let driver = Driver::new(doors, house)?;
     ready();
@@ -254,11 +254,16 @@ impl Driver {
             self.server.turn(now, self.clock.time_of_day());
             self.give_jobs();
             if let Some(stop_by) = self.stop_by
-                && (self.server.is_empty() || now >= stop_by)
+                && (now >= stop_by || self.is_done())
             {
                 return Ok(*self.server.counters());
             }
         }
+    }
+
+    /// Whether everybody was told what is due, those included whose passwords are still with the helper.
+    fn is_done(&self) -> bool {
+        self.server.is_empty() && !self.server.awaits_jobs()
     }
 
     /// Step 1: waits, and passes on what the kernel tells.

@@ -1,0 +1,312 @@
+//! Owns the accounts at work: those that there are, the jobs about them, and what is not on the disk yet.
+//! Knows no thread and no disk: jobs are taken from it, and what they came to is brought back. Whom a login is for
+//! is in `login`.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::core::Server;
+use crate::chat::{Name, Refusal};
+use crate::protocol::registry::Protocol;
+use crate::reactor::{DatagramPort, Key, Stream};
+use crate::store::{self, Attempts, Done, HashCost, Job, Phc, Registrations, Secret};
+
+/// What the server is to know about accounts.
+#[derive(Debug)]
+pub struct AccountSettings {
+    /// Those that there are.
+    pub accounts: store::Accounts,
+    /// Where they are saved.
+    pub path: PathBuf,
+    /// Whether new ones may be made.
+    pub open: bool,
+    /// What a hash costs.
+    pub cost: HashCost,
+}
+
+/// The accounts at work.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    pub(super) settings: AccountSettings,
+    pub(super) house: usize,
+    pub(super) attempts: Attempts,
+    pub(super) registrations: Registrations,
+    /// What nothing is known by.
+    pub(super) dummy: Phc,
+    /// For the helper.
+    pub(super) jobs: VecDeque<Job>,
+    /// Passwords with the helper, or waiting for it.
+    pub(super) hashing: usize,
+    /// A save is with the helper.
+    saving: bool,
+    pending: HashMap<u64, Pending>,
+    /// Registrations in the memory that are not on the disk.
+    pub(super) unsaved: Vec<Unsaved>,
+    next_ticket: u64,
+}
+
+/// What a job is for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Login {
+        guest: Key,
+        name: Name,
+        from: IpAddr,
+        exists: bool,
+    },
+    Registration {
+        guest: Key,
+        name: Name,
+        from: IpAddr,
+    },
+    /// An entry of a plain file.
+    Plain {
+        name: Name,
+    },
+    Save,
+}
+
+/// An account that is made once the disk has it.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    pub(super) guest: Key,
+    pub(super) name: Name,
+    pub(super) from: IpAddr,
+    pub(super) generation: u64,
+}
+
+impl Accounts {
+    fn new(settings: AccountSettings, house: usize) -> Accounts {
+        Accounts {
+            dummy: Phc::dummy(settings.cost),
+            settings,
+            house,
+            attempts: Attempts::new(),
+            registrations: Registrations::new(),
+            jobs: VecDeque::new(),
+            hashing: 0,
+            saving: false,
+            pending: HashMap::new(),
+            unsaved: Vec::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// Whose names it keeps.
+    pub(super) fn house(&self) -> usize {
+        self.house
+    }
+
+    /// Whether that name has an account.
+    pub(super) fn exists(&self, name: &str) -> bool {
+        self.settings.accounts.get(name).is_some()
+    }
+
+    /// Whether that account is in the memory alone.
+    pub(super) fn is_unsaved(&self, name: &Name) -> bool {
+        let mut unsaved = self.unsaved.iter();
+        unsaved.any(|unsaved| unsaved.name.same_as(name.as_str()))
+    }
+
+    pub(super) fn ticket(&mut self, pending: Pending) -> u64 {
+        self.next_ticket += 1;
+        self.pending.insert(self.next_ticket, pending);
+        self.next_ticket
+    }
+
+    /// A registration that came to nothing for a reason of ours: neither the name nor the address has to wait
+    /// for it.
+    pub(super) fn withdraw_registration(&mut self, name: &Name, from: IpAddr) {
+        self.attempts.withdrawn(name.as_str(), from);
+        self.registrations.withdrawn(from);
+    }
+
+    /// Has the accounts saved, unless they are being saved or are as they were.
+    pub(super) fn save(&mut self) {
+        if self.saving {
+            return;
+        }
+        // While an entry is in plain nothing is written: its file stays the only one.
+        let Ok(snapshot) = self.settings.accounts.snapshot() else {
+            return;
+        };
+        self.saving = true;
+        let ticket = self.ticket(Pending::Save);
+        let path = self.settings.path.clone();
+        self.jobs.push_back(Job::Save {
+            ticket,
+            path,
+            snapshot,
+        });
+    }
+
+    /// Has the next entry of a plain file hashed: one at a time, so that logins come between.
+    fn hash_plain(&mut self, salt: [u8; 16]) {
+        let Some((name, password)) = self.settings.accounts.plain().next() else {
+            return;
+        };
+        let (name, password) = (name.clone(), password.clone());
+        let cost = self.settings.cost;
+        let ticket = self.ticket(Pending::Plain { name });
+        self.jobs.push_back(Job::Hash {
+            ticket,
+            password,
+            salt,
+            cost,
+        });
+    }
+}
+
+impl<S: Stream, D: DatagramPort> Server<S, D> {
+    /// Lets people log in. Without it, nobody has an account and nobody can.
+    pub fn keep_accounts(&mut self, settings: AccountSettings) {
+        let house = self.house_of(Protocol::UdpLogin);
+        let mut accounts = Accounts::new(settings, house);
+        let left = accounts.settings.accounts.plain_left();
+        if left > 0 {
+            log::info!(
+                "{left} passwords of {} are hashed",
+                accounts.settings.path.display()
+            );
+            accounts.hash_plain(self.entropy.bits());
+        }
+        self.accounts = Some(accounts);
+    }
+
+    /// What may take long and is to be done elsewhere, oldest first.
+    pub fn next_job(&mut self) -> Option<Job> {
+        self.accounts.as_mut()?.jobs.pop_front()
+    }
+
+    /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.
+    pub fn awaits_jobs(&self) -> bool {
+        let pending = self.accounts.iter().flat_map(|a| a.pending.values());
+        let mut awaited = pending.filter(|pending| !matches!(pending, Pending::Plain { .. }));
+        awaited.next().is_some()
+    }
+
+    /// Whether that name has an account, as the protocol gives away.
+    pub(super) fn account_exists(&self, name: &str) -> bool {
+        let accounts = self.accounts.as_ref();
+        accounts.is_some_and(|accounts| accounts.exists(name))
+    }
+
+    /// Takes what a job came to.
+    pub fn handle_done(&mut self, done: Done, now: Instant) {
+        self.now = now;
+        let Some(accounts) = self.accounts.as_mut() else {
+            return;
+        };
+        let Some(pending) = accounts.pending.remove(&done.ticket()) else {
+            return;
+        };
+        match (pending, done) {
+            (
+                Pending::Login {
+                    guest,
+                    name,
+                    from,
+                    exists,
+                },
+                done,
+            ) => {
+                accounts.hashing -= 1;
+                self.end_login(guest, &name, from, exists, done);
+            }
+            (Pending::Registration { guest, name, from }, done) => {
+                accounts.hashing -= 1;
+                self.end_hashing(guest, name, from, done);
+            }
+            (Pending::Plain { name }, Done::Hashed { phc, .. }) => {
+                // Unless a login was faster.
+                let account = accounts.settings.accounts.get(name.as_str());
+                if account.is_some_and(|account| matches!(account.secret(), Secret::Plain(_))) {
+                    accounts.settings.accounts.set_hash(name.as_str(), phc);
+                }
+                self.go_on_with_plain();
+            }
+            (
+                Pending::Save,
+                Done::Saved {
+                    generation, result, ..
+                },
+            ) => {
+                accounts.saving = false;
+                self.end_save(generation, result);
+            }
+            (Pending::Plain { name }, _) => {
+                log::error!("the password of {name} could not be hashed: it stays as it is");
+            }
+            (Pending::Save, _) => debug_assert!(false, "invariant: a save is answered as one"),
+        }
+    }
+
+    /// The disk has the accounts of that generation, or it would not take them.
+    fn end_save(&mut self, generation: u64, result: std::io::Result<()>) {
+        let Some(accounts) = self.accounts.as_mut() else {
+            return;
+        };
+        let (settled, left) = std::mem::take(&mut accounts.unsaved)
+            .into_iter()
+            .partition(|unsaved| unsaved.generation <= generation);
+        accounts.unsaved = left;
+        let settled: Vec<Unsaved> = settled;
+        match &result {
+            Ok(()) => {
+                for unsaved in &settled {
+                    let name = unsaved.name.as_str();
+                    accounts.attempts.succeeded(name, unsaved.from);
+                }
+            }
+            Err(error) => {
+                log::error!(
+                    "{} cannot be written: {error}; {} registrations are refused",
+                    accounts.settings.path.display(),
+                    settled.len()
+                );
+                for unsaved in &settled {
+                    accounts.settings.accounts.remove(unsaved.name.as_str());
+                    accounts.withdraw_registration(&unsaved.name, unsaved.from);
+                }
+            }
+        }
+        if !accounts.unsaved.is_empty() {
+            accounts.save();
+        }
+        let house = accounts.house;
+        for Unsaved {
+            guest: key, name, ..
+        } in settled
+        {
+            if result.is_err() {
+                self.settle_login(key, Err(Refusal::Busy));
+                continue;
+            }
+            // It is made, whoever asked for it is there or not: it is in the file.
+            self.counters.registered += 1;
+            let held = self.held_by(key, &name);
+            let Some((id, (hub, mut delivery))) = held.zip(self.desk(house)) else {
+                self.settle_login(key, Err(Refusal::Busy));
+                continue;
+            };
+            hub.appear(id, key, &mut delivery);
+            self.settle_login(key, Ok(()));
+        }
+    }
+
+    fn go_on_with_plain(&mut self) {
+        let Some(accounts) = self.accounts.as_mut() else {
+            return;
+        };
+        if accounts.settings.accounts.plain_left() > 0 {
+            if !self.stopping {
+                accounts.hash_plain(self.entropy.bits());
+            }
+        } else {
+            log::info!("all passwords are hashed");
+            accounts.save();
+        }
+    }
+}
