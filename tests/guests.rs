@@ -612,6 +612,9 @@ fn the_gateway_is_one_more_peer() {
         ["[mia is not online]"],
         "the mesh has no way to tell one alone"
     );
+    // On this machine, too: peers of a mesh never say that they go.
+    say(&mut house, "127.0.0.1:5238", "ole", "hello");
+    assert_eq!(house.names(), ["ann", "mia", "ole"]);
     house.pass(Duration::from_secs(15 * 60));
     assert_eq!(house.names(), ["ann"]);
 }
