@@ -197,6 +197,20 @@ impl Protocol {
         }
     }
 
+    /// Whether its programs say that they go. Whoever does not is known to have gone by its silence alone, even
+    /// on one machine.
+    pub fn says_goodbye(self) -> bool {
+        match self {
+            Protocol::UdpMesh => false,
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp => true,
+        }
+    }
+
     /// Whether members hear their own words.
     pub fn echoes(self) -> bool {
         match self {
@@ -377,7 +391,10 @@ pub enum GuestSession {
     UdpRoom(udp_room::server::Session),
     UdpLogin(udp_login::server::Session),
     Ucrp(tcrp::member::Member),
-    /// Peers of a mesh talk with the gateway, not each in a session of its own.
+    /// No session of its own: a peer of a mesh is a guest like any other where names, silence and limits are
+    /// concerned, but all of them talk with one [`Gateway`](udp_mesh::gateway::Gateway), which takes their
+    /// datagrams and answers them. This one is never given any; without it every other guest's session would be
+    /// one that might not be there.
     UdpMesh,
 }
 

@@ -181,7 +181,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.
-    pub fn awaits_jobs(&self) -> bool {
+    pub fn has_jobs_under_way(&self) -> bool {
         let pending = self.accounts.iter().flat_map(|a| a.pending.values());
         let mut awaited = pending.filter(|pending| !matches!(pending, Pending::Plain { .. }));
         awaited.next().is_some()

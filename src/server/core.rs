@@ -337,12 +337,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 members += 1;
                 assert_eq!(house.hub.seat(id), Some(key), "a name's owner is its guest");
             }
+            // Whom a gateway took in is found by its name alone.
             if let Some((port, address)) = guest.found_at
                 && guest.secret.is_none()
-                && guest.protocol != Protocol::UdpMesh
+                && let Some(port) = self.ports.get(usize::from(port))
+                && port.gateway.is_none()
             {
-                let port = self.ports.get(usize::from(port));
-                let known = port.and_then(|port| port.guests.get(&address));
+                let known = port.guests.get(&address);
                 assert_eq!(known, Some(&key), "a guest is found where it is");
             }
             if let Some(secret) = guest.secret {
@@ -371,8 +372,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let port = guest
                 .found_at
                 .and_then(|(port, _)| self.ports.get(usize::from(port)));
-            let sits_there = port.and_then(|port| port.mailing.member(room.index(), seat as usize));
-            if guest.protocol != Protocol::UdpMesh {
+            assert_eq!(seat.is_none(), guest.protocol.hears_together());
+            if let Some(seat) = seat {
+                let sits_there =
+                    port.and_then(|port| port.mailing.member(room.index(), seat as usize));
                 assert_eq!(
                     sits_there,
                     Some(key),
@@ -382,6 +385,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         if self.tenants.guests() + self.tenants.connections() == 0 {
             assert!(self.census.is_empty() && self.unshown.is_empty());
+            assert!(self.mesh_names.is_empty());
         }
         let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");

@@ -281,8 +281,8 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
         // Taken out for as long as they are sent.
         let datagrams = std::mem::take(self.post.datagrams);
         let allowance = guest.allowance;
-        // A mesh has no way to tell one of it alone.
-        let told = guest.protocol != Protocol::UdpMesh;
+        // Where all hear together one alone is not told.
+        let told = !guest.protocol.hears_together();
         if told {
             for datagram in datagrams.iter() {
                 self.post.send_to(found_at, allowance, datagram);
@@ -301,13 +301,12 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
             let Some(port) = self.post.ports.get_mut(usize::from(port)) else {
                 return;
             };
-            let seat = match guest.protocol {
-                Protocol::UdpMesh => 0,
-                _ => port
+            let seat = (!guest.protocol.hears_together()).then(|| {
+                let seat = port
                     .mailing
-                    .join(room.index(), key, address, guest.allowance),
-            };
-            let seat = u32::try_from(seat).expect("invariant: rooms are bounded");
+                    .join(room.index(), key, address, guest.allowance);
+                u32::try_from(seat).expect("invariant: rooms are bounded")
+            });
             guest.place = GuestPlace::In { room, id, seat };
             return;
         }
@@ -368,19 +367,26 @@ impl<S: Stream, D> Delivery<'_, S, D> {
             return;
         };
         let place = std::mem::replace(&mut guest.place, GuestPlace::Nowhere);
-        let (GuestPlace::In { room, seat, .. }, Some((port, _))) = (place, guest.found_at) else {
+        let found_at = guest.found_at;
+        let GuestPlace::In {
+            room,
+            seat: Some(seat),
+            ..
+        } = place
+        else {
             return;
         };
-        if guest.protocol == Protocol::UdpMesh {
+        let Some((port, _)) = found_at else {
             return;
-        }
+        };
         let tenants = &mut *self.tenants;
         if let Some(port) = self.post.ports.get_mut(usize::from(port)) {
             port.mailing
                 .leave(room.index(), seat as usize, |moved, to| {
                     let moved = tenants.guest_mut(moved);
                     if let Some(GuestPlace::In { seat, .. }) = moved.map(|guest| &mut guest.place) {
-                        *seat = u32::try_from(to).expect("invariant: rooms are bounded");
+                        let to = u32::try_from(to).expect("invariant: rooms are bounded");
+                        *seat = Some(to);
                     }
                 });
         }

@@ -49,11 +49,12 @@ pub(super) enum GuestPlace {
     Nowhere,
     /// It holds a name and is not heard yet.
     Held { id: MemberId },
-    /// A member. `seat` is its seat in the mailing of its port.
+    /// A member. `seat` is its seat in the mailing of its port; it has none where all
+    /// [hear together](Protocol::hears_together).
     In {
         room: RoomId,
         id: MemberId,
-        seat: u32,
+        seat: Option<u32>,
     },
     /// Its room has closed: it is let go at the end of the turn, and what it says meanwhile is too late.
     Gone,

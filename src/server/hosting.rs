@@ -10,7 +10,7 @@ use super::guest::{Departure, Guest, GuestPlace};
 use super::limits::Limits;
 use super::port::PortId;
 use crate::chat::{Choice, Contact, Event, Name, Refusal};
-use crate::protocol::registry::{Protocol, Silence};
+use crate::protocol::registry::Silence;
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Secret, Welcome};
 use crate::reactor::{DatagramPort, Key, Stream};
 
@@ -105,7 +105,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let port = usize::from(found_at.0);
                 if before.map(|(port, _)| port) == Some(found_at.0) {
                     guest.found_at = Some(found_at);
-                    if let Some(port) = self.ports.get_mut(port) {
+                    if let (Some(port), Some(seat)) = (self.ports.get_mut(port), seat) {
                         let seat = seat as usize;
                         port.mailing.readdress(room.index(), seat, found_at.1);
                     }
@@ -122,7 +122,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     let seat = port
                         .mailing
                         .join(room.index(), key, found_at.1, guest.allowance);
-                    let seat = u32::try_from(seat).expect("invariant: rooms are bounded");
+                    let seat = Some(u32::try_from(seat).expect("invariant: rooms are bounded"));
                     guest.place = GuestPlace::In { room, id, seat };
                 }
             }
@@ -213,7 +213,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         self.allowances.release(allowance, self.now);
-        if let (GuestPlace::In { room, seat, .. }, Some((port, _))) = (guest.place, guest.found_at)
+        if let GuestPlace::In {
+            room,
+            seat: Some(seat),
+            ..
+        } = guest.place
+            && let Some((port, _)) = guest.found_at
             && let Some(port) = self.ports.get_mut(usize::from(port))
         {
             port.mailing.set_free(room.index(), seat as usize);
@@ -265,13 +270,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Sets when a guest's silence is looked at: on loopback never, for there the kernel tells of a program that is gone
-    /// (see [`let_the_unreachable_go`](Server::let_the_unreachable_go)).
+    /// (see [`let_the_unreachable_go`](Server::let_the_unreachable_go)); unless even one that lives would not say
+    /// that it goes.
     pub(super) fn look_after(&mut self, key: Key) {
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
-        // Peers of a mesh never say that they go.
-        match guest.peer.is_loopback() && guest.protocol != Protocol::UdpMesh {
+        match guest.peer.is_loopback() && guest.protocol.says_goodbye() {
             true => {
                 if let Some(armed) = guest.deadline.take() {
                     self.timers.cancel(armed);

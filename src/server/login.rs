@@ -356,7 +356,7 @@ mod tests {
         assert!(server.account_exists("ann"), "it is the other's");
         run_one(&mut server);
         assert_eq!(server.counters.registered, 1);
-        assert!(server.next_job().is_none() && !server.awaits_jobs());
+        assert!(server.next_job().is_none() && !server.has_jobs_under_way());
         assert!(is_in(&server, other));
     }
 

@@ -263,7 +263,7 @@ impl Driver {
 
     /// Whether everybody was told what is due, those included whose passwords are still with the helper.
     fn is_done(&self) -> bool {
-        self.server.is_empty() && !self.server.awaits_jobs()
+        self.server.is_empty() && !self.server.has_jobs_under_way()
     }
 
     /// Step 1: waits, and passes on what the kernel tells.
