@@ -33,8 +33,9 @@ pub struct ServeArgs {
     /// Read settings from a file in TOML; a flag goes before what stands there
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen for a protocol (tcp-room) on an address; repeatable, and given once, only what is named
-    /// is opened; port 0 lets the kernel choose
+    /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp or udp-mesh;
+    /// repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on
+    /// 127.0.0.1]
     #[arg(long, value_name = "NAME=ADDR:PORT")]
     pub listen: Vec<Listen>,
     /// Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state

@@ -21,7 +21,7 @@ pub use crate::server::Advertise;
 use crate::server::Limits;
 use crate::store::{FILE_NAME, HashCost};
 
-pub use file::{ConfigError, Problem};
+pub use file::{ConfigError, Problem, names};
 
 /// The levels of the `log` crate by their names.
 pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

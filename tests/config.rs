@@ -55,3 +55,47 @@ fn the_server_does_what_the_file_says() {
     let first = server.join("alice");
     drop(first);
 }
+
+#[test]
+fn every_key_stands_in_the_documentation() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = fs::read_to_string(path).unwrap();
+    let documented: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    for name in mynah::config::names() {
+        assert!(
+            documented.contains(&name.as_str()),
+            "{name} is not documented"
+        );
+    }
+    for name in documented {
+        assert!(
+            mynah::config::names().any(|key| key == name),
+            "{name} is documented, and no key"
+        );
+    }
+}
+
+#[test]
+fn two_servers_do_not_share_their_accounts() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let flags = ["--data-dir", data_dir, "--listen", "udp-login=127.0.0.1:0"];
+    let first = Mynah::serve_with(&flags);
+    let second = Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .arg("serve")
+        .args(flags)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        said.contains(data_dir) && said.contains("another server"),
+        "{said}"
+    );
+    assert!(first.terminate().success());
+    assert!(Mynah::serve_with(&flags).terminate().success());
+}

@@ -78,7 +78,9 @@ fn without_flags_every_protocol_is_announced_on_this_machine() {
     if !or_skip(free, "all the default ports free") {
         return;
     }
-    let server = Mynah::serve_with(&[]);
+    // Where accounts are kept is the one thing that a test must not have by default.
+    let folder = tempfile::tempdir().unwrap();
+    let server = Mynah::serve_with(&["--data-dir", folder.path().to_str().unwrap()]);
     assert_eq!(
         server.listening,
         [

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::ServeArgs;
@@ -10,7 +11,7 @@ use crate::journal;
 use crate::protocol::registry::Protocol;
 use crate::reactor::raise_descriptor_limit;
 use crate::server::{self, AccountSettings, Door, House};
-use crate::store::{self, Accounts};
+use crate::store::{self, Accounts, Lock, LockError};
 
 /// Why there is no serving.
 enum Failure {
@@ -48,6 +49,12 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
     log::debug!("data directory: {}", settings.data_dir.display());
+    let logs_in = |listen: &Listen| listen.protocol == Protocol::UdpLogin;
+    // Kept until the end.
+    let _lock = match settings.listen.iter().any(logs_in) {
+        true => lock(&settings.data_dir)?,
+        false => None,
+    };
     let accounts = load_accounts(settings)?;
     log::debug!("{} accounts", accounts.len());
     let mut doors = Vec::new();
@@ -55,17 +62,20 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         doors.push(open(listen, &settings.mesh)?);
     }
     let listening = listening(&doors);
-    let logs_in = |door: &Door| door.protocol() == Protocol::UdpLogin;
     let house = House {
         limits: settings.limits,
         advertise: settings.advertise,
         isolate: settings.isolate,
-        accounts: doors.iter().any(logs_in).then(|| AccountSettings {
-            accounts,
-            path: settings.accounts_path(),
-            open: settings.registration == Registration::Open,
-            cost: settings.hash_cost,
-        }),
+        accounts: settings
+            .listen
+            .iter()
+            .any(logs_in)
+            .then(|| AccountSettings {
+                accounts,
+                path: settings.accounts_path(),
+                open: settings.registration == Registration::Open,
+                cost: settings.hash_cost,
+            }),
         mesh_name: settings.mesh.name.clone(),
     };
     let counters = server::run(doors, house, || announce(&listening))
@@ -97,6 +107,19 @@ fn open(listen: &Listen, mesh: &MeshSettings) -> Result<Door, Failure> {
         }
     }
     door.map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no
+/// reason not to serve.
+fn lock(data_dir: &Path) -> Result<Option<Lock>, Failure> {
+    match Lock::take(data_dir) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error @ LockError::Held { .. }) => Err(Failure::Other(error.to_string())),
+        Err(error @ LockError::Refused { .. }) => {
+            log::warn!("{error}: nobody can register");
+            Ok(None)
+        }
+    }
 }
 
 /// The accounts of the data directory. A file that cannot be read to its last byte is no reason to serve

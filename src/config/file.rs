@@ -334,8 +334,8 @@ fn flatten<'a, 'i>(
     Ok(())
 }
 
-/// The names of all keys.
-fn names() -> impl Iterator<Item = String> {
+/// The names of all keys, with their tables.
+pub fn names() -> impl Iterator<Item = String> {
     let limits = LIMITS.iter().map(|limit| format!("limits.{}", limit.name));
     KEYS.iter().map(|key| key.name.to_owned()).chain(limits)
 }

@@ -208,7 +208,7 @@ fn forget(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and those above it, each of them on the disk when this returns.
-fn make_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

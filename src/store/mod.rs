@@ -20,6 +20,7 @@ mod document;
 mod file;
 mod hash;
 mod job;
+mod lock;
 mod password;
 
 pub use accounts::{Account, Accounts, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain};
@@ -28,4 +29,5 @@ pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};
 pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};
 pub use job::{Done, Job, Known};
+pub use lock::{Lock, LockError};
 pub use password::{MAX_PASSWORD_BYTES, Password, PasswordError};

@@ -69,11 +69,15 @@ impl Gateway {
             return Ok(Asked::Nothing);
         }
         let username = match frame::decode(datagram) {
-            Ok(Frame::Join { username }) => Some(username),
+            Ok(Frame::Join { username }) => Some(username).filter(|name| !self.name.same_as(name)),
             Err(Violation::NotAName {
                 number: frame::JOIN,
                 ..
             }) => None,
+            Ok(Frame::Say { username, .. }) if self.name.same_as(username) => {
+                let why = "in the name of the gateway";
+                return Err(Dropped { why });
+            }
             Ok(Frame::Say { username, text }) => return Ok(Asked::Says { username, text }),
             Ok(Frame::NameTaken | Frame::Welcome { .. }) => return Ok(Asked::Nothing),
             Err(_) => {
@@ -162,6 +166,20 @@ mod tests {
         let mut said = Vec::new();
         frame::encode_say(name, text, |datagram| said.extend_from_slice(datagram));
         said
+    }
+
+    #[test]
+    fn its_own_name_is_nobody_elses() {
+        let (name, now) = (Name::parse("mynah").unwrap(), Instant::now());
+        let mut gateway = Gateway::new(name);
+        let from = IpAddr::from([192, 0, 2, 1]);
+        let mut datagram = Vec::new();
+        frame::encode_join("Mynah", &mut datagram);
+        let asked = gateway.handle_datagram(from, &datagram, now);
+        assert_eq!(asked, Ok(Asked::Newcomer { username: None }));
+        frame::encode_say("mynah", "forged", |datagram| {
+            assert!(gateway.handle_datagram(from, datagram, now).is_err());
+        });
     }
 
     #[test]
