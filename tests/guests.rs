@@ -119,14 +119,16 @@ impl House {
         self.turn();
     }
 
-    /// There is no memory for what the server wants done.
+    /// Does what the server wants done, but there is no memory for a hash.
     fn fail_to_hash(&mut self) {
+        let error = HashError;
         while let Some(job) = self.server.next_job() {
-            let (Job::Verify { ticket, .. } | Job::Hash { ticket, .. }) = job else {
-                panic!("{job:?} is no hash");
+            let done = match job {
+                Job::Verify { ticket, .. } | Job::Hash { ticket, .. } => {
+                    Done::NotHashed { ticket, error }
+                }
+                save @ Job::Save { .. } => save.run(),
             };
-            let error = HashError;
-            let done = Done::NotHashed { ticket, error };
             self.server.handle_done(done, self.now);
         }
         self.turn();
@@ -741,6 +743,92 @@ fn a_failure_of_ours_is_not_a_wrong_password() {
         house.fail_to_hash();
         assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
     }
+}
+
+/// One that starts with a file of the plain form.
+fn plain_house(text: &str) -> House {
+    House::keeping(Limits::default(), |settings| {
+        let old = settings.path.with_extension("old");
+        std::fs::write(&old, text).unwrap();
+        settings.accounts = store::load(&old).unwrap().accounts;
+    })
+}
+
+#[test]
+fn a_plain_entry_that_cannot_be_hashed_is_hashed_later() {
+    let mut house = plain_house(r#"{"ann": "first", "bob": "second", "eve": "third"}"#);
+    let path = house.folder.path().join(store::FILE_NAME);
+    let Some(Job::Hash { ticket, .. }) = house.server.next_job() else {
+        panic!("the first is to be hashed");
+    };
+    let error = HashError;
+    let done = Done::NotHashed { ticket, error };
+    house.server.handle_done(done, house.now);
+    // The others are, and the waiting costs nobody anything but that it is too early to register.
+    for n in 0..10 {
+        let from = format!("192.0.2.1:{}", 1000 + n);
+        let busy = house.send(UDP_LOGIN, &from, "C 1 PASS new some password");
+        assert_eq!(busy, ["C 1 DENIED busy, try again"]);
+    }
+    house.work();
+    let busy = house.send(UDP_LOGIN, BOB, "C 1 PASS new some password");
+    assert_eq!(busy, ["C 1 DENIED busy, try again"]);
+    assert!(house.server.next_job().is_none() && !path.exists());
+    // Again there is no memory, and then there is.
+    house.pass(Duration::from_secs(31));
+    house.fail_to_hash();
+    assert!(house.server.next_job().is_none());
+    house.pass(Duration::from_secs(31));
+    house.work();
+    let loaded = store::load(&path).unwrap();
+    assert_eq!(
+        (loaded.accounts.len(), loaded.accounts.plain_left()),
+        (3, 0)
+    );
+    house.login(ANN, "new");
+    house.pass(Duration::from_secs(60));
+    assert!(house.server.next_job().is_none(), "there is no more to do");
+}
+
+#[test]
+fn a_save_that_failed_is_tried_again() {
+    let mut house = plain_house(r#"{"ann": "a long enough password"}"#);
+    let path = house.folder.path().join(store::FILE_NAME);
+    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    house.work();
+    for _ in 0..3 {
+        assert!(house.server.next_job().is_none(), "not at once");
+        house.pass(Duration::from_secs(31));
+        house.work();
+    }
+    house.login(ANN, "ann");
+    std::fs::remove_dir_all(&path).unwrap();
+    house.pass(Duration::from_secs(31));
+    house.work();
+    let loaded = store::load(&path).unwrap();
+    assert_eq!(
+        (loaded.accounts.len(), loaded.accounts.plain_left()),
+        (1, 0)
+    );
+    house.pass(Duration::from_secs(60));
+    assert!(house.server.next_job().is_none(), "the disk has it");
+}
+
+#[test]
+fn a_hash_that_comes_while_others_are_saved_is_saved_too() {
+    let mut house = plain_house(r#"{"ann": "a long enough password", "bob": "second"}"#);
+    // Both are asked of the helper: the entry, and the login that is faster with it.
+    house.give(UDP_LOGIN, ANN, "C 1 PASS ann a long enough password");
+    house.give(UDP_LOGIN, BOB, "C 1 PASS bob second");
+    house.work();
+    assert_eq!(house.names().len(), 2);
+    let path = house.folder.path().join(store::FILE_NAME);
+    let loaded = store::load(&path).unwrap();
+    assert_eq!(
+        (loaded.accounts.len(), loaded.accounts.plain_left()),
+        (2, 0)
+    );
+    assert!(house.server.next_job().is_none());
 }
 
 #[test]

@@ -5,13 +5,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::core::Server;
+use super::core::{Server, Timer};
 use crate::chat::{Name, Refusal};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
-use crate::store::{self, Attempts, Done, HashCost, Job, Phc, Registrations, Secret};
+use crate::store::{self, Account, Attempts, Done, HashCost, Job, Phc, Registrations, Secret};
 
 /// What the server is to know about accounts.
 #[derive(Debug)]
@@ -44,6 +44,16 @@ pub(super) struct Accounts {
     pending: HashMap<u64, Pending>,
     /// Registrations in the memory that are not on the disk.
     pub(super) unsaved: Vec<Unsaved>,
+    /// What the disk has.
+    on_disk: u64,
+    /// Names whose passwords are in plain and are still to be hashed.
+    plain: VecDeque<Name>,
+    /// One of them is with the helper.
+    hashing_plain: bool,
+    /// Those that could not be hashed, for later.
+    put_off: Vec<Name>,
+    /// What could not be done is tried again before long.
+    trying_again: bool,
     next_ticket: u64,
 }
 
@@ -77,10 +87,23 @@ pub(super) struct Unsaved {
     pub(super) generation: u64,
 }
 
+/// How long what could not be hashed or saved waits before it is tried again: memory and disks do not get better
+/// within a moment, but nobody can register until they are.
+const TRY_AGAIN: Duration = Duration::from_secs(30);
+
 impl Accounts {
     fn new(settings: AccountSettings, house: usize) -> Accounts {
         Accounts {
             dummy: Phc::dummy(settings.cost),
+            on_disk: settings.accounts.generation(),
+            plain: settings
+                .accounts
+                .plain()
+                .map(|(name, _)| name.clone())
+                .collect(),
+            hashing_plain: false,
+            put_off: Vec::new(),
+            trying_again: false,
             settings,
             house,
             attempts: Attempts::new(),
@@ -125,7 +148,7 @@ impl Accounts {
 
     /// Has the accounts saved, unless they are being saved or are as they were.
     pub(super) fn save(&mut self) {
-        if self.saving {
+        if self.saving || self.settings.accounts.generation() == self.on_disk {
             return;
         }
         // While an entry is in plain nothing is written: its file stays the only one.
@@ -142,20 +165,45 @@ impl Accounts {
         });
     }
 
-    /// Has the next entry of a plain file hashed: one at a time, so that logins come between.
-    fn hash_plain(&mut self, salt: [u8; 16]) {
-        let Some((name, password)) = self.settings.accounts.plain().next() else {
+    /// Has the next entry of a plain file hashed: one at a time, so that logins come between. `false` when there
+    /// is none but those put off.
+    fn hash_plain(&mut self, salt: [u8; 16]) -> bool {
+        while let Some(name) = self.plain.pop_front() {
+            let account = self.settings.accounts.get(name.as_str());
+            let Some(Secret::Plain(password)) = account.map(Account::secret) else {
+                // A login was faster.
+                continue;
+            };
+            let password = password.clone();
+            let cost = self.settings.cost;
+            self.hashing_plain = true;
+            let ticket = self.ticket(Pending::Plain { name });
+            self.jobs.push_back(Job::Hash {
+                ticket,
+                password,
+                salt,
+                cost,
+            });
+            return true;
+        }
+        false
+    }
+
+    /// An entry of a plain file was hashed, or could not be.
+    fn end_plain(&mut self, name: Name, done: Done) {
+        self.hashing_plain = false;
+        if let Done::Hashed { phc, .. } = done {
+            // Unless a login was faster.
+            let account = self.settings.accounts.get(name.as_str());
+            if account.is_some_and(|account| matches!(account.secret(), Secret::Plain(_))) {
+                self.settings.accounts.set_hash(name.as_str(), phc);
+            }
             return;
-        };
-        let (name, password) = (name.clone(), password.clone());
-        let cost = self.settings.cost;
-        let ticket = self.ticket(Pending::Plain { name });
-        self.jobs.push_back(Job::Hash {
-            ticket,
-            password,
-            salt,
-            cost,
-        });
+        }
+        if let (Done::NotHashed { error, .. }, true) = (&done, self.put_off.is_empty()) {
+            log::error!("the password of {name} is not hashed: {error}");
+        }
+        self.put_off.push(name);
     }
 }
 
@@ -219,12 +267,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 accounts.hashing -= 1;
                 self.end_hashing(guest, name, from, done);
             }
-            (Pending::Plain { name }, Done::Hashed { phc, .. }) => {
-                // Unless a login was faster.
-                let account = accounts.settings.accounts.get(name.as_str());
-                if account.is_some_and(|account| matches!(account.secret(), Secret::Plain(_))) {
-                    accounts.settings.accounts.set_hash(name.as_str(), phc);
-                }
+            (Pending::Plain { name }, done) => {
+                accounts.end_plain(name, done);
                 self.go_on_with_plain();
             }
             (
@@ -236,9 +280,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 accounts.saving = false;
                 self.end_save(generation, result);
             }
-            (Pending::Plain { name }, _) => {
-                log::error!("the password of {name} could not be hashed: it stays as it is");
-            }
             (Pending::Save, _) => debug_assert!(false, "invariant: a save is answered as one"),
         }
     }
@@ -248,6 +289,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
+        let house = accounts.house;
         let (settled, left) = std::mem::take(&mut accounts.unsaved)
             .into_iter()
             .partition(|unsaved| unsaved.generation <= generation);
@@ -255,27 +297,34 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let settled: Vec<Unsaved> = settled;
         match &result {
             Ok(()) => {
+                accounts.on_disk = generation;
                 for unsaved in &settled {
                     let name = unsaved.name.as_str();
                     accounts.attempts.succeeded(name, unsaved.from);
                 }
             }
             Err(error) => {
-                log::error!(
-                    "{} cannot be written: {error}; {} registrations are refused",
-                    accounts.settings.path.display(),
-                    settled.len()
-                );
                 for unsaved in &settled {
                     accounts.settings.accounts.remove(unsaved.name.as_str());
                     accounts.withdraw_registration(&unsaved.name, unsaved.from);
                 }
+                let when = match (accounts.unsaved.is_empty(), self.stopping) {
+                    (false, _) => "at once, for others",
+                    (true, false) => "before long",
+                    (true, true) => "not any more, for the server stops",
+                };
+                log::error!(
+                    "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
+                    accounts.settings.path.display(),
+                    settled.len(),
+                );
             }
         }
-        if !accounts.unsaved.is_empty() {
-            accounts.save();
+        // What has changed since: somebody waits for it, or it is no hurry.
+        match result.is_ok() || !accounts.unsaved.is_empty() {
+            true => accounts.save(),
+            false => self.try_accounts_again(),
         }
-        let house = accounts.house;
         for Unsaved {
             guest: key, name, ..
         } in settled
@@ -296,17 +345,48 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// Sees to the next entry of a plain file, or to the file when there is none.
     fn go_on_with_plain(&mut self) {
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
-        if accounts.settings.accounts.plain_left() > 0 {
-            if !self.stopping {
-                accounts.hash_plain(self.entropy.bits());
-            }
-        } else {
+        if accounts.settings.accounts.plain_left() == 0 {
             log::info!("all passwords are hashed");
+            accounts.plain = VecDeque::new();
             accounts.save();
+        } else if !self.stopping && !accounts.hash_plain(self.entropy.bits()) {
+            log::warn!(
+                "{} passwords of {} are not hashed, so nobody can register; they are tried again in {} s",
+                accounts.put_off.len(),
+                accounts.settings.path.display(),
+                TRY_AGAIN.as_secs()
+            );
+            self.try_accounts_again();
+        }
+    }
+
+    fn try_accounts_again(&mut self) {
+        if let Some(accounts) = self.accounts.as_mut()
+            && !std::mem::replace(&mut accounts.trying_again, true)
+        {
+            self.timers.arm(self.now + TRY_AGAIN, Timer::Accounts);
+        }
+    }
+
+    /// Step 4: what could not be hashed or saved may be possible now.
+    pub(super) fn look_at_accounts(&mut self) {
+        let Some(accounts) = self.accounts.as_mut() else {
+            return;
+        };
+        accounts.trying_again = false;
+        if self.stopping {
+            return;
+        }
+        accounts.save();
+        // While others are being hashed, those put off wait for the end.
+        if !accounts.hashing_plain && !accounts.put_off.is_empty() {
+            accounts.plain.extend(accounts.put_off.drain(..));
+            self.go_on_with_plain();
         }
     }
 }

@@ -117,6 +117,8 @@ pub(super) enum Timer {
     Laggards,
     /// Time to tell the log what was suppressed.
     Notes,
+    /// Passwords could not be hashed, or accounts not saved.
+    Accounts,
 }
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
@@ -595,6 +597,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 Timer::Connection(key) => self.run_out_of_patience(key),
                 Timer::Guest(key) => self.look_for_guest(key),
                 Timer::Laggards => self.look_at_laggards(),
+                Timer::Accounts => self.look_at_accounts(),
                 Timer::Notes => {
                     self.notes_due = false;
                     self.notes.catch_up(self.now);

@@ -81,8 +81,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let may_register = !exists
             && free
             && accounts.settings.open
-            && accounts.settings.accounts.len() < MAX_ACCOUNTS
-            && accounts.settings.accounts.plain_left() == 0;
+            && accounts.settings.accounts.len() < MAX_ACCOUNTS;
+        // Nothing can be saved yet. That is no secret, and no fault of who asks.
+        if may_register && accounts.settings.accounts.plain_left() > 0 {
+            accounts.attempts.withdrawn(name.as_str(), from);
+            return Err(Refusal::Busy);
+        }
         if !may_register {
             let known = known.unwrap_or_else(|| Known::Hashed(accounts.dummy.clone()));
             let ticket = accounts.ticket(Pending::Login {
