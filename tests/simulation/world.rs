@@ -405,6 +405,8 @@ impl World {
         // One log for each format of those that go over streams.
         assert!(memory <= 2 * 64 * 1024, "{memory} bytes of log for nobody");
         if politely {
+            // A save that the disk refused is not tried again any more.
+            self.pass(Duration::from_secs(31));
             assert_eq!(
                 self.server.next_deadline(),
                 None,
