@@ -8,6 +8,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Stdio;
+use std::time::Duration;
 
 use client::{Client, Lines, command, left};
 use serde_json::{Value, json};
@@ -229,6 +230,26 @@ fn a_host_name_with_two_addresses_is_tried_at_both() {
     assert_eq!(client.end(), left());
 }
 
+#[test]
+fn a_udp_room_that_is_gone_is_exit_status_1() {
+    let (mut client, port, lines) = udp_room(&[]);
+    let mut stdin = client.stdin();
+    let address = port.address();
+    drop(port);
+    stdin.write_all(b"anybody?\n").unwrap();
+    assert_eq!(
+        lines.json(),
+        notice(&format!("nobody listens at {address}"))
+    );
+    assert_eq!(lines.json(), notice("not heard back: anybody?"));
+    let reason = format!("nobody listens at {address} any more; 1 message was not confirmed");
+    assert_eq!(lines.json(), closed(&reason));
+    assert_eq!(
+        client.end(),
+        (Some(1), format!("mynah: {address}: {reason}\n"))
+    );
+}
+
 // --- udp-login
 
 /// A client with a password in its environment.
@@ -394,6 +415,29 @@ fn tcrp_shakes_hands_over_tcp_and_talks_over_udp() {
     assert_eq!(hear_ucrp(&mut port), "__LEAVE__");
     assert_eq!(lines.json(), closed("left"));
     assert_eq!(client.end(), left());
+}
+
+#[test]
+fn a_tcrp_server_that_is_gone_is_exit_status_1() {
+    let (mut client, port, lines) = in_den(1, "--create");
+    let mut stdin = client.stdin();
+    let address = port.address();
+    drop(port);
+    // The registrations that are repeated come before that, and are refused as well.
+    for wait in [1500, 5500, 0] {
+        std::thread::sleep(Duration::from_millis(wait));
+        // It may be gone already.
+        let _ = stdin.write_all(b"anybody?\n");
+    }
+    let mut last = lines.json();
+    while last["event"] == "notice" {
+        last = lines.json();
+    }
+    let reason = format!("nobody listens at {address} any more");
+    assert_eq!(last, closed(&reason));
+    let (status, stderr) = client.end();
+    assert_eq!(status, Some(1));
+    assert!(stderr.ends_with(&format!(": {reason}\n")), "{stderr}");
 }
 
 #[test]

@@ -453,7 +453,10 @@ fn a_password_is_asked_for_and_never_shown() {
         };
         server.send_to(answer.as_bytes(), from).unwrap();
     }
-    let reason = format!("mynah: {address}: registration closed");
+    let reason = format!(
+        "mynah: {address}: registration closed; there is no account of that name, \
+         so either somebody uses the name or no accounts are made here"
+    );
     terminal.expect(&[&reason, ""]);
     terminal.expect_exit(3);
 }

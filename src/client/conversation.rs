@@ -474,6 +474,9 @@ impl<S: ClientSession> Conversation<S> {
     }
 
     fn command(&mut self, command: Command<'_>, what: &str) {
+        if let Some(ports) = &mut self.sockets.ports {
+            ports.expect_news();
+        }
         let mut outcome = Outcome::default();
         let done = self.session.handle_command(command, &mut outcome.context());
         self.follow(outcome);
@@ -539,6 +542,7 @@ impl<S: ClientSession> Conversation<S> {
         {
             self.notice(&text);
         }
+        self.lose_if_gone(Instant::now());
         self.console.send_out();
     }
 
@@ -604,9 +608,27 @@ impl<S: ClientSession> Conversation<S> {
         };
     }
 
+    /// While we join, the session has its own patience.
+    fn lose_if_gone(&mut self, now: Instant) {
+        let gone = self
+            .sockets
+            .ports
+            .as_ref()
+            .and_then(|ports| ports.gone(now));
+        if let Some(at) = gone
+            && !matches!(self.stage, Stage::Joining { .. } | Stage::Over { .. })
+        {
+            self.lose_because(&format!("nobody listens at {at} any more"));
+        }
+    }
+
     fn lose(&mut self, reason: &str) {
         let trouble = self.sockets.ports.as_ref().and_then(Ports::trouble);
-        let reason = trouble.unwrap_or(reason);
+        let reason = trouble.unwrap_or(reason).to_owned();
+        self.lose_because(&reason);
+    }
+
+    fn lose_because(&mut self, reason: &str) {
         let reason = match self.session.unanswered() {
             0 => reason.to_owned(),
             1 => format!("{reason}; 1 message was not confirmed"),

@@ -55,6 +55,11 @@ struct Trouble {
     at: SocketAddr,
     reason: Reason,
     told: bool,
+    /// Whether it is told once more when it happens once more.
+    again: bool,
+    since: Instant,
+    /// How often it happened since then.
+    count: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -74,6 +79,10 @@ const REST: Duration = Duration::from_millis(5);
 
 /// With more than this unsent, nothing more is to be said.
 const CONGESTED: usize = 64;
+
+/// When this much was refused, over more than that time and with nothing heard in between, the server is gone.
+const GONE_REFUSALS: u32 = 3;
+const GONE_TIME: Duration = Duration::from_secs(5);
 
 /// More batches of broadcasts than a socket has room for, as systems are set up.
 const BROADCAST_BATCHES: usize = 64;
@@ -331,18 +340,42 @@ impl Ports {
             _ => Reason::Other(said_in_passing(error)),
         };
         let known = |trouble: &Trouble| trouble.reason == reason && Some(trouble.at) == at;
-        if let Some(at) = at
-            && !self.trouble.as_ref().is_some_and(known)
-        {
-            self.trouble = Some(Trouble {
-                reason,
-                at,
-                told: false,
-            });
+        let Some(at) = at else {
+            return;
+        };
+        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| known(trouble)) {
+            trouble.count = trouble.count.saturating_add(1);
+            trouble.told &= !std::mem::take(&mut trouble.again);
+            return;
+        }
+        self.trouble = Some(Trouble {
+            reason,
+            at,
+            told: false,
+            again: false,
+            since: Instant::now(),
+            count: 1,
+        });
+    }
+
+    /// The person has said something else: should that meet the same trouble, it is news again.
+    pub fn expect_news(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.again = true;
         }
     }
 
-    /// What became of datagrams, once: for people, with the address.
+    /// Where the server was, if it seems to be there no more.
+    pub fn gone(&self, now: Instant) -> Option<SocketAddr> {
+        let trouble = self.trouble.as_ref()?;
+        let is_gone = matches!(self.aim, Aim::Server { .. })
+            && trouble.reason == Reason::NobodyListens
+            && trouble.count >= GONE_REFUSALS
+            && now.saturating_duration_since(trouble.since) > GONE_TIME;
+        is_gone.then_some(trouble.at)
+    }
+
+    /// What became of datagrams, once for each thing said: for people, with the address.
     pub fn take_news(&mut self) -> Option<String> {
         let trouble = self.trouble.as_mut().filter(|trouble| !trouble.told)?;
         trouble.told = true;
@@ -483,6 +516,24 @@ mod tests {
         let news = format!("nobody listens at {address}");
         assert_eq!(client.hear_of_trouble(), news);
         assert_eq!(client.ports.trouble(), Some("nobody listens there"));
+        // The next thing said may be told so once more, and whatever else is repeated is not.
+        for (said, news) in [(false, false), (true, true), (false, false)] {
+            if said {
+                client.ports.expect_news();
+            }
+            client
+                .ports
+                .push(Destination::Server, b"anybody else?".into());
+            let before = client.ports.trouble.as_ref().map(|trouble| trouble.count);
+            client.until(|ports| {
+                ports.receive(&mut Vec::new());
+                (ports.trouble.as_ref().map(|trouble| trouble.count) > before).then_some(())
+            });
+            assert_eq!(client.ports.take_news().is_some(), news);
+        }
+        let now = Instant::now();
+        assert_eq!(client.ports.gone(now), None, "not yet");
+        assert_eq!(client.ports.gone(now + GONE_TIME), Some(address));
         // Whatever is sent next goes all the same, although the kernel has that error to tell first.
         let server = UdpSocket::bind(address).unwrap();
         client.ports.push(Destination::Server, b"still?".into());
@@ -493,6 +544,7 @@ mod tests {
         server.send_to(b"yes", from).unwrap();
         assert_eq!(client.hear().1, b"yes");
         assert_eq!(client.ports.trouble(), None);
+        assert_eq!(client.ports.gone(now + GONE_TIME), None);
     }
 
     #[test]

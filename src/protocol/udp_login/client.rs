@@ -49,6 +49,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// [`unanswered`](ClientSession::unanswered).
 const MAX_QUEUED: usize = 4096;
 
+/// What a refusal means that says the same as a wrong password does, where there is no password to be wrong.
+const NO_ACCOUNT: &str = "there is no account of that name, so either somebody uses the name \
+    or no accounts are made here";
+
 /// The client half of one conversation.
 #[derive(Debug)]
 pub struct Session {
@@ -100,7 +104,10 @@ struct Flight {
 #[derive(Debug)]
 enum Want {
     Login,
-    Pass,
+    Pass {
+        /// The server knows no account of that name, so this makes one.
+        new: bool,
+    },
     Ping,
     /// `PM`, and when that is answered `Said`.
     Say {
@@ -162,7 +169,7 @@ impl Session {
         };
         let rest;
         let wants = match &flight.want {
-            Want::Login | Want::Pass => None,
+            Want::Login | Want::Pass { .. } => None,
             Want::Ping => Some(Wants::Ping),
             Want::Say { .. } => Some(Wants::Public),
             Want::Whisper { .. } | Want::Who => Some(Wants::Direct),
@@ -180,7 +187,7 @@ impl Session {
                 sid: self.sid(),
                 wants,
             },
-            (None, Want::Pass) => Asked::Pass {
+            (None, Want::Pass { .. }) => Asked::Pass {
                 seq,
                 name,
                 password: Password(&self.password.0),
@@ -225,13 +232,19 @@ impl Session {
         };
         match (flight.want, reply) {
             (Want::Login, Reply::Password { exists }) => {
-                if !exists {
+                return self.request(Want::Pass { new: !exists }, context);
+            }
+            (Want::Pass { new }, Reply::Welcome { sid }) => {
+                if new {
                     context.told.push(notice("a new account"));
                 }
-                return self.request(Want::Pass, context);
+                return self.enter(sid, context);
             }
-            (Want::Pass, Reply::Welcome { sid }) => return self.enter(sid, context),
-            (Want::Login | Want::Pass, Reply::Denied { text } | Reply::Error { text }) => {
+            (Want::Pass { new: true }, Reply::Denied { text }) => {
+                let reason = format!("{text}; {NO_ACCOUNT}");
+                return self.end(Some(Told::Refused { reason }), context);
+            }
+            (Want::Login | Want::Pass { .. }, Reply::Denied { text } | Reply::Error { text }) => {
                 let reason = text.to_string();
                 return self.end(Some(Told::Refused { reason }), context);
             }
@@ -318,7 +331,7 @@ impl Session {
                 context.told.push(notice(&want.told("not heard back")));
             }
             Want::Say { .. } | Want::Whisper { .. } | Want::Who => self.queue.push_front(want),
-            Want::Login | Want::Pass | Want::Ping | Want::Exit => {}
+            Want::Login | Want::Pass { .. } | Want::Ping | Want::Exit => {}
         }
         self.log_in(true, context);
     }
@@ -326,7 +339,7 @@ impl Session {
     /// No answer in all that time.
     fn give_up(&mut self, want: &Want, context: &mut Context<'_>) {
         match want {
-            Want::Login | Want::Pass | Want::Ping => {
+            Want::Login | Want::Pass { .. } | Want::Ping => {
                 let reason = "the server does not answer".to_string();
                 self.end(Some(Told::Lost { reason }), context);
             }
@@ -410,13 +423,13 @@ impl Want {
             | Want::Whisper { .. }
             | Want::Whispered { .. }
             | Want::Who => true,
-            Want::Login | Want::Pass | Want::Ping | Want::Exit => false,
+            Want::Login | Want::Pass { .. } | Want::Ping | Want::Exit => false,
         }
     }
 
     fn repeats(&self) -> u32 {
         match self {
-            Want::Pass => PASS_REPEATS,
+            Want::Pass { .. } => PASS_REPEATS,
             Want::Exit => EXIT_REPEATS,
             Want::Login
             | Want::Ping
@@ -436,7 +449,7 @@ impl Want {
             | Want::Whisper { text, .. }
             | Want::Whispered { text, .. } => format!("{how}: {text}"),
             Want::Who => format!("{how}: who is here"),
-            Want::Login | Want::Pass => format!("{how}: logging in"),
+            Want::Login | Want::Pass { .. } => format!("{how}: logging in"),
             Want::Ping => format!("{how}: asking whether the server is there"),
             Want::Exit => format!("{how}: leaving"),
         }
@@ -583,6 +596,7 @@ mod tests {
         client.hears("C 1 PASSWORD new");
         assert_eq!(client.sent(), ["C 2 PASS momodou open sesame"]);
         assert!(!client.session.is_joined());
+        assert!(client.told().is_empty(), "nothing is made yet");
         client.hears(&format!("C 2 WELCOME {SID}"));
         assert_eq!(client.sent(), [format!("C 3 PING {SID}")]);
         assert!(client.session.is_joined());
@@ -635,6 +649,16 @@ mod tests {
             client.hears(&format!("C 2 WELCOME {SID}"));
             assert!(!client.session.is_joined() && client.session.next_deadline().is_none());
         }
+    }
+
+    #[test]
+    fn a_new_name_that_is_denied_is_explained() {
+        let mut client = Client::new("momodou", "x");
+        client.start();
+        client.hears("C 1 PASSWORD new");
+        client.hears("C 2 DENIED wrong name or password");
+        let reason = format!("wrong name or password; {NO_ACCOUNT}");
+        assert_eq!(client.told(), [Told::Refused { reason }]);
     }
 
     #[test]

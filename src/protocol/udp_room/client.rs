@@ -3,7 +3,8 @@
 //! ```text
 //!        start           [name joined the server]          PM| DM|
 //!   New ───────▶ Asking ─────────────────────────▶ Joined ─────────┐
-//!                 │  ▲      [join first: UN| name]  │  ▲           │
+//!                 │  ▲      [join first: UN| name], │  ▲           │
+//!                 │  │      or a line not heard back │  │           │
 //!    UN| every    │  └──────────────────────────────┘  └───────────┘
 //!    500 ms       │ refused, no answer               │ EX|
 //!                 ▼                                  ▼
@@ -11,7 +12,8 @@
 //! ```
 //!
 //! Only `UN|` is repeated: the rest has no number, so the server could not tell a repeat from a second
-//! line. What is said goes once; its echo is the confirmation.
+//! line. What is said goes once; its echo is the confirmation. Without one the server is asked to let us in once
+//! more, which it answers whether it still knows us or not: so a server that is gone is noticed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -48,6 +50,8 @@ pub struct Session {
     waiting: VecDeque<Waiting>,
     /// Not sent yet.
     held: VecDeque<Line>,
+    /// How many lines were not heard back since the server was last heard.
+    missed: usize,
 }
 
 #[derive(Debug)]
@@ -64,10 +68,20 @@ struct Asking {
     asked: u32,
     /// When we ask again.
     next: Instant,
-    /// Whether the person was told before that we are in: the server has forgotten us since.
-    again: bool,
+    why: Why,
     /// What the server said instead of letting us in.
     instead: Option<String>,
+}
+
+/// Why we ask to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// We have just come.
+    First,
+    /// The server has forgotten us, and the person was told before that we are in.
+    Forgotten,
+    /// A line was not heard back: whether the server is there at all.
+    Unheard,
 }
 
 /// One datagram's worth of what the person says.
@@ -92,14 +106,15 @@ impl Session {
             state: State::New,
             waiting: VecDeque::new(),
             held: VecDeque::new(),
+            missed: 0,
         }
     }
 
-    fn ask(&mut self, again: bool, context: &mut Context<'_>) {
+    fn ask(&mut self, why: Why, context: &mut Context<'_>) {
         self.state = State::Asking(Asking {
             asked: 1,
             next: context.now + ASK_AGAIN,
-            again,
+            why,
             instead: None,
         });
         self.send(&Asked::Join { name: &self.name }, context);
@@ -114,10 +129,14 @@ impl Session {
             asking.next = context.now + ASK_AGAIN;
             return self.send(&Asked::Join { name: &self.name }, context);
         }
+        let reason = match asking.why {
+            Why::First => "the server does not answer",
+            Why::Forgotten | Why::Unheard => "the server does not answer any more",
+        };
         let told = match asking.instead.take() {
             Some(reason) => Told::Refused { reason },
             None => Told::Lost {
-                reason: "the server does not answer".to_string(),
+                reason: reason.to_string(),
             },
         };
         self.end(told, context);
@@ -140,16 +159,24 @@ impl Session {
         };
         match *heard {
             Heard::Joined { name: who } | Heard::YouAre { name: who } if is_same(name, who) => {
-                context.told.push(match asking.again {
-                    true => notice("joined again"),
-                    false => Told::Joined {
+                context.told.extend(match asking.why {
+                    Why::First => Some(Told::Joined {
                         name: who.to_string(),
                         room: "lobby".to_string(),
-                    },
+                    }),
+                    Why::Forgotten => Some(notice("joined again")),
+                    // Whether it had forgotten us cannot be told from that.
+                    Why::Unheard => None,
                 });
                 self.state = State::Joined;
                 self.send_held(context);
             }
+            // It is there. Should it know us no more, it says so when the next line comes.
+            Heard::Taken { name: who } if asking.why == Why::Unheard && is_same(name, who) => {
+                self.state = State::Joined;
+                self.send_held(context);
+            }
+            Heard::Other { .. } if asking.why == Why::Unheard => return false,
             Heard::YouAre { name: other } => {
                 let reason = format!("this port has joined as {other:?} already");
                 self.end(Told::Refused { reason }, context);
@@ -187,6 +214,10 @@ impl Session {
 
     /// Takes whatever else the server says.
     fn handle_heard(&mut self, heard: &Heard<'_>, line: &str, context: &mut Context<'_>) {
+        if matches!(&self.state, State::Asking(asking) if asking.why == Why::Unheard) {
+            // Anything answers whether it is there.
+            self.state = State::Joined;
+        }
         let told = match *heard {
             Heard::Message { from, text } => {
                 if is_same(&self.name, from) {
@@ -215,7 +246,7 @@ impl Session {
                 context.told.push(notice(
                     "the server does not know us any more: joining again",
                 ));
-                return self.ask(true, context);
+                return self.ask(Why::Forgotten, context);
             }
             Heard::DirectSent { to, text } => {
                 self.confirm(|line| line.is_to(to) && line.text == text);
@@ -288,7 +319,7 @@ impl ClientSession for Session {
     type Violation = Infallible;
 
     fn start(&mut self, context: &mut Context<'_>) {
-        self.ask(false, context);
+        self.ask(Why::First, context);
     }
 
     fn handle_datagram(&mut self, _: SocketAddr, datagram: &[u8], context: &mut Context<'_>) {
@@ -299,6 +330,7 @@ impl ClientSession for Session {
         if matches!(self.state, State::New | State::Over { .. }) || line.is_empty() {
             return;
         }
+        self.missed = 0;
         if !self.handle_verdict(&heard, line, context) {
             self.handle_heard(&heard, line, context);
         }
@@ -333,12 +365,17 @@ impl ClientSession for Session {
         if matches!(&self.state, State::Asking(asking) if asking.next <= context.now) {
             self.ask_again(context);
         }
-        let is_late = |waiting: &Waiting| waiting.until <= context.now;
+        let now = context.now;
+        let is_late = |waiting: &Waiting| waiting.until <= now;
         while self.waiting.front().is_some_and(is_late)
             && let Some(late) = self.waiting.pop_front()
         {
             let text = format!("not heard back: {}", late.line.text);
             context.told.push(Told::Notice { text });
+            self.missed += 1;
+            if self.is_joined() {
+                self.ask(Why::Unheard, context);
+            }
         }
         self.send_held(context);
     }
@@ -358,7 +395,7 @@ impl ClientSession for Session {
     }
 
     fn unanswered(&self) -> usize {
-        self.waiting.len() + self.held.len()
+        self.waiting.len() + self.held.len() + self.missed
     }
 
     /// Nothing answers an `EX|`.
@@ -473,8 +510,36 @@ mod tests {
         assert_eq!(client.session.unanswered(), 1);
         client.advance(Duration::from_millis(1));
         assert_eq!(client.told(), [notice("not heard back: lost")]);
-        assert_eq!(client.session.unanswered(), 0);
-        assert_eq!(client.sent(), ["PM| alice: lost"]);
+        assert_eq!(client.sent(), ["PM| alice: lost", "UN| alice"]);
+        assert_eq!(client.session.unanswered(), 1, "until the server is heard");
+        client.command(Command::Say("next")).unwrap();
+        assert!(client.sent().is_empty());
+        client.hears("[alice joined the server]");
+        assert!(client.told().is_empty() && client.session.is_joined());
+        assert_eq!(client.session.unanswered(), 1);
+        assert_eq!(client.sent(), ["PM| alice: next"]);
+        // Whatever else it says shows as well that it is there.
+        for line in ["bob: hi", "[busy, try again]", "[alice is taken]"] {
+            client.advance(Duration::from_secs(2));
+            assert!(!client.session.is_joined());
+            client.hears(line);
+            assert!(client.session.is_joined(), "{line}");
+            client.command(Command::Say("next")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_noticed() {
+        let mut client = Client::joined();
+        client.command(Command::Say("lost")).unwrap();
+        client.advance(Duration::from_secs(2));
+        client.told();
+        client.advance(Duration::from_secs(60));
+        assert_eq!(client.sent().len(), 1 + 20);
+        let reason = "the server does not answer any more".to_string();
+        assert_eq!(client.told(), [Told::Lost { reason }]);
+        assert_eq!(client.session.next_deadline(), None);
+        assert_eq!(client.session.unanswered(), 1);
     }
 
     #[test]
@@ -494,6 +559,8 @@ mod tests {
         client.hears("alice: 0");
         assert_eq!(client.sent(), ["PM| alice: 4"]);
         client.advance(Duration::from_secs(2));
+        assert_eq!(client.sent(), ["UN| alice"]);
+        client.hears("[alice joined the server]");
         assert_eq!(client.sent().len(), 5);
     }
 
