@@ -48,6 +48,8 @@ pub struct Dialect {
     pub direct: bool,
     /// Whether there are conversations with one member without the server.
     pub peer_to_peer: bool,
+    /// Whether what we say comes back to us: else we show it ourselves.
+    pub echoes: bool,
 }
 
 /// Whether `DM` asks for a receiver and a text, and `PM` for a text.
@@ -148,6 +150,11 @@ impl Input {
         }
     }
 
+    /// Whether what we say comes back to us.
+    pub fn echoes(&self) -> bool {
+        self.dialect.echoes
+    }
+
     /// What `/help` says, a line each.
     pub fn help(&self) -> Vec<String> {
         let Dialect {
@@ -156,6 +163,7 @@ impl Input {
             who,
             direct,
             peer_to_peer,
+            echoes: _,
         } = self.dialect;
         let mut help = vec![
             "a line is said to everybody; // at its beginning says a line that begins with /"
@@ -355,6 +363,7 @@ mod tests {
             who: true,
             direct: true,
             peer_to_peer: true,
+            echoes: false,
         });
         for word in [
             "/who",
