@@ -471,6 +471,7 @@ impl<S: ClientSession> Conversation<S> {
                 }
                 self.notice(&question);
             }
+            input::Typed::Cancelled => self.notice("cancelled"),
             input::Typed::Incomplete { usage } => self.notice(&format!("usage: {usage}")),
             input::Typed::Unknown { word } => {
                 let text = format!(
