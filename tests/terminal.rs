@@ -4,7 +4,7 @@ mod support;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -459,6 +459,56 @@ fn a_password_is_asked_for_and_never_shown() {
     );
     terminal.expect(&[&reason, ""]);
     terminal.expect_exit(3);
+}
+
+#[test]
+fn what_no_server_says_back_is_shown_all_the_same() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::start(&["chat", "group", &address, "--name", "alice"]);
+    let mut stream = support::within_patience(move || listener.accept().unwrap().0);
+    stream
+        .write_all(b"LIST:alice:0.0.0.0:0:bob:0.0.0.0:0\r\n")
+        .unwrap();
+    terminal.expect(&["* joined lobby as alice", "* here: alice, bob", "> "]);
+    terminal.press("hello\r");
+    terminal.expect(&["* here: alice, bob", "alice: hello", "> "]);
+    // What the session did not take is not shown as said.
+    terminal.press("/chat bob psst\r");
+    terminal.expect(&[
+        "alice: hello",
+        "* there is no direct session with bob: /start bob",
+        "> ",
+    ]);
+    terminal.press("\x04");
+    drop(stream);
+    terminal.expect_exit(0);
+}
+
+#[test]
+fn a_private_message_that_no_server_says_back_is_shown() {
+    const SID: &str = "00112233445566778899aabbccddeeff";
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let args = ["chat", "udp-login", &address, "--name", "alice"];
+    let mut terminal = Terminal::start_where(&args, &[("MYNAH_PASSWORD", "x")]);
+    let mut buffer = [0; 4096];
+    for (request, answer) in [
+        ("C 1 LOGIN alice", "C 1 PASSWORD existing"),
+        ("C 2 PASS alice x", &format!("C 2 WELCOME {SID}")),
+    ] {
+        let from = loop {
+            let (length, from) = server.recv_from(&mut buffer).unwrap();
+            if buffer[..length] == *request.as_bytes() {
+                break from;
+            }
+        };
+        server.send_to(answer.as_bytes(), from).unwrap();
+    }
+    terminal.expect(&["* joined lobby as alice", "> "]);
+    terminal.press("/msg bob psst\r");
+    terminal.expect(&["* joined lobby as alice", "(private) to bob: psst", "> "]);
 }
 
 #[test]

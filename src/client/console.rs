@@ -103,6 +103,11 @@ impl Console {
         matches!(self.face, Face::Terminal(_))
     }
 
+    /// Whether that person also reads what is shown, which is no JSON.
+    pub fn is_for_a_person(&self) -> bool {
+        self.is_terminal() && self.style != Style::Json
+    }
+
     /// Whether [`take_in`](Console::take_in) would find something.
     pub fn has_input(&self) -> bool {
         self.input.is_ready()

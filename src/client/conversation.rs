@@ -46,6 +46,8 @@ pub struct Conversation<S> {
     console: Console,
     /// The protocol's name, for what it has nothing for.
     protocol: &'static str,
+    /// Ours, once we are in.
+    name: Option<String>,
     input: Input,
     stage: Stage,
     /// Typed and not looked at, because we are not in yet or must not say so much at once.
@@ -118,6 +120,7 @@ impl<S: ClientSession> Conversation<S> {
             sockets,
             console,
             protocol,
+            name: None,
             input,
             stage: Stage::Joining {
                 deadline: Instant::now() + JOINING_LIMIT,
@@ -344,7 +347,7 @@ impl<S: ClientSession> Conversation<S> {
         for told in told {
             match told {
                 Told::Refused { reason } => {
-                    let server = self.sockets.place();
+                    let server = self.sockets.server();
                     return self.fail(Failure::Refused { server, reason });
                 }
                 Told::Lost { reason } => return self.lose(&reason),
@@ -355,7 +358,12 @@ impl<S: ClientSession> Conversation<S> {
                     self.console.show(&Event::Told(closed));
                     return self.end(Ok(()), reason);
                 }
-                told => self.console.show(&Event::Told(told)),
+                told => {
+                    if let Told::Joined { name, .. } = &told {
+                        self.name = Some(name.clone());
+                    }
+                    self.console.show(&Event::Told(told));
+                }
             }
         }
         if matches!(self.stage, Stage::Joining { .. }) && self.session.is_joined() {
@@ -463,6 +471,7 @@ impl<S: ClientSession> Conversation<S> {
                 }
                 self.notice(&question);
             }
+            input::Typed::Cancelled => self.notice("cancelled"),
             input::Typed::Incomplete { usage } => self.notice(&format!("usage: {usage}")),
             input::Typed::Unknown { word } => {
                 let text = format!(
@@ -479,9 +488,33 @@ impl<S: ClientSession> Conversation<S> {
         }
         let mut outcome = Outcome::default();
         let done = self.session.handle_command(command, &mut outcome.context());
+        // A session that has something to say to that has not taken it.
+        let taken = done.is_ok() && outcome.told.is_empty();
         self.follow(outcome);
+        if taken {
+            self.show_said(command);
+        }
         if let Err(Unsupported) = done {
             self.notice(&format!("{} has nothing for {what}", self.protocol));
+        }
+    }
+
+    /// What we said and nobody says back to us.
+    fn show_said(&mut self, command: Command<'_>) {
+        let (to, text) = match command {
+            Command::Say(text) => (None, text),
+            Command::Direct { to, text } | Command::Chat { to, text } => (Some(to), text),
+            Command::Who | Command::Start { .. } | Command::End { .. } | Command::Leave => return,
+        };
+        if !self.input.echoes()
+            && self.console.is_for_a_person()
+            && let Some(name) = &self.name
+        {
+            self.console.show(&Event::Said {
+                name: name.clone(),
+                to: to.map(str::to_owned),
+                text: text.to_owned(),
+            });
         }
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::mem;
 
-use crate::chat;
+use crate::chat::{self, Name};
 
 /// A typed line, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Typed<'a> {
     Leave,
     /// The next line answers this. Before it is asked, people may want to know who is there.
     Ask { question: String, and_who: bool },
+    /// An empty line, which takes back what was asked.
+    Cancelled,
     /// A command that lacks something.
     Incomplete { usage: &'static str },
     /// No command of ours.
@@ -48,6 +50,8 @@ pub struct Dialect {
     pub direct: bool,
     /// Whether there are conversations with one member without the server.
     pub peer_to_peer: bool,
+    /// Whether what we say comes back to us: else we show it ourselves.
+    pub echoes: bool,
 }
 
 /// Whether `DM` asks for a receiver and a text, and `PM` for a text.
@@ -104,22 +108,34 @@ impl Input {
         }
         let line = line.strip_prefix('/').unwrap_or(line);
         match asked {
-            _ if line.is_empty() => Typed::Nothing,
+            Asked::Nothing if line.is_empty() => Typed::Nothing,
             Asked::Nothing => self.read_text(line),
-            Asked::Receiver => {
-                let to = line.trim().to_owned();
-                let question = format!("what do you want to say to {to}?");
-                self.asked = Asked::DirectText { to };
-                Typed::Ask {
-                    question,
-                    and_who: false,
-                }
-            }
+            Asked::Receiver if line.trim().is_empty() => Typed::Cancelled,
+            Asked::DirectText { .. } | Asked::PublicText if line.is_empty() => Typed::Cancelled,
+            Asked::Receiver => self.read_receiver(line.trim()),
             Asked::DirectText { to } => Typed::Direct {
                 to: to.into(),
                 text: line,
             },
             Asked::PublicText => Typed::Say(line),
+        }
+    }
+
+    /// Asks for the text, or once more for the receiver: better now than when the text was typed in vain.
+    fn read_receiver(&mut self, to: &str) -> Typed<'static> {
+        let question = match Name::parse(to) {
+            Ok(_) => {
+                self.asked = Asked::DirectText { to: to.to_owned() };
+                format!("what do you want to say to {to}?")
+            }
+            Err(error) => {
+                self.asked = Asked::Receiver;
+                format!("{to:?} is not a name: {error}; to whom?")
+            }
+        };
+        Typed::Ask {
+            question,
+            and_who: false,
         }
     }
 
@@ -148,6 +164,11 @@ impl Input {
         }
     }
 
+    /// Whether what we say comes back to us.
+    pub fn echoes(&self) -> bool {
+        self.dialect.echoes
+    }
+
     /// What `/help` says, a line each.
     pub fn help(&self) -> Vec<String> {
         let Dialect {
@@ -156,6 +177,7 @@ impl Input {
             who,
             direct,
             peer_to_peer,
+            echoes: _,
         } = self.dialect;
         let mut help = vec![
             "a line is said to everybody; // at its beginning says a line that begins with /"
@@ -171,6 +193,7 @@ impl Input {
         let asks = prompts != Prompts::None;
         add(asks, "DM asks whom to say something, and what");
         add(asks, "PM asks what to say to everybody");
+        add(asks, "an empty line cancels what DM or PM asked");
         add(
             peer_to_peer,
             "/start NAME begins to talk with one member without the server",
@@ -334,11 +357,37 @@ mod tests {
         assert_eq!(input.read("ex"), Typed::Say("ex"), "it is the answer");
         assert_eq!(input.read("ex"), Typed::Leave);
         // Taken back by an empty line or a command.
-        for (line, typed) in [("", Typed::Nothing), ("/who", Typed::Who)] {
+        for (line, typed) in [("", Typed::Cancelled), ("/who", Typed::Who)] {
             assert_eq!(input.read("pm"), all());
             assert_eq!(input.read(line), typed);
             assert_eq!(input.read("hi"), Typed::Say("hi"));
         }
+    }
+
+    #[test]
+    fn a_receiver_that_cannot_be_is_asked_for_again_at_once() {
+        let mut input = Input::new(Dialect {
+            prompts: Prompts::Plain,
+            ..Dialect::default()
+        });
+        input.read("DM");
+        for wrong in ["b b", "b:b", &"b".repeat(100)] {
+            let Typed::Ask { question, .. } = input.read(wrong) else {
+                panic!("{wrong} was taken");
+            };
+            let what = format!("{wrong:?} is not a name: ");
+            assert!(question.starts_with(&what), "{question}");
+            assert!(question.ends_with("; to whom?"), "{question}");
+        }
+        input.read("bob");
+        assert_eq!(input.read("psst"), direct("bob", "psst"));
+        for answers in [&["DM"][..], &["DM", "bob"]] {
+            answers.iter().for_each(|line| drop(input.read(line)));
+            assert_eq!(input.read(""), Typed::Cancelled);
+            assert_eq!(input.read(""), Typed::Nothing);
+        }
+        input.read("DM");
+        assert_eq!(input.read("  "), Typed::Cancelled);
     }
 
     #[test]
@@ -355,6 +404,7 @@ mod tests {
             who: true,
             direct: true,
             peer_to_peer: true,
+            echoes: false,
         });
         for word in [
             "/who",

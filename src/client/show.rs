@@ -13,6 +13,12 @@ use crate::protocol::Told;
 pub enum Event {
     /// From the session.
     Told(Told),
+    /// We said that, to one member alone where there is one. Only for people: a script knows what it said.
+    Said {
+        name: String,
+        to: Option<String>,
+        text: String,
+    },
     /// The connection has ended.
     Closed { reason: String },
 }
@@ -58,6 +64,24 @@ fn write_human(event: &Event, colours: bool, out: &mut Vec<u8>) {
             let colour = if *history { Colour::Past } else { Colour::None };
             (colour, format!("{time}{name}: {}", chat::harmless(text)))
         }
+        Event::Said {
+            name,
+            to: None,
+            text,
+        } => {
+            let name = Colour::Name.around(&chat::harmless(name), colours);
+            (Colour::None, format!("{name}: {}", chat::harmless(text)))
+        }
+        Event::Said {
+            to: Some(to), text, ..
+        } => (
+            Colour::Private,
+            format!(
+                "{PRIVATE_MARK}to {}: {}",
+                chat::harmless(to),
+                chat::harmless(text)
+            ),
+        ),
         Event::Told(Told::Direct { from, text }) => (
             Colour::Private,
             format!(
@@ -126,6 +150,7 @@ fn write_json(event: &Event, out: &mut Vec<u8>) {
             json!({"event": "members", "names": names})
         }
         Event::Told(Told::Notice { text }) => json!({"event": "notice", "text": harmless(text)}),
+        Event::Said { .. } => return,
         // They are how it ends: their reason is that of `closed`.
         Event::Told(Told::Refused { .. } | Told::Closed { .. } | Told::Lost { .. }) => return,
         Event::Closed { reason } => json!({"event": "closed", "reason": harmless(reason)}),
@@ -265,6 +290,19 @@ mod tests {
         });
         assert_eq!(shown(PLAIN, &refused), "");
         assert_eq!(shown(Style::Json, &refused), "");
+    }
+
+    #[test]
+    fn what_we_said_is_shown_to_people_alone() {
+        let said = |to: Option<&str>| Event::Said {
+            name: "al\x07ice".into(),
+            to: to.map(str::to_owned),
+            text: "h\x1bi".into(),
+        };
+        assert_eq!(shown(PLAIN, &said(None)), "al\u{fffd}ice: h\u{fffd}i\n");
+        let private = "(private) to b\u{fffd}ob: h\u{fffd}i\n";
+        assert_eq!(shown(PLAIN, &said(Some("b\x07ob"))), private);
+        assert_eq!(shown(Style::Json, &said(None)), "");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::chat::TimeOfDay;
 
 /// What a person asks of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Say this to the room. Not empty.
     Say(&'a str),

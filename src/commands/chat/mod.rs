@@ -46,7 +46,10 @@ fn tcp_room(args: TcpRoomArgs) -> Result<(), Failure> {
     let settings = Settings {
         protocol: protocol.name(),
         transport: Transport::stream(address),
-        dialect: Dialect::default(),
+        dialect: Dialect {
+            echoes: true,
+            ..Dialect::default()
+        },
         json,
     };
     client::run(settings, |_| tcp_room::client::Session::new(name.as_str()))
@@ -93,6 +96,7 @@ fn udp_room(args: UdpRoomArgs) -> Result<(), Failure> {
             leave_words: &["EX"],
             prompts: Prompts::Plain,
             direct: true,
+            echoes: true,
             ..Dialect::default()
         },
         json,
@@ -191,6 +195,7 @@ fn udp_mesh(args: UdpMeshArgs) -> Result<(), Failure> {
         }),
         dialect: Dialect {
             who: true,
+            echoes: true,
             ..Dialect::default()
         },
         json: args.common.json,
