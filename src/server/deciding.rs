@@ -234,6 +234,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Where a peer can be reached by others: at the port that it says, at the address that it comes from, or a
     /// stranger's machine could be made the target of what they send there.
     fn contact_of(&self, peer: PeerAddress, claimed: Contact) -> Contact {
+        // Most protocols have no such thing; nobody is told where their members are.
+        if claimed == Contact::NONE {
+            return Contact::NONE;
+        }
         let IpAddr::V4(own) = peer.ip() else {
             // Existing clients know IPv4 alone.
             return Contact::NONE;
