@@ -577,11 +577,28 @@ fn a_name_taken_in_a_mesh_is_exit_status_3() {
     assert_eq!(first.lines().next(), format!("* joined mesh as {name}"));
     let (status, stderr) = peer(4).end();
     assert_eq!(status, Some(3), "{stderr}");
-    assert!(stderr.contains("taken"), "{stderr}");
-    assert!(
-        stderr.starts_with("mynah: 127.255.255.255:5238: "),
-        "{stderr}"
-    );
+    let expected = format!("mynah: the name {name:?} is taken or not allowed\n");
+    assert_eq!(stderr, expected, "and no address says so");
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_named() {
+    // TEST-NET-3: nobody has these.
+    for (bind, broadcast, flag) in [
+        ("203.0.113.1", "127.255.255.255", "--bind 203.0.113.1"),
+        (
+            "127.250.250.1",
+            "203.0.113.255",
+            "--broadcast 203.0.113.255",
+        ),
+    ] {
+        let network = ["--bind", bind, "--broadcast", broadcast];
+        let mut args = vec!["chat", "udp-mesh", "--name", "carol"];
+        args.extend_from_slice(&network);
+        let (status, stderr) = Client::start(&args).end();
+        assert_eq!(status, Some(1));
+        assert!(stderr.starts_with(&format!("mynah: {flag}: ")), "{stderr}");
+    }
 }
 
 // --- all of them

@@ -347,7 +347,7 @@ impl<S: ClientSession> Conversation<S> {
         for told in told {
             match told {
                 Told::Refused { reason } => {
-                    let server = self.sockets.place();
+                    let server = self.sockets.server();
                     return self.fail(Failure::Refused { server, reason });
                 }
                 Told::Lost { reason } => return self.lose(&reason),

@@ -17,8 +17,11 @@ pub enum Failure {
     Unreachable { reason: String },
     /// The connection was lost, or what was sent over it was not confirmed. Exit status 1.
     Lost { server: String, reason: String },
-    /// The server would not have us. Exit status 3.
-    Refused { server: String, reason: String },
+    /// The server would not have us, or equals, of whom there is no place. Exit status 3.
+    Refused {
+        server: Option<String>,
+        reason: String,
+    },
 }
 
 impl Failure {
@@ -51,7 +54,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Lost { server, reason } | Failure::Refused { server, reason } => {
+            Failure::Lost { server, reason }
+            | Failure::Refused {
+                server: Some(server),
+                reason,
+            } => {
                 write!(f, "{server}: {reason}")
             }
             _ => f.write_str(&self.reason()),

@@ -132,22 +132,28 @@ impl Ports {
         Ports::new(poller, first, vec![socket], Aim::Peers)
     }
 
-    /// From and to everybody on the network.
+    /// From and to everybody on the network. A failure comes with what could not be had.
     pub fn to_all(
         poller: &Poller,
         first: Token,
         bind: Option<Ipv4Addr>,
         broadcast: Ipv4Addr,
         port: u16,
-    ) -> io::Result<Ports> {
+    ) -> Result<Ports, (String, io::Error)> {
+        let what = match bind {
+            Some(bind) => format!("--bind {bind}"),
+            None => format!("UDP port {port}"),
+        };
+        let of = |what: String| move |error| (what, error);
         let own = SocketAddrV4::new(bind.unwrap_or(Ipv4Addr::UNSPECIFIED), port);
         let to = SocketAddrV4::new(broadcast, port);
-        let mut sockets = vec![UdpPort::bind_broadcast(own)?];
+        let mut sockets = vec![UdpPort::bind_broadcast(own).map_err(of(what.clone()))?];
         // Who is bound to an address of its own hears no broadcasts there.
         if bind.is_some_and(|bind| bind != broadcast) {
-            sockets.push(UdpPort::bind_broadcast(to)?);
+            let twin = UdpPort::bind_broadcast(to);
+            sockets.push(twin.map_err(of(format!("--broadcast {broadcast}")))?);
         }
-        Ports::new(poller, first, sockets, Aim::Broadcast(to.into()))
+        Ports::new(poller, first, sockets, Aim::Broadcast(to.into())).map_err(of(what))
     }
 
     fn new(poller: &Poller, first: Token, sockets: Vec<UdpPort>, aim: Aim) -> io::Result<Ports> {
@@ -175,6 +181,11 @@ impl Ports {
     /// Where datagrams are sent from.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.ports[self.sender].socket.local_addr()
+    }
+
+    /// Whether they go to everybody.
+    pub fn is_to_all(&self) -> bool {
+        matches!(self.aim, Aim::Broadcast(_))
     }
 
     /// Where they go, for people: the server or the broadcast address.
@@ -604,7 +615,13 @@ mod tests {
         let free = socket("0.0.0.0").1.port();
         let open = |last| {
             let bind = Ipv4Addr::new(127, 9, 9, last);
-            Client::new(|poller| Ports::to_all(poller, FIRST, Some(bind), broadcast, free))
+            let open =
+                |poller: &Poller, bind| Ports::to_all(poller, FIRST, Some(bind), broadcast, free);
+            // An address of nobody here (TEST-NET-3).
+            let nobody = Ipv4Addr::new(203, 0, 113, 1);
+            let (what, _) = open(&Poller::new().unwrap(), nobody).unwrap_err();
+            assert_eq!(what, "--bind 203.0.113.1");
+            Client::new(|poller| open(poller, bind).map_err(|(_, error)| error))
         };
         let (mut one, mut other) = (open(1), open(2));
         let own = one.ports.local_addr().unwrap();

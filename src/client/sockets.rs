@@ -86,6 +86,12 @@ impl Sockets {
         place.map_or_else(String::new, |place| place.to_string())
     }
 
+    /// The one who may refuse us: a server, for on a network of equals nobody speaks for all.
+    pub fn server(&self) -> Option<String> {
+        let is_network = self.ports.as_ref().is_some_and(Ports::is_to_all);
+        (!is_network).then(|| self.place())
+    }
+
     /// Remembers what the poll said, if it was about one of these.
     pub fn handle_readiness(&mut self, readiness: Readiness) {
         let token = readiness.token;
@@ -183,8 +189,7 @@ fn open_ports(
             bind,
             broadcast,
             port,
-        } => Ports::to_all(connector.poller(), first, *bind, *broadcast, *port)
-            .map_err(|error| (format!("UDP port {port}"), error)),
+        } => Ports::to_all(connector.poller(), first, *bind, *broadcast, *port),
     };
     match opened {
         Ok(ports) => Ok(Waited::For(ports)),
