@@ -583,10 +583,14 @@ fn a_name_taken_in_a_mesh_is_exit_status_3() {
 
 #[test]
 fn an_address_that_is_not_ours_is_named() {
-    // TEST-NET-1: nobody has these.
+    // TEST-NET-3: nobody has these.
     for (bind, broadcast, flag) in [
-        ("192.0.2.1", "127.255.255.255", "--bind 192.0.2.1"),
-        ("127.250.250.1", "192.0.2.255", "--broadcast 192.0.2.255"),
+        ("203.0.113.1", "127.255.255.255", "--bind 203.0.113.1"),
+        (
+            "127.250.250.1",
+            "203.0.113.255",
+            "--broadcast 203.0.113.255",
+        ),
     ] {
         let network = ["--bind", bind, "--broadcast", broadcast];
         let mut args = vec!["chat", "udp-mesh", "--name", "carol"];

@@ -617,10 +617,10 @@ mod tests {
             let bind = Ipv4Addr::new(127, 9, 9, last);
             let open =
                 |poller: &Poller, bind| Ports::to_all(poller, FIRST, Some(bind), broadcast, free);
-            // An address of nobody here (TEST-NET-1).
-            let nobody = Ipv4Addr::new(192, 0, 2, 1);
+            // An address of nobody here (TEST-NET-3).
+            let nobody = Ipv4Addr::new(203, 0, 113, 1);
             let (what, _) = open(&Poller::new().unwrap(), nobody).unwrap_err();
-            assert_eq!(what, "--bind 192.0.2.1");
+            assert_eq!(what, "--bind 203.0.113.1");
             Client::new(|poller| open(poller, bind).map_err(|(_, error)| error))
         };
         let (mut one, mut other) = (open(1), open(2));

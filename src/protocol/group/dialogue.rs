@@ -524,12 +524,18 @@ mod tests {
         let mut world = of(&["alice", "bob"]);
         world.loses = |kind, _| kind == "INIT";
         world.command(ALICE, START_BOB);
+        world.command(ALICE, chat("bob"));
+        world.command(ALICE, chat("bob"));
         world.advance(2.9);
         assert!(world.heard(ALICE).is_empty());
         world.advance(0.1);
         assert_eq!(
             world.heard(ALICE),
-            ["no direct session with bob: bob does not answer"]
+            [
+                "no direct session with bob: bob does not answer",
+                "not sent: psst",
+                "not sent: psst"
+            ]
         );
         assert!(world.listeners.is_empty());
         assert_eq!(world.sent(ALICE, "INIT").len(), 6);
@@ -650,10 +656,14 @@ mod tests {
         let mut world = of(&["alice", "bob"]);
         let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
         world.receive(alice, bob, b"INIT:00ff:1\r\n");
+        world.type_in(ALICE, chat("bob")).unwrap();
         world.pump();
         assert_eq!(
             world.heard(ALICE),
-            ["no direct session with bob: no connection"]
+            [
+                "no direct session with bob: no connection",
+                "not sent: psst"
+            ]
         );
     }
 
@@ -726,6 +736,34 @@ mod tests {
             world.heard(ALICE),
             ["-bob", "no direct session with bob: bob has left"]
         );
+    }
+
+    #[test]
+    fn what_waited_for_a_session_is_not_lost_in_silence() {
+        let ends: [(Command<'_>, &[&str]); 2] = [
+            (Command::Leave, &["not sent: psst"]),
+            (
+                Command::End { with: "bob" },
+                &["direct session with bob ended", "not sent: psst"],
+            ),
+        ];
+        for (end, told) in ends {
+            let mut world = of(&["alice", "bob"]);
+            world.loses = |kind, _| kind == "INIT";
+            world.command(ALICE, START_BOB);
+            world.command(ALICE, chat("bob"));
+            world.command(ALICE, end);
+            assert_eq!(world.heard(ALICE), told);
+        }
+        // So is what was too much.
+        let mut world = of(&["alice", "bob"]);
+        world.loses = |kind, _| kind == "INIT";
+        world.command(ALICE, START_BOB);
+        for _ in 0..65 {
+            world.command(ALICE, chat("bob"));
+        }
+        let told = "not sent, bob has not answered yet: psst";
+        assert_eq!(world.heard(ALICE), [told]);
     }
 
     #[test]

@@ -139,8 +139,10 @@ impl Peers {
             } else if conversation.waiting.len() < MAX_WAITING {
                 conversation.waiting.push(piece.to_string());
             } else {
-                notice(context, format!("not sent, {name} has not answered yet"));
-                break;
+                notice(
+                    context,
+                    format!("not sent, {name} has not answered yet: {piece}"),
+                );
             }
         }
         true
@@ -153,6 +155,7 @@ impl Peers {
         };
         close(&conversation, context);
         notice(context, format!("direct session with {name} ended"));
+        conversation.tell_not_sent(context);
         true
     }
 
@@ -164,11 +167,12 @@ impl Peers {
         }
     }
 
-    /// Ends all of them, without a word: the person leaves.
+    /// Ends all of them: the person leaves, and is told only what was not sent.
     pub fn end_all(&mut self, context: &mut Context<'_>) {
-        self.conversations
-            .drain(..)
-            .for_each(|conversation| close(&conversation, context));
+        for conversation in self.conversations.drain(..) {
+            close(&conversation, context);
+            conversation.tell_not_sent(context);
+        }
     }
 
     /// The member `name`, whose datagrams come from `from`, invites us to connect to its `port`.
@@ -292,6 +296,7 @@ impl Peers {
                         context,
                         format!("no direct session with {name}: no connection"),
                     );
+                    conversation.tell_not_sent(context);
                 }
                 0
             }
@@ -381,6 +386,13 @@ impl Conversation {
         self.stage = Stage::Inviting { port, sent, next };
     }
 
+    /// What has waited for a stream that never stood.
+    fn tell_not_sent(&self, context: &mut Context<'_>) {
+        for text in &self.waiting {
+            notice(context, format!("not sent: {text}"));
+        }
+    }
+
     fn send(&self, text: &str, context: &mut Context<'_>) {
         let link = self.link;
         let mut bytes = Vec::new();
@@ -449,6 +461,7 @@ fn fail(conversation: &Conversation, why: &str, context: &mut Context<'_>) {
         context,
         format!("no direct session with {name}: {name} {why}"),
     );
+    conversation.tell_not_sent(context);
 }
 
 fn notice(context: &mut Context<'_>, text: String) {
