@@ -467,20 +467,29 @@ fn what_no_server_says_back_is_shown_all_the_same() {
     let address = listener.local_addr().unwrap().to_string();
     let mut terminal = Terminal::start(&["chat", "group", &address, "--name", "alice"]);
     let mut stream = support::within_patience(move || listener.accept().unwrap().0);
+    stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
     stream
         .write_all(b"LIST:alice:0.0.0.0:0:bob:0.0.0.0:0\r\n")
         .unwrap();
     terminal.expect(&["* joined lobby as alice", "* here: alice, bob", "> "]);
     terminal.press("hello\r");
     terminal.expect(&["* here: alice, bob", "alice: hello", "> "]);
+    // Some servers say it back all the same.
+    stream
+        .write_all(b"BROADCAST:alice:5:hello\r\nBROADCAST:bob:2:hi\r\n")
+        .unwrap();
+    terminal.expect(&["alice: hello", "bob: hi", "> "]);
     // What the session did not take is not shown as said.
     terminal.press("/chat bob psst\r");
     terminal.expect(&[
-        "alice: hello",
+        "bob: hi",
         "* there is no direct session with bob: /start bob",
         "> ",
     ]);
     terminal.press("\x04");
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).unwrap();
+    assert!(heard.ends_with("BROADCAST:alice:5:hello\r\n"), "{heard}");
     drop(stream);
     terminal.expect_exit(0);
 }

@@ -35,6 +35,9 @@ const LEAVING_LIMIT: Duration = Duration::from_secs(2);
 /// Reads from a stream per turn, so that a server which never stops talking leaves room for a person.
 const READS_PER_TURN: usize = 8;
 
+/// How many lines of ours are remembered that a server may say back.
+const MAX_SHOWN: usize = 64;
+
 /// With so many unconfirmed, nothing more is said by datagrams: those have no other brake, and what is too
 /// much for a server is lost.
 const MAX_UNANSWERED: usize = 16;
@@ -48,6 +51,9 @@ pub struct Conversation<S> {
     protocol: &'static str,
     /// Ours, once we are in.
     name: Option<String>,
+    /// What we have shown ourselves, latest last: some servers say it back although theirs is a protocol where
+    /// none should.
+    shown: VecDeque<String>,
     input: Input,
     stage: Stage,
     /// Typed and not looked at, because we are not in yet or must not say so much at once.
@@ -121,6 +127,7 @@ impl<S: ClientSession> Conversation<S> {
             console,
             protocol,
             name: None,
+            shown: VecDeque::new(),
             input,
             stage: Stage::Joining {
                 deadline: Instant::now() + JOINING_LIMIT,
@@ -358,6 +365,7 @@ impl<S: ClientSession> Conversation<S> {
                     self.console.show(&Event::Told(closed));
                     return self.end(Ok(()), reason);
                 }
+                Told::Message { from, text, .. } if self.was_shown(&from, &text) => {}
                 told => {
                     if let Told::Joined { name, .. } = &told {
                         self.name = Some(name.clone());
@@ -499,6 +507,15 @@ impl<S: ClientSession> Conversation<S> {
         }
     }
 
+    /// Whether that is ours and stands there already: once for each time that we said it.
+    fn was_shown(&mut self, from: &str, text: &str) -> bool {
+        let is_ours = self.name.as_deref() == Some(from);
+        let at = self.shown.iter().position(|shown| shown == text);
+        at.filter(|_| is_ours)
+            .and_then(|at| self.shown.remove(at))
+            .is_some()
+    }
+
     /// What we said and nobody says back to us.
     fn show_said(&mut self, command: Command<'_>) {
         let (to, text) = match command {
@@ -510,6 +527,12 @@ impl<S: ClientSession> Conversation<S> {
             && self.console.is_for_a_person()
             && let Some(name) = &self.name
         {
+            if to.is_none() {
+                if self.shown.len() == MAX_SHOWN {
+                    self.shown.pop_front();
+                }
+                self.shown.push_back(text.to_owned());
+            }
             self.console.show(&Event::Said {
                 name: name.clone(),
                 to: to.map(str::to_owned),
