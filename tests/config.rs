@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use support::serve::Mynah;
+use support::serve::{Client, Mynah};
 
 fn serve(config: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_mynah"))
@@ -98,4 +98,24 @@ fn two_servers_do_not_share_their_accounts() {
     );
     assert!(first.terminate().success());
     assert!(Mynah::serve_with(&flags).terminate().success());
+}
+
+#[test]
+fn an_account_keeps_its_name_where_nobody_can_log_in_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chat_users.json");
+    fs::write(&file, r#"{"ann":"some password"}"#).unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let flags = ["--data-dir", data_dir, "--listen", "tcp-room=127.0.0.1:0"];
+    let server = Mynah::serve_with(&flags);
+    let mut refused = Client::connect(server.address());
+    refused.join("Ann");
+    assert_eq!(refused.read_to_end(), [0]);
+    server.join("bob");
+    assert!(server.terminate().success());
+    let left = fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        left, r#"{"ann":"some password"}"#,
+        "nothing of it is changed"
+    );
 }

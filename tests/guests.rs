@@ -70,6 +70,7 @@ impl House {
         let mut settings = AccountSettings {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
+            served: true,
             open: true,
             cost: CHEAP,
         };

@@ -66,16 +66,13 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         limits: settings.limits,
         advertise: settings.advertise,
         isolate: settings.isolate,
-        accounts: settings
-            .listen
-            .iter()
-            .any(logs_in)
-            .then(|| AccountSettings {
-                accounts,
-                path: settings.accounts_path(),
-                open: settings.registration == Registration::Open,
-                cost: settings.hash_cost,
-            }),
+        accounts: Some(AccountSettings {
+            accounts,
+            path: settings.accounts_path(),
+            served: settings.listen.iter().any(logs_in),
+            open: settings.registration == Registration::Open,
+            cost: settings.hash_cost,
+        }),
         mesh_name: settings.mesh.name.clone(),
     };
     let counters = server::run(doors, house, || announce(&listening))

@@ -20,6 +20,9 @@ pub struct AccountSettings {
     pub accounts: store::Accounts,
     /// Where they are saved.
     pub path: PathBuf,
+    /// Whether their owners can log in. Otherwise they do no more than keep their names from others, and nothing of
+    /// them is changed.
+    pub served: bool,
     /// Whether new ones may be made.
     pub open: bool,
     /// What a hash costs.
@@ -213,7 +216,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let house = self.house_of(Protocol::UdpLogin);
         let mut accounts = Accounts::new(settings, house);
         let left = accounts.settings.accounts.plain_left();
-        if left > 0 {
+        if left > 0 && accounts.settings.served {
             log::info!(
                 "{left} passwords of {} are hashed",
                 accounts.settings.path.display()

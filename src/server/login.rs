@@ -304,6 +304,7 @@ mod tests {
         server.keep_accounts(AccountSettings {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
+            served: true,
             open: true,
             cost: HashCost {
                 memory_kib: 8,

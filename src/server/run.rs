@@ -46,7 +46,7 @@ pub struct House {
     pub isolate: bool,
     /// Which address of a member others are told.
     pub advertise: Advertise,
-    /// Without it, nobody can log in.
+    /// Without it, nobody can log in and no name is kept.
     pub accounts: Option<AccountSettings>,
     /// As whom a gateway answers the peers of a mesh.
     pub mesh_name: Name,
@@ -224,6 +224,10 @@ impl Driver {
             }
         }
         let helper = match house.accounts {
+            Some(accounts) if !accounts.served => {
+                server.keep_accounts(accounts);
+                None
+            }
             Some(accounts) => {
                 server.keep_accounts(accounts);
                 Some(Helper::start(poller.waker(HELPER)?)?)

@@ -110,6 +110,7 @@ impl World {
         server.keep_accounts(AccountSettings {
             accounts: store::Accounts::new(),
             path: "accounts in memory".into(),
+            served: true,
             open: true,
             cost: CHEAP,
         });
