@@ -646,6 +646,29 @@ fn an_account_keeps_its_name_and_a_held_name_cannot_be_registered() {
 }
 
 #[test]
+fn a_program_started_again_at_the_same_port_is_answered() {
+    let mut house = House::new();
+    let sid = house.login(ANN, "ann");
+    let ping = format!("C 9 PING {sid}");
+    assert_eq!(house.send(UDP_LOGIN, ANN, &ping), ["C 9 PONG"]);
+    let existing = ["C 1 PASSWORD existing"];
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 1 LOGIN ann"), existing);
+    let denied = ["C 2 DENIED wrong name or password"];
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 2 PASS ann secret"), denied);
+    // The session is as it was.
+    assert_eq!(house.send(UDP_LOGIN, ANN, &ping), ["C 9 PONG"]);
+    house.send(UDP_LOGIN, ANN, format!("C 10 EX {sid}"));
+    // Wrong, and then by a program that counts from 1 again.
+    assert!(house.send(UDP_LOGIN, ANN, "C 6 PASS ann wrong").is_empty());
+    house.work();
+    let denied = ["C 6 DENIED wrong name or password"];
+    assert_eq!(house.ports[1].take_for(address(ANN)), denied);
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 1 LOGIN ann"), existing);
+    let again = house.login(ANN, "ann");
+    assert_ne!(again, sid);
+}
+
+#[test]
 fn a_registration_that_the_disk_refuses_is_none() {
     let mut house = House::new();
     let path = house.folder.path().join(store::FILE_NAME);
