@@ -569,6 +569,29 @@ fn the_holder_of_a_name_is_told_now_and_then_that_it_is_asked_for() {
 }
 
 #[test]
+fn a_forged_name_is_counted_and_not_obeyed() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    house.ports[0].take();
+    let table = [
+        ("PM| ann: hi", "ann: hi", 0),
+        ("PM| ANN: hi", "ann: hi", 0),
+        ("PM| bob: hi", "ann: hi", 1),
+        ("hi", "ann: hi", 1),
+        ("DM| ann> bob: psst", "[DM] ann: psst", 1),
+        ("DM| bob> bob: psst", "[DM] ann: psst", 2),
+        ("DM| bob: psst", "[DM] ann: psst", 2),
+    ];
+    for (datagram, heard, forged) in table {
+        house.give(UDP_ROOM, ANN, datagram);
+        assert_eq!(house.ports[0].take_for(address(BOB)), [heard]);
+        let counters = house.server.counters();
+        assert_eq!(counters.forged, forged, "{datagram:?}");
+    }
+}
+
+#[test]
 fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
     let mut house = House::new();
     let sid = house.login(ANN, "ann");

@@ -195,8 +195,15 @@ impl Member {
                 match mode {
                     Mode::Operation => (Latest::ModeFirst, Request::KeepAlive),
                     Mode::Public => {
-                        let (text, time) = (rest, None);
-                        (Latest::AskedSay, Request::Say { text, time })
+                        let (text, time, claimed) = (rest, None, None);
+                        (
+                            Latest::AskedSay,
+                            Request::Say {
+                                text,
+                                time,
+                                claimed,
+                            },
+                        )
                     }
                     Mode::Direct => {
                         let (to, text) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -204,7 +211,14 @@ impl Member {
                         let latest = Latest::AskedDirect {
                             to: cut(&shown, MAX_NAME_BYTES).into(),
                         };
-                        (latest, Request::Direct { to, text })
+                        (
+                            latest,
+                            Request::Direct {
+                                to,
+                                text,
+                                claimed: None,
+                            },
+                        )
                     }
                 }
             }
@@ -572,8 +586,15 @@ mod tests {
         let mut peer = Peer::joined();
         assert_eq!(peer.says(&format!("C 3 PM {SID}")), ["C 3 READY"]);
         let data = format!("D 4 {SID} hi  there");
-        let (text, time) = ("hi  there", None);
-        assert_eq!(peer.asks(&data), Some(Request::Say { text, time }));
+        let (text, time, claimed) = ("hi  there", None, None);
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Say {
+                text,
+                time,
+                claimed
+            })
+        );
         assert_eq!(
             peer.hears(Answer::Said(Said::ToOthers(12))),
             ["C 4 SENT 12"]
@@ -603,8 +624,11 @@ mod tests {
         assert_eq!(peer.hears(Answer::Members(&members)), users);
         assert_eq!(peer.says(&list), users, "a repeat");
         let data = format!("D 4 {SID} bob hi there");
-        let (to, text) = ("bob", "hi there");
-        assert_eq!(peer.asks(&data), Some(Request::Direct { to, text }));
+        let (to, text, claimed) = ("bob", "hi there", None);
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Direct { to, text, claimed })
+        );
         assert_eq!(peer.hears(Answer::Said(Said::ToOthers(1))), ["C 4 SENT 1"]);
         assert_eq!(peer.says(&data), ["C 4 SENT 1"]);
 
@@ -612,7 +636,10 @@ mod tests {
         peer.hears(Answer::Members(&members));
         let data = format!("D 6 {SID} b\u{7}b");
         let (to, text) = ("b\u{7}b", "");
-        assert_eq!(peer.asks(&data), Some(Request::Direct { to, text }));
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Direct { to, text, claimed })
+        );
         let nobody = ["C 6 NOUSER b\u{fffd}b"];
         assert_eq!(peer.hears(Answer::Said(Said::NobodyThere)), nobody);
         assert_eq!(peer.says(&data), nobody);
