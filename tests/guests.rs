@@ -570,6 +570,29 @@ fn the_holder_of_a_name_is_told_now_and_then_that_it_is_asked_for() {
 }
 
 #[test]
+fn a_forged_name_is_counted_and_not_obeyed() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, ANN, "UN| ann");
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    house.ports[0].take();
+    let table = [
+        ("PM| ann: hi", "ann: hi", 0),
+        ("PM| ANN: hi", "ann: hi", 0),
+        ("PM| bob: hi", "ann: hi", 1),
+        ("hi", "ann: hi", 1),
+        ("DM| ann> bob: psst", "[DM] ann: psst", 1),
+        ("DM| bob> bob: psst", "[DM] ann: psst", 2),
+        ("DM| bob: psst", "[DM] ann: psst", 2),
+    ];
+    for (datagram, heard, forged) in table {
+        house.give(UDP_ROOM, ANN, datagram);
+        assert_eq!(house.ports[0].take_for(address(BOB)), [heard]);
+        let counters = house.server.counters();
+        assert_eq!(counters.forged, forged, "{datagram:?}");
+    }
+}
+
+#[test]
 fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
     let mut house = House::new();
     let sid = house.login(ANN, "ann");
@@ -644,6 +667,29 @@ fn an_account_keeps_its_name_and_a_held_name_cannot_be_registered() {
     house.work();
     let welcome = house.ports[1].take_for(address(EVE));
     assert!(welcome[0].starts_with("C 2 WELCOME "), "{welcome:?}");
+}
+
+#[test]
+fn a_program_started_again_at_the_same_port_is_answered() {
+    let mut house = House::new();
+    let sid = house.login(ANN, "ann");
+    let ping = format!("C 9 PING {sid}");
+    assert_eq!(house.send(UDP_LOGIN, ANN, &ping), ["C 9 PONG"]);
+    let existing = ["C 1 PASSWORD existing"];
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 1 LOGIN ann"), existing);
+    let denied = ["C 2 DENIED wrong name or password"];
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 2 PASS ann secret"), denied);
+    // The session is as it was.
+    assert_eq!(house.send(UDP_LOGIN, ANN, &ping), ["C 9 PONG"]);
+    house.send(UDP_LOGIN, ANN, format!("C 10 EX {sid}"));
+    // Wrong, and then by a program that counts from 1 again.
+    assert!(house.send(UDP_LOGIN, ANN, "C 6 PASS ann wrong").is_empty());
+    house.work();
+    let denied = ["C 6 DENIED wrong name or password"];
+    assert_eq!(house.ports[1].take_for(address(ANN)), denied);
+    assert_eq!(house.send(UDP_LOGIN, ANN, "C 1 LOGIN ann"), existing);
+    let again = house.login(ANN, "ann");
+    assert_ne!(again, sid);
 }
 
 #[test]

@@ -80,8 +80,12 @@ fn readable(key: Key) -> Readiness {
 }
 
 fn say(text: &str) -> Vec<u8> {
+    say_as("x", text)
+}
+
+fn say_as(name: &str, text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    frame::encode_say(TimeOfDay::MIDNIGHT, "x", text, &mut bytes);
+    frame::encode_say(TimeOfDay::MIDNIGHT, name, text, &mut bytes);
     bytes
 }
 
@@ -144,6 +148,21 @@ fn a_member_outside_loopback_speaks_at_its_rate() {
         150,
         "this machine's own are not limited"
     );
+}
+
+#[test]
+fn a_name_that_is_not_the_speakers_is_counted_and_not_obeyed() {
+    let mut house = House::new();
+    let (key, stream) = house.join("192.0.2.1:1", "ann");
+    let (_, hearer) = house.join("192.0.2.2:1", "bob");
+    for (claimed, forged) in [("ann", 0), ("Ann", 0), ("bob", 1), ("", 2)] {
+        hearer.keep();
+        house.send(key, &stream, &say_as(claimed, "hi"));
+        let mut heard = Vec::new();
+        frame::encode_said(TimeOfDay::MIDNIGHT, "ann", &["hi"], &mut heard);
+        assert_eq!(hearer.received(), heard);
+        assert_eq!(house.server.counters().forged, forged, "{claimed:?}");
+    }
 }
 
 #[test]

@@ -72,13 +72,19 @@ pub enum Request<'a> {
     Members,
     /// I am still here.
     KeepAlive,
-    /// Tell the room. `time` is what my clock says; without one the server's counts.
+    /// Tell the room. `time` is what my clock says; without one the server's counts. `claimed` is the name that the
+    /// message itself bears, where it bears one: never obeyed, who speaks is who joined.
     Say {
         text: &'a str,
         time: Option<TimeOfDay>,
+        claimed: Option<&'a str>,
     },
     /// Tell one member.
-    Direct { to: &'a str, text: &'a str },
+    Direct {
+        to: &'a str,
+        text: &'a str,
+        claimed: Option<&'a str>,
+    },
     /// I am going.
     Leave,
 }

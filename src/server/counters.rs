@@ -19,6 +19,8 @@ pub struct Counters {
     pub messages: u64,
     /// Messages dropped: their sender was over its rate.
     pub over_rate: u64,
+    /// Messages that bore the name of somebody other than their sender: not obeyed.
+    pub forged: u64,
     /// Connections ended: a rule of their protocol was broken.
     pub violations: u64,
     /// Connections ended: they took too long for a frame.
@@ -67,6 +69,7 @@ impl fmt::Display for Counters {
             joined,
             messages,
             over_rate,
+            forged,
             violations,
             timed_out,
             slow,
@@ -89,7 +92,7 @@ impl fmt::Display for Counters {
         write!(
             f,
             "accepted={accepted} turned_away={turned_away} shed={shed} refused={refused} joined={joined} \
-             messages={messages} over_rate={over_rate} violations={violations} \
+             messages={messages} over_rate={over_rate} forged={forged} violations={violations} \
              timed_out={timed_out} slow={slow} closed_late={closed_late} lost={lost} datagrams={datagrams} dropped={dropped} floods={floods} withheld={withheld} overflowed={overflowed} \
              datagrams_sent={datagrams_sent} failed_sends={failed_sends} failed_receives={failed_receives} silent={silent} unreachable={unreachable} denied={denied} registered={registered} never_came={never_came}"
         )

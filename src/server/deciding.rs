@@ -47,11 +47,20 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 }
                 self.tell_verdict(key, reserved);
             }
-            (Request::Say { text, time }, Place::In { id, .. }) => {
+            (
+                Request::Say {
+                    text,
+                    time,
+                    claimed,
+                },
+                Place::In { id, .. },
+            ) => {
+                self.note_claim(house, id, claimed);
                 let said = self.say(key, house, id, text, time);
                 self.tell_if_too_fast(key, said);
             }
-            (Request::Direct { to, text }, Place::In { id, .. }) => {
+            (Request::Direct { to, text, claimed }, Place::In { id, .. }) => {
+                self.note_claim(house, id, claimed);
                 let said = self.direct(key, house, id, to, text);
                 self.tell_if_too_fast(key, said);
             }
@@ -91,11 +100,20 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 Ok(()) => self.welcome(key, None),
                 Err(refusal) => self.refuse(key, refusal),
             },
-            (Request::Say { text, time }, Some(id)) => {
+            (
+                Request::Say {
+                    text,
+                    time,
+                    claimed,
+                },
+                Some(id),
+            ) => {
+                self.note_claim(house, id, claimed);
                 let said = self.say(key, house, id, text, time);
                 self.answer(key, Answer::Said(said));
             }
-            (Request::Direct { to, text }, Some(id)) => {
+            (Request::Direct { to, text, claimed }, Some(id)) => {
+                self.note_claim(house, id, claimed);
                 let said = self.direct(key, house, id, to, text);
                 self.answer(key, Answer::Said(said));
             }
@@ -138,6 +156,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.tell_holder(house, choice, name);
         }
         entered.map(|_| ())
+    }
+
+    /// Counts a message that bears the name of somebody other than its sender. It is said all the same, under the
+    /// name that was joined with.
+    fn note_claim(&mut self, house: usize, id: MemberId, claimed: Option<&str>) {
+        let hub = self.houses.get(house).map(|house| &house.hub);
+        let name = hub.and_then(|hub| hub.name(id));
+        let is_forged = |(name, claimed): (&Name, &str)| !name.same_as(claimed);
+        self.counters.forged += u64::from(name.zip(claimed).is_some_and(is_forged));
     }
 
     /// Says something to a member's room, if it may speak now.

@@ -81,10 +81,11 @@ impl Session {
                 Err("too long a text, the limit is 4096 bytes")
             }
             (State::Joined, FromClient::Broadcast { text: "", .. }) => Ok(None),
-            // The name in it is the peer's claim; who speaks is who registered.
-            (State::Joined, FromClient::Broadcast { text, .. }) => {
-                Ok(Some(Request::Say { text, time: None }))
-            }
+            (State::Joined, FromClient::Broadcast { nickname, text }) => Ok(Some(Request::Say {
+                text,
+                time: None,
+                claimed: Some(nickname),
+            })),
             (State::Fresh | State::AwaitRegister, FromClient::Broadcast { .. }) => {
                 Err("REGISTER first")
             }
@@ -268,10 +269,16 @@ mod tests {
             let_in(&mut session),
             "LIST:amy:0.0.0.0:0:bob:10.0.0.7:5000\r\n"
         );
-        // A forged name changes nothing.
+        // A forged name is a claim and no more.
         let (request, out) = feed(&mut session, b"BROADCAST:amy:4:hi\r\n\r\n");
         let text = "hi\r\n";
-        assert_eq!(request, Some(Request::Say { text, time: None }));
+        let (time, claimed) = (None, Some("amy"));
+        let say = Request::Say {
+            text,
+            time,
+            claimed,
+        };
+        assert_eq!(request, Some(say));
         assert_eq!(out, "");
         assert_eq!(
             feed(&mut session, b"BROADCAST:bob:0:\r\n"),

@@ -63,10 +63,10 @@ impl Session {
             (State::Joined, frame::SAY) => {
                 let decoded = frame::decode_message(input, &Limits::SERVER)?;
                 self.state = State::Joined;
-                // The name in it is the peer's claim; who speaks is who joined.
                 Ok(step(decoded, |message| Request::Say {
                     text: message.text,
                     time: TimeOfDay::parse(message.time),
+                    claimed: Some(message.username),
                 }))
             }
             (State::Joined, frame::JOIN) => Err(Violation::JoinedTwice),
@@ -235,7 +235,12 @@ mod tests {
         assert_eq!(out[..9], [1, 0x73, 1, 0, 0, 1, 0, 0, 0]);
         let bytes = say("12:00:00", "hi");
         let Ok(Step::Frame {
-            request: Some(Request::Say { text, time }),
+            request:
+                Some(Request::Say {
+                    text,
+                    time,
+                    claimed: Some("x"),
+                }),
             ..
         }) = session.handle_bytes(&bytes, &mut Vec::new())
         else {

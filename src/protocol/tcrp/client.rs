@@ -458,6 +458,7 @@ mod tests {
         let say = Request::Say {
             text: "hi",
             time: None,
+            claimed: None,
         };
         assert_eq!(asked, [Request::Appear, say]);
 

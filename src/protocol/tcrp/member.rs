@@ -64,7 +64,11 @@ impl DatagramSession for Member {
             (State::Registered, text) if text.len() > MAX_TEXT_BYTES => Err(Dropped {
                 why: "too long a text",
             }),
-            (State::Registered, text) => Ok(Some(Request::Say { text, time: None })),
+            (State::Registered, text) => Ok(Some(Request::Say {
+                text,
+                time: None,
+                claimed: None,
+            })),
         }
     }
 
@@ -159,6 +163,7 @@ mod tests {
         let say = Request::Say {
             text: "hi",
             time: None,
+            claimed: None,
         };
         asks(&mut member, &datagram("TEA", "hi\r\n"), Ok(Some(say)));
         asks(

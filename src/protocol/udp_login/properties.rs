@@ -217,7 +217,7 @@ impl Server {
                 let said = self.hub.say(member, text, time, &mut self.post);
                 session.handle_answer(Answer::Said(said), &mut out);
             }
-            (Ok(Some(Request::Direct { to, text })), Some(member)) => {
+            (Ok(Some(Request::Direct { to, text, .. })), Some(member)) => {
                 self.said.push(text.to_string());
                 let said = self.hub.direct(member, to, text, time, &mut self.post);
                 session.handle_answer(Answer::Said(said), &mut out);

@@ -11,7 +11,8 @@
 //!     └──────────────────────────────────────────┘
 //! ```
 //!
-//! What has no session id (`LOGIN`, `PASS`) never moves a session that has one: anybody can forge it.
+//! What has no session id (`LOGIN`, `PASS`) never moves a session that has one: anybody can forge it. It is
+//! answered all the same, whatever its number: who starts again at the same port counts from 1.
 
 use super::frame::{self, Asked, Heard, MAX_PASSWORD_BYTES, Password, Reply, Wants};
 use crate::chat::{Event, MAX_NAME_BYTES, Name, Refusal, Request, Said, cut, harmless};
@@ -93,22 +94,16 @@ impl Session {
         Session::default()
     }
 
-    /// A `LOGIN` is answered and forgotten; but not while a `PASS` of the same or a later number is the latest
-    /// request: then it is an old one, come late.
+    /// A `LOGIN` is answered and forgotten, whatever its number: a program that was started again at the same port
+    /// counts from 1. While a password is with somebody it waits for the verdict.
     fn handle_login<'a>(
         &mut self,
         seq: u64,
         name: &'a str,
         out: &mut Datagrams,
     ) -> Result<Option<Request<'a>>, Dropped> {
-        let latest = match &self.state {
-            State::Stranger => None,
-            State::Hashing { .. } => return Err(WHILE_HASHING),
-            State::Denied { seq, .. } => Some(*seq),
-            State::In(member) => Some(member.seq),
-        };
-        if latest.is_some_and(|latest| seq <= latest) {
-            return Err(OLD);
+        if let State::Hashing { .. } = self.state {
+            return Err(WHILE_HASHING);
         }
         if Name::parse(name).is_err() {
             let text = NOT_A_NAME;
@@ -139,19 +134,14 @@ impl Session {
                     deny(seq, *refusal, out);
                     return Ok(None);
                 }
-                if seq < *denied {
-                    return Err(OLD);
-                }
+                // A lower number is a program that was started again: an attempt like any other.
             }
             State::In(member) => {
-                if seq < member.seq {
-                    return Err(OLD);
-                }
-                if seq > member.seq {
+                if seq == member.seq && matches!(member.latest, Latest::Welcome) {
+                    member.repeat(out);
+                } else {
                     // One session per address, and nothing is hashed to say so.
                     deny(seq, Refusal::Denied, out);
-                } else if matches!(member.latest, Latest::Welcome) {
-                    member.repeat(out);
                 }
                 return Ok(None);
             }
@@ -205,8 +195,15 @@ impl Member {
                 match mode {
                     Mode::Operation => (Latest::ModeFirst, Request::KeepAlive),
                     Mode::Public => {
-                        let (text, time) = (rest, None);
-                        (Latest::AskedSay, Request::Say { text, time })
+                        let (text, time, claimed) = (rest, None, None);
+                        (
+                            Latest::AskedSay,
+                            Request::Say {
+                                text,
+                                time,
+                                claimed,
+                            },
+                        )
                     }
                     Mode::Direct => {
                         let (to, text) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -214,7 +211,14 @@ impl Member {
                         let latest = Latest::AskedDirect {
                             to: cut(&shown, MAX_NAME_BYTES).into(),
                         };
-                        (latest, Request::Direct { to, text })
+                        (
+                            latest,
+                            Request::Direct {
+                                to,
+                                text,
+                                claimed: None,
+                            },
+                        )
                     }
                 }
             }
@@ -521,8 +525,6 @@ mod tests {
         let denied = ["C 2 DENIED wrong name or password"];
         assert_eq!(peer.hears(Answer::Refused(Refusal::Denied)), denied);
         assert_eq!(peer.says(pass), denied, "a repeat, not hashed");
-        assert!(peer.drops("C 1 PASS momodou a"), "an older one");
-        assert!(peer.drops("C 1 LOGIN momodou"), "an older one");
         assert!(!peer.session.is_proven());
         // The person tries again.
         let again = "C 4 PASS momodou right";
@@ -530,6 +532,37 @@ mod tests {
         let sent = peer.hears(welcome(&History::default()));
         assert_eq!(sent, [format!("C 4 WELCOME {SID}")]);
         assert_eq!(peer.says(again), sent, "a repeat");
+    }
+
+    #[test]
+    fn a_program_started_again_counts_from_one_and_is_answered() {
+        let name = "momodou";
+        let find = Some(Request::FindAccount { name });
+        let mut denied = Peer::new();
+        denied.asks("C 6 PASS momodou wrong");
+        denied.hears(Answer::Refused(Refusal::Denied));
+        assert_eq!(denied.asks("C 1 LOGIN momodou"), find);
+        let known = Answer::Account { exists: true };
+        assert_eq!(denied.hears(known), ["C 1 PASSWORD existing"]);
+        let again = "C 2 PASS momodou right";
+        assert_eq!(denied.asks(again), authenticate(name, "right"));
+        let sent = denied.hears(welcome(&History::default()));
+        assert_eq!(sent, [format!("C 2 WELCOME {SID}")]);
+
+        let mut inside = Peer::joined();
+        assert_eq!(inside.says(&format!("C 3 PING {SID}")), ["C 3 PONG"]);
+        for seq in 0..5 {
+            let login = format!("C {seq} LOGIN momodou");
+            assert_eq!(inside.asks(&login), find);
+            let known = Answer::Account { exists: true };
+            assert_eq!(inside.hears(known), [format!("C {seq} PASSWORD existing")]);
+            let no = [format!("C {seq} DENIED wrong name or password")];
+            assert_eq!(inside.says(&format!("C {seq} PASS momodou secret")), no);
+        }
+        // Neither moved the session.
+        let (ping, data) = (format!("C 3 PING {SID}"), format!("C 4 PM {SID}"));
+        assert_eq!(inside.says(&ping), ["C 3 PONG"], "a repeat");
+        assert_eq!(inside.says(&data), ["C 4 READY"]);
     }
 
     #[test]
@@ -553,8 +586,15 @@ mod tests {
         let mut peer = Peer::joined();
         assert_eq!(peer.says(&format!("C 3 PM {SID}")), ["C 3 READY"]);
         let data = format!("D 4 {SID} hi  there");
-        let (text, time) = ("hi  there", None);
-        assert_eq!(peer.asks(&data), Some(Request::Say { text, time }));
+        let (text, time, claimed) = ("hi  there", None, None);
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Say {
+                text,
+                time,
+                claimed
+            })
+        );
         assert_eq!(
             peer.hears(Answer::Said(Said::ToOthers(12))),
             ["C 4 SENT 12"]
@@ -584,8 +624,11 @@ mod tests {
         assert_eq!(peer.hears(Answer::Members(&members)), users);
         assert_eq!(peer.says(&list), users, "a repeat");
         let data = format!("D 4 {SID} bob hi there");
-        let (to, text) = ("bob", "hi there");
-        assert_eq!(peer.asks(&data), Some(Request::Direct { to, text }));
+        let (to, text, claimed) = ("bob", "hi there", None);
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Direct { to, text, claimed })
+        );
         assert_eq!(peer.hears(Answer::Said(Said::ToOthers(1))), ["C 4 SENT 1"]);
         assert_eq!(peer.says(&data), ["C 4 SENT 1"]);
 
@@ -593,7 +636,10 @@ mod tests {
         peer.hears(Answer::Members(&members));
         let data = format!("D 6 {SID} b\u{7}b");
         let (to, text) = ("b\u{7}b", "");
-        assert_eq!(peer.asks(&data), Some(Request::Direct { to, text }));
+        assert_eq!(
+            peer.asks(&data),
+            Some(Request::Direct { to, text, claimed })
+        );
         let nobody = ["C 6 NOUSER b\u{fffd}b"];
         assert_eq!(peer.hears(Answer::Said(Said::NobodyThere)), nobody);
         assert_eq!(peer.says(&data), nobody);
@@ -655,9 +701,9 @@ mod tests {
             peer.drops(&format!("C 3 PING {SID}")),
             "older than the latest"
         );
-        assert!(
-            peer.drops("C 2 PASS momodou secret"),
-            "older than the latest"
+        assert_eq!(
+            peer.says("C 2 PASS momodou secret"),
+            ["C 2 DENIED wrong name or password"]
         );
     }
 

@@ -204,7 +204,7 @@ impl Server {
                     .say(member, text, TimeOfDay::MIDNIGHT, &mut self.post);
                 session.handle_answer(Answer::Said(said), &mut out);
             }
-            (Ok(Some(Request::Direct { to, text })), Some(member)) => {
+            (Ok(Some(Request::Direct { to, text, .. })), Some(member)) => {
                 let time = TimeOfDay::MIDNIGHT;
                 let said = self.hub.direct(member, to, text, time, &mut self.post);
                 session.handle_answer(Answer::Said(said), &mut out);

@@ -130,17 +130,23 @@ impl DatagramSession for Session {
             // A server's answer to one it does not know: somebody has joined in its name. It would answer whatever it
             // is sent, for ever.
             Asked::Plain { text } if text == frame::JOIN_FIRST => Ok(Some(Request::Leave)),
-            // The name in it is the peer's claim; who speaks is who joined.
-            Asked::Say { text, .. } | Asked::Plain { text } => {
-                Ok(Some(Request::Say { text, time: None }))
-            }
+            Asked::Say { claimed, text } => Ok(Some(Request::Say {
+                text,
+                time: None,
+                claimed,
+            })),
+            Asked::Plain { text } => Ok(Some(Request::Say {
+                text,
+                time: None,
+                claimed: None,
+            })),
             Asked::Direct { text: "", .. } => Ok(None),
-            Asked::Direct { to, text, .. } => {
+            Asked::Direct { claimed, to, text } => {
                 *direct = Some(Box::new(Direct {
                     to: harmless(to).into_owned(),
                     text: harmless(text).into_owned(),
                 }));
-                Ok(Some(Request::Direct { to, text }))
+                Ok(Some(Request::Direct { to, text, claimed }))
             }
             Asked::DirectToNobody => {
                 frame::encode_heard(&Heard::Other { text: DIRECT_USAGE }, out);
@@ -313,8 +319,13 @@ mod tests {
 
     const NONE: [&str; 0] = [];
 
-    fn say(text: &str) -> Option<Request<'_>> {
-        Some(Request::Say { text, time: None })
+    fn say<'a>(claimed: Option<&'a str>, text: &'a str) -> Option<Request<'a>> {
+        let time = None;
+        Some(Request::Say {
+            text,
+            time,
+            claimed,
+        })
     }
 
     #[test]
@@ -329,7 +340,7 @@ mod tests {
             })
         );
         assert_eq!(peer.let_in(), ["[Alice joined the server]"]);
-        assert_eq!(peer.asks("PM| Alice: hi"), say("hi"));
+        assert_eq!(peer.asks("PM| Alice: hi"), say(Some("Alice"), "hi"));
         assert_eq!(peer.hears(Answer::Said(Said::ToOthers(3))), NONE);
         assert_eq!(peer.asks("EX| bye"), Some(Request::Leave));
         let mut out = Datagrams::new();
@@ -350,15 +361,15 @@ mod tests {
     fn a_forged_name_is_not_believed_and_plain_text_is_said() {
         let mut peer = Peer::joined();
         let table = [
-            ("PM| bob: hi", "hi"),
-            ("pm|hi", "hi"),
-            ("PM| no name: hi", "no name: hi"),
-            ("hello", "hello"),
-            ("XY| hello\r\n", "XY| hello"),
-            ("[bob left the server]", "[bob left the server]"),
+            ("PM| bob: hi", Some("bob"), "hi"),
+            ("pm|hi", None, "hi"),
+            ("PM| no name: hi", None, "no name: hi"),
+            ("hello", None, "hello"),
+            ("XY| hello\r\n", None, "XY| hello"),
+            ("[bob left the server]", None, "[bob left the server]"),
         ];
-        for (datagram, text) in table {
-            assert_eq!(peer.asks(datagram), say(text), "{datagram:?}");
+        for (datagram, claimed, text) in table {
+            assert_eq!(peer.asks(datagram), say(claimed, text), "{datagram:?}");
             assert_eq!(peer.hears(Answer::Said(Said::ToOthers(1))), NONE);
         }
         for nothing in ["", "\r\n", "PM| Alice: ", "PM|", "DM| Alice> bob: "] {
@@ -370,7 +381,8 @@ mod tests {
     fn direct_messages_are_confirmed() {
         let mut peer = Peer::joined();
         let (to, text) = ("bob", "h\u{7}i");
-        let direct = Some(Request::Direct { to, text });
+        let claimed = Some("Alice");
+        let direct = Some(Request::Direct { to, text, claimed });
         assert_eq!(peer.asks("DM| Alice> bob: h\u{7}i"), direct);
         let sent = peer.hears(Answer::Said(Said::ToOthers(1)));
         assert_eq!(sent, ["[DM to bob] h\u{fffd}i"]);
@@ -378,7 +390,7 @@ mod tests {
         let gone = peer.hears(Answer::Said(Said::NobodyThere));
         assert_eq!(gone, ["[bob is not online]"]);
         // Nothing is kept of it.
-        assert_eq!(peer.asks("hello"), say("hello"));
+        assert_eq!(peer.asks("hello"), say(None, "hello"));
         assert_eq!(peer.hears(Answer::Said(Said::ToOthers(1))), NONE);
         // What was meant for one never goes to all.
         assert_eq!(peer.says("DM| bob hi"), [DIRECT_USAGE]);
