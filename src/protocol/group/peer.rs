@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::direct;
+use super::pace::Pace;
 use crate::chat::{MAX_TEXT_BYTES, split};
 use crate::protocol::{Call, Context, Decoded, Destination, PeerEvent, PeerLink, Secret, Told};
 
@@ -42,12 +43,22 @@ const MAX_WAITING: usize = 64;
 /// Secrets of invitations that we have answered: a late copy is answered again, and nothing else.
 const REMEMBERED: usize = 64;
 
+/// How long a member's further invitations are ignored after one was taken up, whatever became of that: each
+/// costs a connection, and anybody can send them in its name. It is less than the time for which an honest one
+/// is repeated.
+const INVITED_PACE: Duration = Duration::from_secs(2);
+
+/// How long nothing more is said of a member's invitations that come to nothing.
+const FAILED_PACE: Duration = Duration::from_secs(60);
+
 /// All conversations of one client.
 pub struct Peers {
     conversations: Vec<Conversation>,
     next_link: u32,
     draw: DrawSecret,
     answered: VecDeque<String>,
+    invited: Pace,
+    failed: Pace,
 }
 
 /// One conversation.
@@ -59,6 +70,8 @@ struct Conversation {
     address: SocketAddr,
     secret: String,
     stage: Stage,
+    /// Whether the person began it or has said something in it, and so must hear what becomes of it.
+    wanted: bool,
     /// Said before the stream stood.
     waiting: Vec<String>,
     /// Until so many bytes are there, there is no whole frame.
@@ -105,6 +118,8 @@ impl Peers {
             next_link: 0,
             draw,
             answered: VecDeque::new(),
+            invited: Pace::new(INVITED_PACE),
+            failed: Pace::new(FAILED_PACE),
         }
     }
 
@@ -122,7 +137,10 @@ impl Peers {
         let mut secret = Vec::new();
         Secret::new((self.draw)()).encode(&mut secret);
         let secret = String::from_utf8_lossy(&secret).into_owned();
-        let link = self.begin(name, address, secret, Stage::Opening);
+        let mut begun = self.prepare(name, address, secret, Stage::Opening);
+        begun.wanted = true;
+        let link = begun.link;
+        self.conversations.push(begun);
         let from = canonical(address);
         context.out.calls.push(Call::Listen { link, from });
     }
@@ -132,6 +150,7 @@ impl Peers {
         let Some(conversation) = self.with(name) else {
             return false;
         };
+        conversation.wanted = true;
         let talking = conversation.stage == Stage::Talking;
         for piece in split(text, MAX_TEXT_BYTES) {
             if talking {
@@ -163,7 +182,8 @@ impl Peers {
     pub fn handle_left(&mut self, name: &str, context: &mut Context<'_>) {
         let is_it = |of: &Conversation| of.name == name && of.stage != Stage::Talking;
         if let Some(conversation) = self.take(is_it) {
-            fail(&conversation, "has left", context);
+            close(&conversation, context);
+            self.tell_failed(&conversation, &format!("{name} has left"), context);
         }
     }
 
@@ -187,20 +207,21 @@ impl Peers {
         if self.answered.iter().any(|answered| answered == secret) {
             return acknowledge(from, secret, context);
         }
-        let mut waiting = Vec::new();
         if let Some(ours) = self.with(name) {
             // Either it has one with us that it may not know to be over, in which case it asks again, or we have
             // begun at once: then it hears of our smaller secret and gives in, or we do.
             if !ours.stage.is_invitation() || !direct::is_smaller(secret, &ours.secret) {
                 return;
             }
-            if let Some(ours) = self.take(|conversation| conversation.name == name) {
-                close(&ours, context);
-                waiting = ours.waiting;
-            }
-        }
-        if self.conversations.len() >= MAX_CONVERSATIONS {
+        } else if self.conversations.len() >= MAX_CONVERSATIONS {
             return;
+        }
+        if !self.invited.take_turn(name, context.now) {
+            return;
+        }
+        let ours = self.take(|conversation| conversation.name == name);
+        if let Some(ours) = &ours {
+            close(ours, context);
         }
         acknowledge(from, secret, context);
         if self.answered.len() == REMEMBERED {
@@ -208,10 +229,13 @@ impl Peers {
         }
         self.answered.push_back(secret.to_string());
         let until = context.now + CONNECT_TIME;
-        let link = self.begin(name, from, secret.to_string(), Stage::Connecting { until });
-        if let Some(conversation) = self.conversations.last_mut() {
-            conversation.waiting = waiting;
+        let secret = secret.to_string();
+        let mut begun = self.prepare(name, from, secret, Stage::Connecting { until });
+        if let Some(ours) = ours {
+            (begun.wanted, begun.waiting) = (ours.wanted, ours.waiting);
         }
+        let link = begun.link;
+        self.conversations.push(begun);
         let to = SocketAddr::new(from.ip().to_canonical(), port);
         context.out.calls.push(Call::Connect { link, to });
     }
@@ -291,12 +315,7 @@ impl Peers {
                 PeerEvent::Closed,
             ) => {
                 if let Some(conversation) = self.take(is_it) {
-                    let name = &conversation.name;
-                    notice(
-                        context,
-                        format!("no direct session with {name}: no connection"),
-                    );
-                    conversation.tell_not_sent(context);
+                    self.tell_failed(&conversation, "no connection", context);
                 }
                 0
             }
@@ -339,7 +358,9 @@ impl Peers {
         let is_over =
             |conversation: &Conversation| conversation.stage.due().is_some_and(|due| due <= now);
         while let Some(conversation) = self.take(is_over) {
-            fail(&conversation, "does not answer", context);
+            close(&conversation, context);
+            let why = format!("{} does not answer", conversation.name);
+            self.tell_failed(&conversation, &why, context);
         }
     }
 
@@ -349,19 +370,34 @@ impl Peers {
         stages.filter(|stage| stage.is_invitation()).count()
     }
 
-    fn begin(&mut self, name: &str, address: SocketAddr, secret: String, stage: Stage) -> PeerLink {
+    fn prepare(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        secret: String,
+        stage: Stage,
+    ) -> Conversation {
         let link = PeerLink(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
-        self.conversations.push(Conversation {
+        Conversation {
             link,
             name: name.to_string(),
             address,
             secret,
             stage,
+            wanted: false,
             waiting: Vec::new(),
             needed: 0,
-        });
-        link
+        }
+    }
+
+    /// It came to nothing. What the person has no part in is not said again and again.
+    fn tell_failed(&mut self, conversation: &Conversation, why: &str, context: &mut Context<'_>) {
+        let name = &conversation.name;
+        if conversation.wanted || self.failed.take_turn(name, context.now) {
+            notice(context, format!("no direct session with {name}: {why}"));
+        }
+        conversation.tell_not_sent(context);
     }
 
     fn with(&mut self, name: &str) -> Option<&mut Conversation> {
@@ -452,16 +488,6 @@ fn acknowledge(to: SocketAddr, secret: &str, context: &mut Context<'_>) {
 fn close(conversation: &Conversation, context: &mut Context<'_>) {
     let link = conversation.link;
     context.out.calls.push(Call::Close { link });
-}
-
-fn fail(conversation: &Conversation, why: &str, context: &mut Context<'_>) {
-    close(conversation, context);
-    let name = &conversation.name;
-    notice(
-        context,
-        format!("no direct session with {name}: {name} {why}"),
-    );
-    conversation.tell_not_sent(context);
 }
 
 fn notice(context: &mut Context<'_>, text: String) {
