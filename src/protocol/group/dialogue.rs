@@ -774,17 +774,30 @@ mod tests {
 
     #[test]
     fn whoever_takes_over_a_name_takes_over_no_session() {
+        for again in ["bob", "BOB"] {
+            let mut world = of(&["alice", "bob"]);
+            world.command(ALICE, START_BOB);
+            world.disconnect(BOB);
+            world.command(ALICE, chat("bob"));
+            world.forget();
+            world.join(again, true);
+            let arrived = format!("+{again}");
+            let ended = "direct session with bob ended";
+            assert_eq!(world.heard(ALICE), [arrived.as_str(), ended]);
+            assert!(world.streams.is_empty());
+        }
+    }
+
+    #[test]
+    fn who_has_left_is_still_found_however_the_name_is_written() {
         let mut world = of(&["alice", "bob"]);
         world.command(ALICE, START_BOB);
         world.disconnect(BOB);
-        world.command(ALICE, chat("bob"));
         world.forget();
-        world.join("bob", true);
-        assert_eq!(
-            world.heard(ALICE),
-            ["+bob", "direct session with bob ended"]
-        );
-        assert!(world.streams.is_empty());
+        world.command(ALICE, chat("BOB"));
+        assert_eq!(world.heard(BOB), ["[alice] psst"]);
+        world.command(ALICE, Command::End { with: "Bob" });
+        assert_eq!(world.heard(ALICE), ["direct session with bob ended"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use super::direct;
 use super::pace::Pace;
-use crate::chat::{MAX_TEXT_BYTES, split};
+use crate::chat::{MAX_TEXT_BYTES, Name, split};
 use crate::protocol::{Call, Context, Decoded, Destination, PeerEvent, PeerLink, Secret, Told};
 
 /// Draws 128 bits that nobody can guess.
@@ -167,7 +167,7 @@ impl Peers {
         true
     }
 
-    /// Ends the conversation with a member. Whether there was one.
+    /// Ends the conversation with this member, whose name is written as it was. Whether there was one.
     pub fn end(&mut self, name: &str, context: &mut Context<'_>) -> bool {
         let Some(conversation) = self.take(|conversation| conversation.name == name) else {
             return false;
@@ -176,6 +176,23 @@ impl Peers {
         notice(context, format!("direct session with {name} ended"));
         conversation.tell_not_sent(context);
         true
+    }
+
+    /// Somebody has come under this name: whoever had it before, however it was written, is not who has it now.
+    pub fn handle_arrived(&mut self, name: &str, context: &mut Context<'_>) {
+        let names = self.conversations.iter().map(|of| of.name.clone());
+        let before: Vec<String> = names.filter(|of| is_same_name(of, name)).collect();
+        for name in before {
+            self.end(&name, context);
+        }
+    }
+
+    /// The conversation that a person means who names somebody no longer here: with whom it is, exactly as
+    /// written or else as names are compared.
+    pub fn meant(&self, name: &str) -> Option<&str> {
+        let mut names = self.conversations.iter().map(|of| of.name.as_str());
+        let exact = names.clone().find(|of| *of == name);
+        exact.or_else(|| names.find(|of| is_same_name(of, name)))
     }
 
     /// A member has left the room. A stream that stands may go on; what is being prepared is in vain.
@@ -471,6 +488,11 @@ impl Conversation {
 /// Whether two addresses are one, however IPv4 is written.
 pub fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     canonical(one) == canonical(other)
+}
+
+/// Whether two names are one, also where existing servers let in names that ours would refuse.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || Name::parse(one).is_ok_and(|one| one.same_as(other))
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {
