@@ -223,10 +223,10 @@ impl ClientSession for Session {
             Some(Handshake::Init { secret, port }) => {
                 // An invitation from nobody listed is ignored, and so is one that we sent ourselves.
                 if let Some(name) = self.members.at(from, &self.name) {
-                    peers.handle_init(name, from, secret, port, context);
+                    peers.handle_init(name, from, &secret, port, context);
                 }
             }
-            Some(Handshake::Ack { secret }) => peers.handle_ack(from, secret, context),
+            Some(Handshake::Ack { secret }) => peers.handle_ack(from, &secret, context),
             None => {}
         }
     }

@@ -20,7 +20,9 @@ use std::time::{Duration, Instant};
 use super::direct;
 use super::pace::Pace;
 use crate::chat::{MAX_TEXT_BYTES, Name, split};
-use crate::protocol::{Call, Context, Decoded, Destination, PeerEvent, PeerLink, Secret, Told};
+use crate::protocol::{
+    Call, Context, Decoded, Destination, Hidden, PeerEvent, PeerLink, Secret, Told,
+};
 
 /// Draws 128 bits that nobody can guess.
 pub type DrawSecret = Box<dyn FnMut() -> [u8; 16]>;
@@ -68,7 +70,7 @@ struct Conversation {
     name: String,
     /// Where its datagrams come from.
     address: SocketAddr,
-    secret: String,
+    secret: Hidden<String>,
     stage: Stage,
     /// Whether the person began it or has said something in it, and so must hear what becomes of it.
     wanted: bool,
@@ -260,7 +262,7 @@ impl Peers {
     /// Somebody says that it has heard of an invitation with that secret.
     pub fn handle_ack(&mut self, from: SocketAddr, secret: &str, context: &mut Context<'_>) {
         let heard = self.conversations.iter_mut().find(|conversation| {
-            conversation.secret == secret
+            *conversation.secret == secret
                 && is_same(conversation.address, from)
                 && matches!(conversation.stage, Stage::Inviting { .. })
         });
@@ -400,7 +402,7 @@ impl Peers {
             link,
             name: name.to_string(),
             address,
-            secret,
+            secret: Hidden(secret),
             stage,
             wanted: false,
             waiting: Vec::new(),
