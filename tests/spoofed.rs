@@ -429,23 +429,17 @@ fn a_udp_room_member_that_never_asked_is_sent_little() {
     });
     let allowed = |start: Instant| 64 * 1024 + 4 * 1024 * (start.elapsed().as_secs() as usize + 1);
     talk(&mut talkers, 200);
-    let burst = reached(victim, &server);
-    assert!(
-        (60 * 1024..=allowed(start)).contains(&burst),
-        "{burst} bytes at once"
-    );
-    let later = start + Duration::from_secs(4);
-    while Instant::now() < later {
-        talk(&mut talkers, 10);
+    // So much at once, and then so much over time.
+    for least in [60 * 1024, 64 * 1024 + 2 * 4 * 1024] {
+        let all = until("what a member is sent", || {
+            talk(&mut talkers, 10);
+            let all = reached(victim, &server);
+            (all >= least).then_some(all)
+        });
+        assert!(
+            all <= allowed(start),
+            "{all} bytes in {:?}",
+            start.elapsed()
+        );
     }
-    let all = reached(victim, &server);
-    assert!(
-        all >= burst + 2 * 4 * 1024,
-        "{all} bytes, of which {burst} at once"
-    );
-    assert!(
-        all <= allowed(start),
-        "{all} bytes in {:?}",
-        start.elapsed()
-    );
 }

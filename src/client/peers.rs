@@ -281,16 +281,21 @@ impl Peers {
                     self.news.push_back((link, News::Connected));
                     return Some(Peer::Standing(Link::new(stream)));
                 }
-                // Somebody else, who has no business here; or one who is gone again.
+                // Somebody else, who has no business here.
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Some(Peer::Waiting {
-                        listener,
-                        from,
-                        readable: false,
-                    });
-                }
-                Err(_) => {}
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        return Some(Peer::Waiting {
+                            listener,
+                            from,
+                            readable: false,
+                        });
+                    }
+                    // Gone before we looked, or a signal: there may be another.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    // No descriptor is free, say. It would be so at once again, and again.
+                    _ => return None,
+                },
             }
         }
         Some(Peer::Waiting {
@@ -560,6 +565,20 @@ mod tests {
         assert_eq!(client.news(), News::Closed);
         client.send(b"to nobody");
         assert_eq!(client.peers.next_news(), None);
+    }
+
+    #[test]
+    fn a_door_that_fails_is_given_up() {
+        let mut client = Client::new();
+        client.listen();
+        let Some(Peer::Waiting { listener, .. }) = client.peers.peers.get(&LINK) else {
+            panic!("no door");
+        };
+        // Accepting fails from now on, and not for want of somebody.
+        let socket = socket2::SockRef::from(listener);
+        socket.shutdown(net::Shutdown::Both).unwrap();
+        assert_eq!(client.news(), News::Closed);
+        assert!(client.peers.peers.is_empty() && !client.peers.has_news());
     }
 
     #[test]

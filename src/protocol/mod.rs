@@ -27,7 +27,7 @@ pub use client::{
 };
 pub use datagrams::Datagrams;
 pub use decoded::Decoded;
-pub use secret::Secret;
+pub use secret::{Hidden, Secret};
 pub use server::{
     AfterVerdict, Answer, DatagramSession, Dropped, Patience, ServerSession, Step, Welcome,
 };

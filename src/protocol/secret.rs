@@ -2,6 +2,7 @@
 //! Knows no source of randomness: it is given the bits.
 
 use std::fmt;
+use std::ops::Deref;
 
 use subtle::ConstantTimeEq;
 
@@ -63,6 +64,24 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret as the wire has it, when it may be any text: it is what it holds, but never printed by `Debug`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hidden<T>(pub T);
+
+impl<T> Deref for Hidden<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(..)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +94,7 @@ mod tests {
         assert_eq!(digits, b"000102fe0405060708090a0b0c0d0eff");
         assert_eq!(Secret::from_hex(&digits), Some(secret));
         assert_eq!(format!("{secret:?}"), "Secret(..)");
+        assert_eq!(format!("{:?}", Hidden("token")), "Hidden(..)");
     }
 
     #[test]

@@ -99,9 +99,8 @@ impl Session {
                     told.push(Told::Arrived {
                         name: name.to_string(),
                     });
-                    // Whoever had the name before is not who has it now.
                     if let Some(peers) = &mut self.peers {
-                        peers.end(name, context);
+                        peers.handle_arrived(name, context);
                     }
                 }
             }
@@ -161,15 +160,22 @@ impl Session {
 
     /// Says something directly. Whether there is a conversation for it.
     fn chat(&mut self, to: &str, text: &str, context: &mut Context<'_>) -> bool {
-        let name = self.members.find(to).map_or(to, |(name, _)| name);
+        let name = self.meant(to);
         let peers = self.peers.as_mut();
-        peers.is_some_and(|peers| peers.chat(name, text, context))
+        peers.is_some_and(|peers| peers.chat(&name, text, context))
     }
 
     fn end_direct(&mut self, with: &str, context: &mut Context<'_>) -> bool {
-        let name = self.members.find(with).map_or(with, |(name, _)| name);
+        let name = self.meant(with);
         let peers = self.peers.as_mut();
-        peers.is_some_and(|peers| peers.end(name, context))
+        peers.is_some_and(|peers| peers.end(&name, context))
+    }
+
+    /// As whoever a person means writes the name: somebody here, or else who has left and still talks with us.
+    fn meant(&self, name: &str) -> String {
+        let here = self.members.find(name).map(|(name, _)| name);
+        let gone = || self.peers.as_ref().and_then(|peers| peers.meant(name));
+        here.or_else(gone).unwrap_or(name).to_string()
     }
 }
 
@@ -217,10 +223,10 @@ impl ClientSession for Session {
             Some(Handshake::Init { secret, port }) => {
                 // An invitation from nobody listed is ignored, and so is one that we sent ourselves.
                 if let Some(name) = self.members.at(from, &self.name) {
-                    peers.handle_init(name, from, secret, port, context);
+                    peers.handle_init(name, from, &secret, port, context);
                 }
             }
-            Some(Handshake::Ack { secret }) => peers.handle_ack(from, secret, context),
+            Some(Handshake::Ack { secret }) => peers.handle_ack(from, &secret, context),
             None => {}
         }
     }

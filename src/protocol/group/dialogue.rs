@@ -667,6 +667,67 @@ mod tests {
         );
     }
 
+    /// Anybody can send invitations in a member's name.
+    #[test]
+    fn many_invitations_come_to_few_connections_and_fewer_words() {
+        let mut world = of(&["alice", "bob"]);
+        let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
+        let failed = "no direct session with bob: no connection";
+        let invite = |world: &mut World, number: usize| {
+            world.receive(alice, bob, format!("INIT:{number}:1\r\n").as_bytes());
+            let connects = world.clients[ALICE].out.calls.len();
+            world.pump();
+            (connects, world.heard(ALICE))
+        };
+        for turn in 0..60 {
+            let told = if turn % 30 == 0 {
+                vec![failed.to_string()]
+            } else {
+                vec![]
+            };
+            assert_eq!(invite(&mut world, turn * 100), (1, told), "turn {turn}");
+            for number in 1..100 {
+                let number = turn * 100 + number;
+                assert_eq!(invite(&mut world, number), (0, vec![]), "{number}");
+            }
+            assert_eq!(world.sent(ALICE, "ACK").len(), turn + 1);
+            world.advance(2.0);
+        }
+        // One that was taken up is answered again, and that is all.
+        let turn = 59 * 100;
+        assert_eq!(invite(&mut world, turn), (0, vec![]));
+        assert_eq!(world.sent(ALICE, "ACK").len(), 61);
+    }
+
+    #[test]
+    fn what_the_person_has_begun_is_told_though_an_invitation_took_its_place() {
+        let mut world = of(&["alice", "bob"]);
+        let (alice, bob) = (world.clients[ALICE].address, world.clients[BOB].address);
+        world.loses = |kind, _| kind == "INIT";
+        let failed = "no direct session with bob: no connection";
+        for secret in ["1", "2"] {
+            world.command(ALICE, START_BOB);
+            assert!(world.heard(ALICE).is_empty());
+            world.receive(alice, bob, format!("INIT:{secret}:1\r\n").as_bytes());
+            world.pump();
+            assert_eq!(world.heard(ALICE), [failed], "{secret}");
+            world.advance(2.0);
+        }
+    }
+
+    #[test]
+    fn who_ends_a_session_and_wants_it_back_at_once_gets_it() {
+        let mut world = of(&["alice", "bob"]);
+        world.command(ALICE, START_BOB);
+        world.command(ALICE, Command::End { with: "bob" });
+        world.forget();
+        world.command(ALICE, START_BOB);
+        assert!(world.heard(ALICE).is_empty());
+        world.advance(2.0);
+        assert_eq!(world.heard(ALICE), ["direct session with bob started"]);
+        assert_eq!(world.heard(BOB), ["direct session with alice started"]);
+    }
+
     #[test]
     fn who_wants_no_direct_sessions_has_none() {
         let mut world = of(&["alice"]);
@@ -713,17 +774,30 @@ mod tests {
 
     #[test]
     fn whoever_takes_over_a_name_takes_over_no_session() {
+        for again in ["bob", "BOB"] {
+            let mut world = of(&["alice", "bob"]);
+            world.command(ALICE, START_BOB);
+            world.disconnect(BOB);
+            world.command(ALICE, chat("bob"));
+            world.forget();
+            world.join(again, true);
+            let arrived = format!("+{again}");
+            let ended = "direct session with bob ended";
+            assert_eq!(world.heard(ALICE), [arrived.as_str(), ended]);
+            assert!(world.streams.is_empty());
+        }
+    }
+
+    #[test]
+    fn who_has_left_is_still_found_however_the_name_is_written() {
         let mut world = of(&["alice", "bob"]);
         world.command(ALICE, START_BOB);
         world.disconnect(BOB);
-        world.command(ALICE, chat("bob"));
         world.forget();
-        world.join("bob", true);
-        assert_eq!(
-            world.heard(ALICE),
-            ["+bob", "direct session with bob ended"]
-        );
-        assert!(world.streams.is_empty());
+        world.command(ALICE, chat("BOB"));
+        assert_eq!(world.heard(BOB), ["[alice] psst"]);
+        world.command(ALICE, Command::End { with: "Bob" });
+        assert_eq!(world.heard(ALICE), ["direct session with bob ended"]);
     }
 
     #[test]

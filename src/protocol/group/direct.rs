@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::frame::{self, counted, put};
-use crate::protocol::Decoded;
+use crate::protocol::{Decoded, Hidden};
 
 /// The longest `CHAT`, its CRLF included.
 pub const MAX_CHAT: usize = 8 * 1024;
@@ -17,9 +17,9 @@ pub const MAX_SECRET: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handshake<'a> {
     /// Connect to me on this port.
-    Init { secret: &'a str, port: u16 },
+    Init { secret: Hidden<&'a str>, port: u16 },
     /// I have heard you.
-    Ack { secret: &'a str },
+    Ack { secret: Hidden<&'a str> },
 }
 
 /// Which rule the other client broke.
@@ -36,11 +36,16 @@ pub fn decode_handshake(datagram: &[u8]) -> Option<Handshake<'_>> {
     let line = datagram.strip_suffix(b"\r\n").unwrap_or(datagram);
     let line = std::str::from_utf8(line).ok()?;
     if let Some(secret) = line.strip_prefix("ACK:INIT:") {
-        return is_secret(secret).then_some(Handshake::Ack { secret });
+        let hidden = Hidden(secret);
+        return is_secret(secret).then_some(Handshake::Ack { secret: hidden });
     }
     let (secret, port) = line.strip_prefix("INIT:")?.split_once(':')?;
     let port = frame::number(port)?;
-    (is_secret(secret) && port != 0).then_some(Handshake::Init { secret, port })
+    let hidden = Hidden(secret);
+    (is_secret(secret) && port != 0).then_some(Handshake::Init {
+        secret: hidden,
+        port,
+    })
 }
 
 /// A `CHAT`: its text.
@@ -107,8 +112,8 @@ pub fn fuzz(input: &[u8]) {
     if let Some(handshake) = decode_handshake(input) {
         let mut again = Vec::new();
         match handshake {
-            Handshake::Init { secret, port } => encode_init(secret, port, &mut again),
-            Handshake::Ack { secret } => encode_ack(secret, &mut again),
+            Handshake::Init { secret, port } => encode_init(&secret, port, &mut again),
+            Handshake::Ack { secret } => encode_ack(&secret, &mut again),
         }
         let same = decode_handshake(&again);
         assert_eq!(same, Some(handshake), "written again");
@@ -125,10 +130,12 @@ mod tests {
     #[test]
     fn handshakes() {
         let init = Handshake::Init {
-            secret: "00ff",
+            secret: Hidden("00ff"),
             port: 5000,
         };
-        let ack = Handshake::Ack { secret: "00ff" };
+        let ack = Handshake::Ack {
+            secret: Hidden("00ff"),
+        };
         for (bytes, wanted) in [
             (&b"INIT:00ff:5000\r\n"[..], Some(init)),
             (b"INIT:00ff:5000", Some(init)),

@@ -12,5 +12,7 @@ pub mod participants;
 pub mod peer;
 pub mod server;
 
+mod pace;
+
 #[cfg(test)]
 mod dialogue;

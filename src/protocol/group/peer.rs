@@ -18,8 +18,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::direct;
-use crate::chat::{MAX_TEXT_BYTES, split};
-use crate::protocol::{Call, Context, Decoded, Destination, PeerEvent, PeerLink, Secret, Told};
+use super::pace::Pace;
+use crate::chat::{MAX_TEXT_BYTES, Name, split};
+use crate::protocol::{
+    Call, Context, Decoded, Destination, Hidden, PeerEvent, PeerLink, Secret, Told,
+};
 
 /// Draws 128 bits that nobody can guess.
 pub type DrawSecret = Box<dyn FnMut() -> [u8; 16]>;
@@ -42,12 +45,22 @@ const MAX_WAITING: usize = 64;
 /// Secrets of invitations that we have answered: a late copy is answered again, and nothing else.
 const REMEMBERED: usize = 64;
 
+/// How long a member's further invitations are ignored after one was taken up, whatever became of that: each
+/// costs a connection, and anybody can send them in its name. It is less than the time for which an honest one
+/// is repeated.
+const INVITED_PACE: Duration = Duration::from_secs(2);
+
+/// How long nothing more is said of a member's invitations that come to nothing.
+const FAILED_PACE: Duration = Duration::from_secs(60);
+
 /// All conversations of one client.
 pub struct Peers {
     conversations: Vec<Conversation>,
     next_link: u32,
     draw: DrawSecret,
     answered: VecDeque<String>,
+    invited: Pace,
+    failed: Pace,
 }
 
 /// One conversation.
@@ -57,8 +70,10 @@ struct Conversation {
     name: String,
     /// Where its datagrams come from.
     address: SocketAddr,
-    secret: String,
+    secret: Hidden<String>,
     stage: Stage,
+    /// Whether the person began it or has said something in it, and so must hear what becomes of it.
+    wanted: bool,
     /// Said before the stream stood.
     waiting: Vec<String>,
     /// Until so many bytes are there, there is no whole frame.
@@ -105,6 +120,8 @@ impl Peers {
             next_link: 0,
             draw,
             answered: VecDeque::new(),
+            invited: Pace::new(INVITED_PACE),
+            failed: Pace::new(FAILED_PACE),
         }
     }
 
@@ -122,7 +139,10 @@ impl Peers {
         let mut secret = Vec::new();
         Secret::new((self.draw)()).encode(&mut secret);
         let secret = String::from_utf8_lossy(&secret).into_owned();
-        let link = self.begin(name, address, secret, Stage::Opening);
+        let mut begun = self.prepare(name, address, secret, Stage::Opening);
+        begun.wanted = true;
+        let link = begun.link;
+        self.conversations.push(begun);
         let from = canonical(address);
         context.out.calls.push(Call::Listen { link, from });
     }
@@ -132,6 +152,7 @@ impl Peers {
         let Some(conversation) = self.with(name) else {
             return false;
         };
+        conversation.wanted = true;
         let talking = conversation.stage == Stage::Talking;
         for piece in split(text, MAX_TEXT_BYTES) {
             if talking {
@@ -148,7 +169,7 @@ impl Peers {
         true
     }
 
-    /// Ends the conversation with a member. Whether there was one.
+    /// Ends the conversation with this member, whose name is written as it was. Whether there was one.
     pub fn end(&mut self, name: &str, context: &mut Context<'_>) -> bool {
         let Some(conversation) = self.take(|conversation| conversation.name == name) else {
             return false;
@@ -159,11 +180,29 @@ impl Peers {
         true
     }
 
+    /// Somebody has come under this name: whoever had it before, however it was written, is not who has it now.
+    pub fn handle_arrived(&mut self, name: &str, context: &mut Context<'_>) {
+        let names = self.conversations.iter().map(|of| of.name.clone());
+        let before: Vec<String> = names.filter(|of| is_same_name(of, name)).collect();
+        for name in before {
+            self.end(&name, context);
+        }
+    }
+
+    /// The conversation that a person means who names somebody no longer here: with whom it is, exactly as
+    /// written or else as names are compared.
+    pub fn meant(&self, name: &str) -> Option<&str> {
+        let mut names = self.conversations.iter().map(|of| of.name.as_str());
+        let exact = names.clone().find(|of| *of == name);
+        exact.or_else(|| names.find(|of| is_same_name(of, name)))
+    }
+
     /// A member has left the room. A stream that stands may go on; what is being prepared is in vain.
     pub fn handle_left(&mut self, name: &str, context: &mut Context<'_>) {
         let is_it = |of: &Conversation| of.name == name && of.stage != Stage::Talking;
         if let Some(conversation) = self.take(is_it) {
-            fail(&conversation, "has left", context);
+            close(&conversation, context);
+            self.tell_failed(&conversation, &format!("{name} has left"), context);
         }
     }
 
@@ -187,20 +226,21 @@ impl Peers {
         if self.answered.iter().any(|answered| answered == secret) {
             return acknowledge(from, secret, context);
         }
-        let mut waiting = Vec::new();
         if let Some(ours) = self.with(name) {
             // Either it has one with us that it may not know to be over, in which case it asks again, or we have
             // begun at once: then it hears of our smaller secret and gives in, or we do.
             if !ours.stage.is_invitation() || !direct::is_smaller(secret, &ours.secret) {
                 return;
             }
-            if let Some(ours) = self.take(|conversation| conversation.name == name) {
-                close(&ours, context);
-                waiting = ours.waiting;
-            }
-        }
-        if self.conversations.len() >= MAX_CONVERSATIONS {
+        } else if self.conversations.len() >= MAX_CONVERSATIONS {
             return;
+        }
+        if !self.invited.take_turn(name, context.now) {
+            return;
+        }
+        let ours = self.take(|conversation| conversation.name == name);
+        if let Some(ours) = &ours {
+            close(ours, context);
         }
         acknowledge(from, secret, context);
         if self.answered.len() == REMEMBERED {
@@ -208,10 +248,13 @@ impl Peers {
         }
         self.answered.push_back(secret.to_string());
         let until = context.now + CONNECT_TIME;
-        let link = self.begin(name, from, secret.to_string(), Stage::Connecting { until });
-        if let Some(conversation) = self.conversations.last_mut() {
-            conversation.waiting = waiting;
+        let secret = secret.to_string();
+        let mut begun = self.prepare(name, from, secret, Stage::Connecting { until });
+        if let Some(ours) = ours {
+            (begun.wanted, begun.waiting) = (ours.wanted, ours.waiting);
         }
+        let link = begun.link;
+        self.conversations.push(begun);
         let to = SocketAddr::new(from.ip().to_canonical(), port);
         context.out.calls.push(Call::Connect { link, to });
     }
@@ -219,7 +262,7 @@ impl Peers {
     /// Somebody says that it has heard of an invitation with that secret.
     pub fn handle_ack(&mut self, from: SocketAddr, secret: &str, context: &mut Context<'_>) {
         let heard = self.conversations.iter_mut().find(|conversation| {
-            conversation.secret == secret
+            *conversation.secret == secret
                 && is_same(conversation.address, from)
                 && matches!(conversation.stage, Stage::Inviting { .. })
         });
@@ -291,12 +334,7 @@ impl Peers {
                 PeerEvent::Closed,
             ) => {
                 if let Some(conversation) = self.take(is_it) {
-                    let name = &conversation.name;
-                    notice(
-                        context,
-                        format!("no direct session with {name}: no connection"),
-                    );
-                    conversation.tell_not_sent(context);
+                    self.tell_failed(&conversation, "no connection", context);
                 }
                 0
             }
@@ -339,7 +377,9 @@ impl Peers {
         let is_over =
             |conversation: &Conversation| conversation.stage.due().is_some_and(|due| due <= now);
         while let Some(conversation) = self.take(is_over) {
-            fail(&conversation, "does not answer", context);
+            close(&conversation, context);
+            let why = format!("{} does not answer", conversation.name);
+            self.tell_failed(&conversation, &why, context);
         }
     }
 
@@ -349,19 +389,34 @@ impl Peers {
         stages.filter(|stage| stage.is_invitation()).count()
     }
 
-    fn begin(&mut self, name: &str, address: SocketAddr, secret: String, stage: Stage) -> PeerLink {
+    fn prepare(
+        &mut self,
+        name: &str,
+        address: SocketAddr,
+        secret: String,
+        stage: Stage,
+    ) -> Conversation {
         let link = PeerLink(self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
-        self.conversations.push(Conversation {
+        Conversation {
             link,
             name: name.to_string(),
             address,
-            secret,
+            secret: Hidden(secret),
             stage,
+            wanted: false,
             waiting: Vec::new(),
             needed: 0,
-        });
-        link
+        }
+    }
+
+    /// It came to nothing. What the person has no part in is not said again and again.
+    fn tell_failed(&mut self, conversation: &Conversation, why: &str, context: &mut Context<'_>) {
+        let name = &conversation.name;
+        if conversation.wanted || self.failed.take_turn(name, context.now) {
+            notice(context, format!("no direct session with {name}: {why}"));
+        }
+        conversation.tell_not_sent(context);
     }
 
     fn with(&mut self, name: &str) -> Option<&mut Conversation> {
@@ -437,6 +492,11 @@ pub fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     canonical(one) == canonical(other)
 }
 
+/// Whether two names are one, also where existing servers let in names that ours would refuse.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one == other || Name::parse(one).is_ok_and(|one| one.same_as(other))
+}
+
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -452,16 +512,6 @@ fn acknowledge(to: SocketAddr, secret: &str, context: &mut Context<'_>) {
 fn close(conversation: &Conversation, context: &mut Context<'_>) {
     let link = conversation.link;
     context.out.calls.push(Call::Close { link });
-}
-
-fn fail(conversation: &Conversation, why: &str, context: &mut Context<'_>) {
-    close(conversation, context);
-    let name = &conversation.name;
-    notice(
-        context,
-        format!("no direct session with {name}: {name} {why}"),
-    );
-    conversation.tell_not_sent(context);
 }
 
 fn notice(context: &mut Context<'_>, text: String) {

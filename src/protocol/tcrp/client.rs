@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::datagram::{self, LEAVE, REGISTER, ToMember};
 use super::frame::{self, Answer, Form, Operation, Rule, Violation};
 use crate::chat::{Choice, split};
-use crate::protocol::{ClientSession, Command, Context, Decoded, Told, Unsupported};
+use crate::protocol::{ClientSession, Command, Context, Decoded, Hidden, Told, Unsupported};
 
 /// `__REGISTER__` is not answered, and until it has come the server hears nothing else: it goes three times.
 const QUICK_REPEATS: u8 = 2;
@@ -45,7 +45,7 @@ enum State {
     AwaitCompliance,
     AwaitComplete,
     Joined {
-        token: String,
+        token: Hidden<String>,
         next_register: Instant,
         /// How many more of them come quickly.
         quick: u8,

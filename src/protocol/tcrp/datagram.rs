@@ -3,7 +3,7 @@
 
 use super::frame::TOKEN_MARK;
 use crate::chat::{PRIVATE_MARK, public, split};
-use crate::protocol::{Datagrams, Dropped, Secret};
+use crate::protocol::{Datagrams, Dropped, Hidden, Secret};
 
 /// The longest datagram that existing clients read.
 pub const MAX_DATAGRAM_BYTES: usize = 4096;
@@ -21,7 +21,7 @@ pub const ROOM_CLOSED: &[u8] = b"__ROOM_CLOSED__";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToServer<'a> {
     pub room: &'a str,
-    pub token: &'a [u8],
+    pub token: Hidden<&'a [u8]>,
     /// Without the line's end.
     pub text: &'a str,
 }
@@ -38,7 +38,7 @@ pub fn decode_to_server(datagram: &[u8]) -> Result<ToServer<'_>, Dropped> {
     let parts = to_server_parts(datagram).ok_or(TOO_SHORT)?;
     Ok(ToServer {
         room: utf8(parts.room)?,
-        token: parts.token,
+        token: Hidden(parts.token),
         text: utf8(without_line_end(parts.text))?,
     })
 }
@@ -142,7 +142,7 @@ const TOO_SHORT: Dropped = Dropped {
 /// encoder would have written but for a line's end.
 pub fn fuzz(datagram: &[u8]) {
     if let Ok(frame) = decode_to_server(datagram)
-        && let Ok(token) = std::str::from_utf8(frame.token)
+        && let Ok(token) = std::str::from_utf8(*frame.token)
     {
         let mut again = Vec::new();
         encode_to_server(frame.room, token, frame.text, &mut again);
@@ -197,7 +197,7 @@ mod tests {
             assert_eq!(out, bytes);
             let frame = ToServer {
                 room,
-                token: token.as_bytes(),
+                token: Hidden(token.as_bytes()),
                 text,
             };
             assert_eq!(decode_to_server(bytes), Ok(frame));

@@ -18,7 +18,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::chat::{AskedName, NameError, cut};
-use crate::protocol::{Decoded, Secret};
+use crate::protocol::{Decoded, Hidden, Secret};
 
 /// The largest payload of a request, in bytes. The two forms of the header can be told apart up to here.
 pub const MAX_REQUEST_PAYLOAD: usize = 255;
@@ -68,7 +68,7 @@ pub enum Answer {
     /// Yes, or no and why.
     Compliance(Result<(), String>),
     /// The token; an empty one is a refusal.
-    Complete { token: String },
+    Complete { token: Hidden<String> },
 }
 
 /// Which rule the peer broke, and how it can be told.
@@ -373,7 +373,7 @@ fn answer(state: u8, payload: &[u8]) -> Option<Answer> {
         // A datagram says the token's length in one byte.
         let token = Some(token).filter(|token| token.len() <= usize::from(u8::MAX))?;
         return Some(Answer::Complete {
-            token: token.to_string(),
+            token: Hidden(token.to_string()),
         });
     }
     let yes = match value.get("success")? {
@@ -678,7 +678,7 @@ mod tests {
             };
             assert_eq!(frame, Answer::Compliance(Ok(())));
             let rest = decode_answer(&out[used..], form);
-            let token = token.to_string();
+            let token = Hidden(token.to_string());
             let frame = Answer::Complete { token };
             let used = out.len() - used;
             assert_eq!(rest, Ok(Decoded::Done { frame, used }));

@@ -133,8 +133,8 @@ pub const NO_ROOM: &[u8] = &[];
 mod tests {
     use super::*;
     use crate::chat::{AskedName, History, NameError};
-    use crate::protocol::Secret;
     use crate::protocol::tcrp::frame::{Answer, Form};
+    use crate::protocol::{Hidden, Secret};
 
     fn request(form: Form, operation: Operation) -> Vec<u8> {
         let mut out = Vec::new();
@@ -190,7 +190,12 @@ mod tests {
             assert_eq!(after, AfterVerdict::Close);
             assert_eq!(out[..3], [3, 1, 1], "room_name_size, operation, compliance");
             let token = format!("token_{}", "01".repeat(16));
-            let wanted = [Answer::Compliance(Ok(())), Answer::Complete { token }];
+            let wanted = [
+                Answer::Compliance(Ok(())),
+                Answer::Complete {
+                    token: Hidden(token),
+                },
+            ];
             assert_eq!(answers(&out, form), wanted);
         }
     }
@@ -213,7 +218,12 @@ mod tests {
             assert_eq!(after, AfterVerdict::Close);
             let token = String::new();
             let why = Err(refusal.to_string());
-            let wanted = [Answer::Compliance(why), Answer::Complete { token }];
+            let wanted = [
+                Answer::Compliance(why),
+                Answer::Complete {
+                    token: Hidden(token),
+                },
+            ];
             assert_eq!(answers(&out, Form::Long), wanted);
         }
     }
