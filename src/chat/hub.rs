@@ -12,6 +12,7 @@
 //! heard and announced once it has shown its UDP address.
 
 use std::hash::RandomState;
+use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 use slab::Slab;
@@ -24,9 +25,9 @@ use super::{
 /// The room that always exists and has no host.
 pub const LOBBY: RoomId = RoomId(0);
 
-/// Who somebody is, while they are in.
+/// Who somebody is, while they are in. Counted from one, so that nobody takes no room beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MemberId(u32);
+pub struct MemberId(NonZeroU32);
 
 /// Which room, while it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -376,7 +377,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         }
         let hash = self.member_hash(room, name.as_str());
         let previous = self.room(room).and_then(|room| room.last);
-        let id = MemberId(number(self.members.insert(Member {
+        let id = MemberId::at(number(self.members.insert(Member {
             name,
             room,
             contact,
@@ -446,8 +447,12 @@ impl<Seat: Copy + PartialEq> Roster for RoomRoster<'_, Seat> {
 }
 
 impl MemberId {
+    fn at(index: u32) -> MemberId {
+        MemberId(NonZeroU32::MIN.saturating_add(index))
+    }
+
     fn index(self) -> usize {
-        self.0 as usize
+        (self.0.get() - 1) as usize
     }
 }
 
@@ -519,6 +524,12 @@ mod tests {
     }
 
     const MIDNIGHT: TimeOfDay = TimeOfDay::MIDNIGHT;
+
+    #[test]
+    fn a_member_is_small() {
+        // There are ten thousand of them. Seats are eight bytes, as the server's are.
+        assert!(size_of::<Member<u64>>() <= 48);
+    }
 
     #[test]
     fn a_name_is_held_by_one_and_free_at_once() {
