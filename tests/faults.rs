@@ -5,12 +5,13 @@ mod support;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 use support::serve::{Client, Mynah, join, say, timed};
-use support::{or_skip, read_all, until, wait_for_exit};
+use support::{PATIENCE, or_skip, read_all, until, wait_for_exit};
 
 /// `mynah serve` through a shell that sets something up before.
 fn serve_under(setup: &str) -> Mynah {
@@ -73,9 +74,14 @@ fn wrong_usage_names_the_value_and_what_would_be_right() {
 fn without_flags_every_protocol_is_announced_on_this_machine() {
     let tcp = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let udp = |port| UdpSocket::bind(("127.0.0.1", port)).is_ok();
-    let free =
-        [42069, 1337, 9090].map(tcp) == [true; 3] && [9999, 65015, 9091].map(udp) == [true; 3];
-    if !or_skip(free, "all the default ports free") {
+    let are_free =
+        || [42069, 1337, 9090].map(tcp) == [true; 3] && [9999, 65015, 9091].map(udp) == [true; 3];
+    // Somebody's connection may have one of them for a moment: the kernel chooses among them, too.
+    let deadline = Instant::now() + PATIENCE;
+    while !are_free() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    if !or_skip(are_free(), "all the default ports free") {
         return;
     }
     // Where accounts are kept is the one thing that a test must not have by default.
