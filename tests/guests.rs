@@ -1094,6 +1094,29 @@ fn the_lobby_of_another_gateway_comes_from_one_address() {
 }
 
 #[test]
+fn a_gateway_hears_peers_that_share_its_port() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    // Another program at the gateway's own address, as SO_REUSEADDR lets it.
+    let own = address(&format!("198.51.100.1:{}", 7000 + u16::from(MESH)));
+    mesh::encode_say("mia", "hello", |datagram| {
+        house.ports[4].give(own, datagram)
+    });
+    house.edge(MESH);
+    house.turn();
+    let heard = house.ports[0].take_for(address("127.0.0.1:7"));
+    assert_eq!(heard, ["[mia joined the server]", "mia: hello"]);
+    // Its own words come back from there as well, and are not said again.
+    house.give(UDP_ROOM, "127.0.0.1:7", "hi mesh");
+    let sent = house.ports[4].take();
+    house.ports[0].take();
+    house.ports[4].give(own, &sent[0].1);
+    house.edge(MESH);
+    house.turn();
+    assert!(house.ports[0].take().is_empty());
+}
+
+#[test]
 fn junk_on_every_port_is_counted_and_nothing_else() {
     let mut house = House::new();
     let junk: Vec<Vec<u8>> = vec![

@@ -1,5 +1,5 @@
 //! Owns how one message becomes N deliveries: the shared log of an audience, the position of every
-//! member in it, and who lags.
+//! member in it, and who lags; and for datagrams the mailing of a port.
 //! Knows no protocol and no socket: it hands out slices to send and is told how many bytes went.
 //!
 //! What others rely on: the bytes that a member is given are, in one order, a prefix of exactly what

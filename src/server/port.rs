@@ -22,8 +22,8 @@ pub(super) struct Port<D> {
     pub(super) socket: D,
     /// What goes to rooms and to single guests, in one order.
     pub(super) mailing: Mailing<Key, SocketAddr, AllowanceId>,
-    /// Guests by their source address, where that is how they are known. Peers may choose theirs; the hash
-    /// is keyed.
+    /// Guests by their source address: where that is how they are known, and otherwise to tell who it is of whom
+    /// the kernel says that nobody is there. Peers may choose theirs; the hash is keyed.
     pub(super) guests: HashMap<SocketAddr, Key>,
     /// The kernel has datagrams for us that we have not taken.
     pub(super) readable: bool,

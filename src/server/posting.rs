@@ -11,8 +11,8 @@ use super::exchange::Post;
 use super::port::{AllowanceId, Allowances, Port};
 use crate::reactor::{BATCH, DatagramPort, Outgoing, Stream};
 
-/// Datagrams that one port may send in one turn, or not send for want of an allowance: some ten milliseconds' worth; with more members than
-/// that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
+/// Datagrams that one port may send in one turn, or not send for want of an allowance: some ten milliseconds' worth.
+/// With more members than that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
 const SENDS_PER_TURN: usize = 4096;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {

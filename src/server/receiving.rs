@@ -1,5 +1,5 @@
-//! Owns what becomes of datagrams: who sent one, what its session makes of it, and what guests ask for.
-//! How connections are read from is in `core`.
+//! Owns what becomes of datagrams: who sent one, and what its session makes of it. What it asks for is decided in
+//! `deciding`; how connections are read from is in `core`.
 
 use std::net::SocketAddr;
 
@@ -84,8 +84,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get(usize::from(id)) else {
             return;
         };
-        if self.ports.iter().any(|port| port.is_at(from)) {
-            // An answer to it would be answered, for ever.
+        // An answer to it would be answered, for ever. To a mesh everybody talks from the same port, other programs
+        // of this machine too; what a gateway has said itself it knows.
+        if port.gateway.is_none() && self.ports.iter().any(|port| port.is_at(from)) {
             return self.drop_datagram(
                 id,
                 from,
