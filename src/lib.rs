@@ -13,6 +13,7 @@
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
+//! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
@@ -47,6 +48,7 @@ pub mod commands;
 pub mod config;
 pub mod fanout;
 pub mod journal;
+pub mod load;
 pub mod protocol;
 pub mod reactor;
 pub mod server;

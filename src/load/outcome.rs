@@ -1,0 +1,100 @@
+//! Owns what a run of the load generator came to. Knows not how it is shown.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// All that was measured in one run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub logins: Logins,
+    pub deliveries: Deliveries,
+    /// How late each receipt was, and how late the last one of each message.
+    pub lateness: Lateness,
+    /// What the server spent, where its process is known.
+    pub cost: Option<Cost>,
+    /// The share of the time in which the generator did something, from 0 to 1. Near one it may have been the
+    /// bottleneck.
+    pub busy: f64,
+    /// Whether the generator, not the server, bounded the figures, as far as it can tell.
+    pub is_bottleneck: bool,
+}
+
+/// How the members came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Logins {
+    /// Members that are in.
+    pub members: usize,
+    pub elapsed: Duration,
+    /// The server's processor time in that time, where its process is known.
+    pub cpu: Option<Duration>,
+    /// What all members together were sent until the last was in and nothing more came.
+    pub bytes: u64,
+}
+
+/// What was said and heard in the time that counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Deliveries {
+    /// Messages sent.
+    pub messages: u64,
+    /// Receipts: one message to N members is N of them (or N - 1 where its sender does not hear it).
+    pub received: u64,
+    /// From the first message to the last receipt.
+    pub elapsed: Duration,
+    /// Receipts that never came.
+    pub lost: u64,
+    /// Receipts beyond the first of one message by one member.
+    pub doubled: u64,
+    /// Receipts of a message later than one that its sender sent after it.
+    pub disordered: u64,
+    /// Members whom the server let go.
+    pub cut: usize,
+    /// What all members together received, in bytes.
+    pub bytes: u64,
+    /// Receipts per read of the generator's: how much was gathered on the way.
+    pub per_read: f64,
+}
+
+/// How late things were, in nanoseconds from when a message was to be sent.
+#[derive(Clone, Debug)]
+pub struct Lateness {
+    pub each: Histogram<u64>,
+    pub last: Histogram<u64>,
+}
+
+/// What the server spent. Memory is resident memory in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Its processor time, of all its threads, while messages were sent and under way.
+    pub cpu: Duration,
+    /// Before the first member came.
+    pub memory_before: u64,
+    /// With all members in, and quiet.
+    pub memory_idle: u64,
+    /// At its most while messages were sent.
+    pub memory_peak: u64,
+}
+
+/// How far a run is, for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    pub stage: Stage,
+    /// Members that are in.
+    pub members: usize,
+    /// Receipts so far.
+    pub received: u64,
+    /// Receipts a second, of late.
+    pub rate: f64,
+    /// How long this stage has lasted.
+    pub elapsed: Duration,
+}
+
+/// What a run is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    ComingIn,
+    WarmingUp,
+    Measuring,
+    /// Nothing more is sent; what is under way is waited for.
+    Finishing,
+}
