@@ -1,5 +1,5 @@
 //! Owns the client's loop: what a person types goes to the session and over its transport, and what comes
-//! back is shown. Knows no protocol, only [`ClientSession`].
+//! back is shown. Knows no protocol, only [`ClientSession`](crate::protocol::ClientSession).
 //!
 //! A turn is: wait; take in what signals, the sockets and the person have; let what is due fall due;
 //! send out to both sides; let go of what has nothing more to send. Nothing in it blocks, and what one side
@@ -20,7 +20,7 @@ use super::run::SIGNALS;
 use super::show::Event;
 use super::sockets::Sockets;
 use crate::chat::TimeOfDay;
-use crate::protocol::{ClientSession, Command, Context, Outbound, PeerEvent, Told, Unsupported};
+use crate::protocol::{AnySession, Command, Context, Outbound, PeerEvent, Told, Unsupported};
 use crate::reactor::{Poller, Signal, Signals};
 
 /// How long a server may take to let us in: more than a session which has patience of its own has.
@@ -43,8 +43,8 @@ const MAX_SHOWN: usize = 64;
 const MAX_UNANSWERED: usize = 16;
 
 /// One session and one person.
-pub struct Conversation<S> {
-    session: S,
+pub struct Conversation {
+    session: AnySession,
     sockets: Sockets,
     console: Console,
     /// The protocol's name, for what it has nothing for.
@@ -112,15 +112,15 @@ impl Outcome {
     }
 }
 
-impl<S: ClientSession> Conversation<S> {
+impl Conversation {
     /// Starts the session: its sockets stand.
     pub fn new(
-        session: S,
+        session: AnySession,
         sockets: Sockets,
         console: Console,
         protocol: &'static str,
         input: Input,
-    ) -> Conversation<S> {
+    ) -> Conversation {
         let mut conversation = Conversation {
             session,
             sockets,

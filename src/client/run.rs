@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::input::{Dialect, Input};
 use super::sockets::{self, Sockets};
 use super::transport::{Endpoints, Transport};
-use crate::protocol::ClientSession;
+use crate::protocol::AnySession;
 use crate::reactor::{Poller, Signal, Signals};
 
 /// What a client is to do.
@@ -34,13 +34,13 @@ const CONNECTION: Token = Token(4);
 const FIRST_PORT: Token = Token(5);
 const FIRST_PEER: Token = Token(7);
 
-/// Opens what carries the session, and has the person talk by means of it until one side leaves.
+/// Opens what carries the session, makes it, and has the person talk by means of it until one side leaves.
 ///
 /// Reads standard input, writes standard output, and catches SIGINT, SIGTERM, SIGHUP and SIGWINCH for the
 /// rest of the process's life. What it returns is for standard error; the terminal is as it was.
-pub fn run<S: ClientSession>(
+pub fn run(
     settings: Settings,
-    session: impl FnOnce(&Endpoints) -> S,
+    session: Box<dyn FnOnce(&Endpoints) -> AnySession + '_>,
 ) -> Result<(), Failure> {
     let mut poller = Poller::new().map_err(Failure::system("opening a poll"))?;
     let caught = [

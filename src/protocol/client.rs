@@ -219,3 +219,71 @@ pub trait ClientSession {
         false
     }
 }
+
+/// A session of whatever protocol: what drives it is one piece of code, not one for each.
+pub type AnySession = Box<dyn ClientSession<Violation = String>>;
+
+/// Forgets which protocol a session is of: its violations are their words from here on.
+pub fn any_session(session: impl ClientSession + 'static) -> AnySession {
+    Box::new(Erased(session))
+}
+
+struct Erased<S>(S);
+
+impl<S: ClientSession> ClientSession for Erased<S> {
+    type Violation = String;
+
+    fn start(&mut self, context: &mut Context<'_>) {
+        self.0.start(context);
+    }
+
+    fn handle_bytes(&mut self, input: &[u8], context: &mut Context<'_>) -> Result<usize, String> {
+        let used = self.0.handle_bytes(input, context);
+        used.map_err(|violation| violation.to_string())
+    }
+
+    fn handle_stream_end(&mut self, context: &mut Context<'_>) -> bool {
+        self.0.handle_stream_end(context)
+    }
+
+    fn handle_datagram(&mut self, from: SocketAddr, datagram: &[u8], context: &mut Context<'_>) {
+        self.0.handle_datagram(from, datagram, context);
+    }
+
+    fn handle_peer(
+        &mut self,
+        link: PeerLink,
+        event: PeerEvent<'_>,
+        context: &mut Context<'_>,
+    ) -> usize {
+        self.0.handle_peer(link, event, context)
+    }
+
+    fn handle_command(
+        &mut self,
+        command: Command<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<(), Unsupported> {
+        self.0.handle_command(command, context)
+    }
+
+    fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        self.0.handle_timeout(context);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.0.next_deadline()
+    }
+
+    fn is_joined(&self) -> bool {
+        self.0.is_joined()
+    }
+
+    fn unanswered(&self) -> usize {
+        self.0.unanswered()
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.has_left()
+    }
+}

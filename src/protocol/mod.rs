@@ -22,8 +22,8 @@ mod secret;
 mod server;
 
 pub use client::{
-    Call, ClientSession, Command, Context, Destination, Outbound, PeerEvent, PeerLink, Told,
-    Unsupported,
+    AnySession, Call, ClientSession, Command, Context, Destination, Outbound, PeerEvent, PeerLink,
+    Told, Unsupported, any_session,
 };
 pub use datagrams::Datagrams;
 pub use decoded::Decoded;

@@ -17,7 +17,9 @@ use crate::client::{
     self, Address, Datagrams, Dialect, Endpoints, Failure, Place, Prompts, Settings, Transport,
 };
 use crate::protocol::registry::Protocol;
-use crate::protocol::{group, tcp_room, tcrp, udp_login, udp_mesh, udp_room};
+use crate::protocol::{
+    ClientSession, any_session, group, tcp_room, tcrp, udp_login, udp_mesh, udp_room,
+};
 use crate::reactor::own_addresses;
 
 /// Talks until one side leaves. A failure is on standard error already when this returns.
@@ -52,7 +54,7 @@ fn tcp_room(args: TcpRoomArgs) -> Result<(), Failure> {
         },
         json,
     };
-    client::run(settings, |_| tcp_room::client::Session::new(name.as_str()))
+    run_session(settings, |_| tcp_room::client::Session::new(name.as_str()))
 }
 
 fn group(args: GroupArgs) -> Result<(), Failure> {
@@ -74,7 +76,7 @@ fn group(args: GroupArgs) -> Result<(), Failure> {
         let draw = Box::new(random_bits);
         group::client::Session::new(name.as_str(), own.ip(), own.port(), !args.no_p2p, draw)
     };
-    client::run(settings, session)
+    run_session(settings, session)
 }
 
 fn udp_room(args: UdpRoomArgs) -> Result<(), Failure> {
@@ -101,7 +103,7 @@ fn udp_room(args: UdpRoomArgs) -> Result<(), Failure> {
         },
         json,
     };
-    client::run(settings, |_| udp_room::client::Session::new(name.as_str()))
+    run_session(settings, |_| udp_room::client::Session::new(name.as_str()))
 }
 
 fn udp_login(args: UdpLoginArgs) -> Result<(), Failure> {
@@ -128,7 +130,7 @@ fn udp_login(args: UdpLoginArgs) -> Result<(), Failure> {
         },
         json: args.common.json,
     };
-    client::run(settings, |_| {
+    run_session(settings, |_| {
         udp_login::client::Session::new(name.as_str(), password)
     })
 }
@@ -169,7 +171,7 @@ fn tcrp(args: TcrpArgs) -> Result<(), Failure> {
         true => Choice::Create(room.name.as_str()),
         false => Choice::Join(room.name.as_str()),
     };
-    client::run(settings, |_| {
+    run_session(settings, |_| {
         tcrp::client::Session::new(name.as_str(), choice)
     })
 }
@@ -200,9 +202,20 @@ fn udp_mesh(args: UdpMeshArgs) -> Result<(), Failure> {
         },
         json: args.common.json,
     };
-    client::run(settings, |_| {
+    run_session(settings, |_| {
         udp_mesh::client::Session::new(name, own, Instant::now())
     })
+}
+
+/// Talks by means of that session.
+fn run_session<S: ClientSession + 'static>(
+    settings: Settings,
+    session: impl FnOnce(&Endpoints) -> S,
+) -> Result<(), Failure> {
+    client::run(
+        settings,
+        Box::new(|endpoints| any_session(session(endpoints))),
+    )
 }
 
 /// Where, as whom and how: what every client of a server needs.
