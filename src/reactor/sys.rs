@@ -1,11 +1,12 @@
 //! Owns the system calls that no crate has safely for us: many datagrams at once, what ICMP tells of those
-//! that were sent, the addresses of this machine. The only file of the program with `unsafe` in it. Knows
+//! that were sent, the addresses of this machine, memory given back. The only file of the program with `unsafe` in it. Knows
 //! nothing beyond their arguments.
 
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
 
@@ -248,3 +249,27 @@ fn decode_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
 
 const _: () = assert!(size_of::<libc::sockaddr_in>() <= size_of::<libc::sockaddr_in6>());
 const _: () = assert!(align_of::<libc::sockaddr_in>() <= align_of::<libc::sockaddr_in6>());
+
+/// madvise(2): gives pages of code back to the kernel; they are read again from their file when they run again.
+pub(super) fn forget_code(pages: Range<usize>) {
+    // SAFETY: the caller has these from the kernel as code that was mapped from a file, privately and not to be
+    // written: it holds what the file holds, and that is what MADV_DONTNEED restores. What the dynamic linker has
+    // changed is in other mappings. If something else lies there by now that is mapped so too, the same holds of it;
+    // an error (nothing there, pages locked) changes nothing.
+    unsafe {
+        libc::madvise(
+            ptr::with_exposed_provenance_mut(pages.start),
+            pages.len(),
+            libc::MADV_DONTNEED,
+        );
+    }
+}
+
+/// malloc_trim(3): gives free memory of the heap back to the kernel, where the C library can.
+pub(super) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes no pointer, and locks the heap by itself.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
