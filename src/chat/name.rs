@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
 
+use smol_str::SmolStr;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
@@ -22,7 +23,7 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// impersonated). It is shown as given and compared after NFC and case-folding, so `Zoë`, `zoë`
 /// and `ZOË` are one name however the dots are encoded.
 ///
-/// One allocation of exactly the name's length: there is one of these per member.
+/// Names of up to 23 bytes need no memory beside it: there is one of these per member.
 ///
 /// ```
 /// use mynah::chat::{Name, NameError};
@@ -33,7 +34,7 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// assert_eq!(Name::parse("a:b"), Err(NameError::Forbidden { character: ':' }));
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Name(Box<str>);
+pub struct Name(SmolStr);
 
 /// Why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,7 +45,12 @@ pub struct Slots<T> {
     next_generation: NonZeroU32,
 }
 
-/// The slab grows by this many slots: doubling would waste as much as it holds.
+/// The slab begins with this many slots and grows by [`CHUNK`]. So large a piece of memory is the kernel's own
+/// mapping (`M_MMAP_THRESHOLD` of mallopt(3)): resident only where slots are in use, and it grows in place or is
+/// moved by mremap(2), while a small one that grows leaves one hole after the other in the heap.
+const FIRST: usize = 4096;
+
+/// Doubling would waste as much as the slab holds.
 const CHUNK: usize = 256;
 
 impl<T> Default for Slots<T> {
@@ -76,7 +81,8 @@ impl<T> Slots<T> {
     /// Takes a slot for what `make` builds with its own key.
     pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         if self.slab.len() == self.slab.capacity() {
-            self.slab.reserve_exact(CHUNK);
+            let more = if self.slab.is_empty() { FIRST } else { CHUNK };
+            self.slab.reserve_exact(more);
         }
         let generation = self.next_generation;
         self.next_generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -155,10 +161,10 @@ mod tests {
     #[test]
     fn growth_is_by_chunks() {
         let mut slots = Slots::new();
-        for _ in 0..CHUNK + 1 {
+        for _ in 0..FIRST + 1 {
             slots.insert_with(|_| 0u64);
         }
-        assert_eq!(slots.slab.capacity(), 2 * CHUNK);
-        assert_eq!(slots.len(), CHUNK + 1);
+        assert_eq!(slots.slab.capacity(), FIRST + CHUNK);
+        assert_eq!(slots.len(), FIRST + 1);
     }
 }
