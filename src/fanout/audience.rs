@@ -15,8 +15,20 @@ pub struct Audience<M> {
     /// Those that need bytes of the log before its end, members or just leaving: few, and the log's
     /// start is the least of what they need.
     behind: Vec<M>,
-    /// Something was appended that members were not offered yet.
-    news: bool,
+    /// What was appended that members were not offered yet.
+    news: News,
+}
+
+/// What is new, and whether it can wait for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// Nothing.
+    #[default]
+    None,
+    /// Who came and who went: nobody waits for that.
+    Notices,
+    /// What somebody said.
+    Messages,
 }
 
 /// Tables of members grow by this many: doubling would waste as much as it holds.
@@ -28,7 +40,7 @@ impl<M> Default for Audience<M> {
             log: Log::new(),
             members: Vec::new(),
             behind: Vec::new(),
-            news: false,
+            news: News::None,
         }
     }
 }
@@ -51,11 +63,22 @@ impl<M: Copy + PartialEq> Audience<M> {
 
     /// Says something to everybody: encoded once, appended once. Without members nothing is kept.
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Range<u64> {
+        self.append_news(News::Messages, encode)
+    }
+
+    /// The same with something that can wait for more of its kind.
+    pub fn append_notice(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Range<u64> {
+        self.append_news(News::Notices, encode)
+    }
+
+    fn append_news(&mut self, news: News, encode: impl FnOnce(&mut Vec<u8>)) -> Range<u64> {
         if self.members.is_empty() {
             return self.log.end()..self.log.end();
         }
         let range = self.log.append(encode);
-        self.news |= !range.is_empty();
+        if !range.is_empty() {
+            self.news = self.news.max(news);
+        }
         range
     }
 
@@ -81,9 +104,14 @@ impl<M: Copy + PartialEq> Audience<M> {
         self.members.get(seat).copied()
     }
 
+    /// What there is that members were not offered yet.
+    pub fn news(&self) -> News {
+        self.news
+    }
+
     /// Whether there is something that members were not offered yet; asking takes note of it.
     pub fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.news)
+        std::mem::take(&mut self.news) != News::None
     }
 
     /// Remembers a reader that did not get everything. Once only, until [`settle`](Audience::settle)
@@ -103,7 +131,11 @@ impl<M: Copy + PartialEq> Audience<M> {
     /// `needs_from` says from which offset on a reader that was behind still needs the log, or `None`
     /// if it is gone or has everything: then it is behind no more.
     pub fn settle(&mut self, mut needs_from: impl FnMut(M) -> Option<u64>) {
-        debug_assert!(!self.news, "invariant: offered first, settled then");
+        debug_assert_eq!(
+            self.news,
+            News::None,
+            "invariant: offered first, settled then"
+        );
         let mut least = self.log.end();
         self.behind.retain(|&member| match needs_from(member) {
             Some(offset) => {
@@ -141,6 +173,21 @@ mod tests {
         assert!(audience.append(|bytes| bytes.push(1)).is_empty());
         assert!(!audience.take_news());
         assert_eq!(audience.log().memory(), 0);
+    }
+
+    #[test]
+    fn what_somebody_said_does_not_wait_for_notices() {
+        let mut audience = Audience::new();
+        audience.join(1);
+        audience.append_notice(|_| {});
+        assert_eq!(audience.news(), News::None);
+        audience.append_notice(|bytes| bytes.extend_from_slice(b"bob came"));
+        assert_eq!(audience.news(), News::Notices);
+        audience.append(|bytes| bytes.extend_from_slice(b"hello"));
+        audience.append_notice(|bytes| bytes.extend_from_slice(b"eve came"));
+        assert_eq!(audience.news(), News::Messages);
+        assert!(audience.take_news());
+        assert_eq!(audience.news(), News::None);
     }
 
     #[test]

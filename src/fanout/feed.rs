@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::Log;
+use super::{Log, Shared};
 
 /// What one connection is due: the log of its audience from a cursor on, with detours.
 ///
-/// A *detour* is a private frame (welcome, direct message, error) at its place in the log's order, or a
-/// range of the log that this member must not hear (its own words, where the protocol does not echo).
+/// A *detour* is a private frame (welcome, direct message, error) or a [roll](super::Roll) at its place in the log's
+/// order, or a range of the log that this member must not hear (its own words, where the protocol does not echo).
 /// A member at the end of the log has no detours and no memory but the cursor.
 ///
 /// Without an audience the log is an empty one, and only private frames are sent.
@@ -37,6 +37,8 @@ enum Detour {
         bytes: Vec<u8>,
         sent: usize,
     },
+    /// The same with bytes that others are sent too.
+    Shared { at: u64, bytes: Shared, sent: usize },
     /// The cursor jumps from `from` to `to`.
     Skip { from: u64, to: u64 },
 }
@@ -65,9 +67,9 @@ impl Feed {
             return;
         };
         // What was to be skipped, for ever perhaps, was to be skipped in another log.
-        detours.retain(|detour| matches!(detour, Detour::Private { .. }));
+        detours.retain(|detour| !matches!(detour, Detour::Skip { .. }));
         for detour in detours.iter_mut() {
-            if let Detour::Private { at, .. } = detour {
+            if let Detour::Private { at, .. } | Detour::Shared { at, .. } = detour {
                 *at = cursor;
             }
         }
@@ -93,6 +95,17 @@ impl Feed {
                 sent: 0,
             }),
         }
+    }
+
+    /// The same as [`push_private`](Feed::push_private) with what others are sent too: it costs this member next to
+    /// nothing, so it does not count as waiting for it alone.
+    pub fn push_shared(&mut self, log: &Log, bytes: Shared) {
+        if self.has_ended() || bytes.len() == 0 {
+            return;
+        }
+        let at = log.end().max(self.cursor);
+        let detours = self.detours.get_or_insert_default();
+        detours.push_back(Detour::Shared { at, bytes, sent: 0 });
     }
 
     /// Keeps the range just appended from this member. Ranges come in the log's order.
@@ -140,6 +153,10 @@ impl Feed {
                     pieces.push(log.slice(cursor, *at))
                         && pieces.push(bytes.get(*sent..).unwrap_or_default())
                 }
+                Detour::Shared { at, bytes, sent } => {
+                    pieces.push(log.slice(cursor, *at))
+                        && bytes.slices(*sent).all(|slice| pieces.push(slice))
+                }
                 Detour::Skip { from, .. } => pieces.push(log.slice(cursor, *from)),
             };
             if !complete {
@@ -167,14 +184,16 @@ impl Feed {
             }
             bytes -= before;
             self.cursor = front.begins_at();
-            if let Detour::Private {
-                bytes: frame, sent, ..
-            } = front
-            {
-                let taken = bytes.min(frame.len() - *sent);
+            let own = match front {
+                Detour::Private { bytes, sent, .. } => Some((bytes.len(), sent)),
+                Detour::Shared { bytes, sent, .. } => Some((bytes.len(), sent)),
+                Detour::Skip { .. } => None,
+            };
+            if let Some((length, sent)) = own {
+                let taken = bytes.min(length - *sent);
                 *sent += taken;
                 bytes -= taken;
-                if *sent < frame.len() {
+                if *sent < length {
                     return;
                 }
             }
@@ -197,7 +216,7 @@ impl Feed {
     pub fn has_ended(&self) -> bool {
         match self.detours.as_deref().and_then(VecDeque::back) {
             Some(Detour::Skip { to, .. }) => *to == FOR_EVER,
-            Some(Detour::Private { .. }) => false,
+            Some(Detour::Private { .. } | Detour::Shared { .. }) => false,
             None => self.cursor == FOR_EVER,
         }
     }
@@ -234,9 +253,7 @@ impl Feed {
         let mut cursor = self.cursor;
         for detour in self.detours.iter().flat_map(|detours| detours.iter()) {
             unsent += detour.begins_at() - cursor;
-            if let Detour::Private { bytes, sent, .. } = detour {
-                unsent += (bytes.len() - sent) as u64;
-            }
+            unsent += detour.unsent() as u64;
             cursor = detour.resumes_at();
         }
         unsent += log.end().saturating_sub(cursor);
@@ -250,9 +267,15 @@ impl Feed {
             .flat_map(|detours| detours.iter())
             .map(|detour| match detour {
                 Detour::Private { bytes, sent, .. } => bytes.len() - sent,
-                Detour::Skip { .. } => 0,
+                Detour::Shared { .. } | Detour::Skip { .. } => 0,
             })
             .sum()
+    }
+
+    /// Bytes not sent of detours of either kind: what this member holds on to.
+    pub fn held_bytes(&self) -> usize {
+        let detours = self.detours.iter().flat_map(|detours| detours.iter());
+        detours.map(Detour::unsent).sum()
     }
 
     /// How many detours lie ahead: bounded by the owner, as they take memory.
@@ -264,15 +287,24 @@ impl Feed {
 impl Detour {
     fn begins_at(&self) -> u64 {
         match self {
-            Detour::Private { at, .. } => *at,
+            Detour::Private { at, .. } | Detour::Shared { at, .. } => *at,
             Detour::Skip { from, .. } => *from,
         }
     }
 
     fn resumes_at(&self) -> u64 {
         match self {
-            Detour::Private { at, .. } => *at,
+            Detour::Private { at, .. } | Detour::Shared { at, .. } => *at,
             Detour::Skip { to, .. } => *to,
+        }
+    }
+
+    /// What is not sent of its own bytes.
+    fn unsent(&self) -> usize {
+        match self {
+            Detour::Private { bytes, sent, .. } => bytes.len() - sent,
+            Detour::Shared { bytes, sent, .. } => bytes.len() - sent,
+            Detour::Skip { .. } => 0,
         }
     }
 }

@@ -68,7 +68,7 @@ impl LagLimits {
         stall: &mut Stall,
         now: Instant,
     ) -> Result<(), SlowConsumer> {
-        let behind = feed.behind(log).max(waiting(feed));
+        let behind = feed.behind(log).max(waiting(feed)).max(feed.held_bytes());
         if behind <= self.stall_bytes {
             stall.0 = None;
             return Ok(());

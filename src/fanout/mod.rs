@@ -45,9 +45,11 @@ mod log;
 mod mailing;
 #[cfg(test)]
 mod properties;
+mod roll;
 
-pub use audience::Audience;
+pub use audience::{Audience, News};
 pub use feed::{Feed, Pieces};
 pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
 pub use mailing::{Letter, Mailing};
+pub use roll::{Roll, Shared};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Audience, Feed, LagLimits, Stall};
+use super::{Audience, Feed, LagLimits, Roll, Stall};
 
 /// Small limits, so that short sequences reach them.
 const LIMITS: LagLimits = LagLimits {
@@ -29,6 +29,11 @@ enum Step {
         length: u8,
     },
     Whisper {
+        member: usize,
+        length: u8,
+    },
+    /// What is sent to others too, in pieces.
+    Share {
         member: usize,
         length: u8,
     },
@@ -57,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => any::<u8>().prop_map(|length| Step::Say { length }),
         4 => (member(), any::<u8>()).prop_map(|(member, length)| Step::SayUnheardBy { member, length }),
         4 => (member(), any::<u8>()).prop_map(|(member, length)| Step::Whisper { member, length }),
+        2 => (member(), any::<u8>()).prop_map(|(member, length)| Step::Share { member, length }),
         1 => member().prop_map(|member| Step::Leave { member }),
         1 => member().prop_map(|member| Step::Reset { member }),
         4 => (member(), prop_oneof![Just(0u16), 1u16..60, Just(u16::MAX)])
@@ -81,6 +87,9 @@ struct Member {
 struct World {
     audience: Audience<usize>,
     members: Vec<Member>,
+    roll: Roll,
+    /// What the roll says.
+    shared: Vec<u8>,
     frames: u32,
     now: Instant,
 }
@@ -90,6 +99,8 @@ impl World {
         World {
             audience: Audience::new(),
             members: Vec::new(),
+            roll: Roll::new(),
+            shared: Vec::new(),
             frames: 0,
             now: Instant::now(),
         }
@@ -162,6 +173,23 @@ impl World {
                     member.due.extend_from_slice(&frame);
                 }
             }
+            Step::Share { member, length } => {
+                let (entry, end) = (self.frame(length), self.frame(0));
+                if !self.roll.is_current() || self.frames.is_multiple_of(7) {
+                    self.roll.begin(|_| {});
+                    self.shared.clear();
+                }
+                self.roll.append(|bytes| bytes.extend_from_slice(&entry));
+                self.shared.extend_from_slice(&entry);
+                if let Some(member) = self.members.get_mut(member % count)
+                    && member.seat.is_some()
+                {
+                    let log = self.audience.log();
+                    member.feed.push_shared(log, self.roll.share(&end));
+                    member.due.extend_from_slice(&self.shared);
+                    member.due.extend_from_slice(&end);
+                }
+            }
             Step::Leave { member } => self.part(member % count, false),
             Step::Reset { member } => self.part(member % count, true),
             Step::Appetite { member, takes } => {
@@ -198,19 +226,21 @@ impl World {
         for index in 0..self.members.len() {
             let member = &mut self.members[index];
             let log = self.audience.log();
-            let pieces = member.feed.pieces(log);
-            if let Some(plain) = member.feed.plain(log) {
-                assert_eq!(*pieces.slices()[0], *plain, "both ways offer the same");
+            // One write after the other, until there is nothing more or the kernel takes less than all.
+            let mut refused = false;
+            while !refused && !member.feed.is_done(log) {
+                let pieces = member.feed.pieces(log);
+                if let Some(plain) = member.feed.plain(log) {
+                    assert_eq!(*pieces.slices()[0], *plain, "both ways offer the same");
+                }
+                let offered = pieces.bytes();
+                let taken = offered.min(usize::from(member.takes));
+                let bytes = pieces.slices().iter();
+                let bytes = bytes.flat_map(|slice| slice.iter().copied());
+                member.got.extend(bytes.take(taken));
+                member.feed.advance(log, taken);
+                refused = taken < offered;
             }
-            let offered = pieces.bytes();
-            let taken = offered.min(usize::from(member.takes));
-            let bytes = pieces
-                .slices()
-                .iter()
-                .flat_map(|slice| slice.iter().copied());
-            member.got.extend(bytes.take(taken));
-            member.feed.advance(log, taken);
-            let refused = taken < offered;
             let (feed, stall) = (&member.feed, &mut member.stall);
             let verdict = LIMITS
                 .judge(feed, log)

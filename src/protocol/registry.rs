@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{
-    AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Patience, Secret, ServerSession,
-    Step, Welcome, group, tcp_room, tcrp, udp_login, udp_mesh, udp_room,
+    AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Patience, RollCall, Secret,
+    ServerSession, Step, Welcome, group, tcp_room, tcrp, udp_login, udp_mesh, udp_room,
 };
 use crate::chat::{Event, Name, Refusal, Request};
 
@@ -233,6 +233,19 @@ impl Protocol {
             | Protocol::Tcrp
             | Protocol::Ucrp
             | Protocol::UdpMesh => {}
+        }
+    }
+
+    /// What newcomers to this stream protocol are sent of those who are in, if anything.
+    pub fn roll_call(self) -> Option<RollCall> {
+        match self {
+            Protocol::Group => Some(group::server::ROLL_CALL),
+            Protocol::TcpRoom
+            | Protocol::UdpRoom
+            | Protocol::UdpLogin
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{Datagrams, Secret};
-use crate::chat::{History, Refusal, Request, Roster, Said};
+use crate::chat::{Contact, History, Refusal, Request, Roster, Said};
 
 /// What a session made of the bytes at the front of its input.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,6 +92,24 @@ pub enum AfterVerdict {
     Stay,
     /// It is over once everything is sent.
     Close,
+}
+
+/// What everybody who is let in is sent alike after its own welcome: the members' list of a protocol that has one.
+/// Whoever drives the sessions keeps it once for all of them.
+#[derive(Clone, Copy)]
+pub struct RollCall {
+    /// What it begins with.
+    pub begin: &'static [u8],
+    /// Appends one member; the newcomer is one of them.
+    pub encode: fn(&str, Contact, &mut Vec<u8>),
+    /// What it ends with.
+    pub end: &'static [u8],
+}
+
+impl fmt::Debug for RollCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RollCall").finish_non_exhaustive()
+    }
 }
 
 /// What became of a request that came in a datagram.

@@ -68,6 +68,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) ready: VecDeque<Key>,
     /// Connections to send to apart from their audience. Each stands here once.
     pub(super) pending: Vec<Key>,
+    /// Since when the oldest notice waits for more of its kind.
+    pub(super) notices_since: Option<Instant>,
     /// Connections whose last send was refused, watched for stalling.
     pub(super) laggards: Vec<(Key, Stall)>,
     pub(super) laggards_watched: bool,
@@ -145,6 +147,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             timers: Timers::new(now),
             ready: VecDeque::new(),
             pending: Vec::new(),
+            notices_since: None,
             laggards: Vec::new(),
             laggards_watched: false,
             doomed: Vec::new(),
@@ -263,7 +266,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if at_once {
             Some(self.now)
         } else {
-            self.timers.next_deadline()
+            let timers = self.timers.next_deadline().into_iter();
+            timers.chain(self.notices_due()).min()
         }
     }
 

@@ -239,6 +239,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.push_private(key, &frame);
         match entered {
             Ok(_) => {
+                self.call_the_roll(key);
                 let is_in = self.tenants.get(key).is_some_and(|c| c.room().is_some());
                 if is_in {
                     self.counters.joined += 1;
@@ -255,6 +256,24 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     AfterVerdict::Stay => {}
                 }
             }
+        }
+    }
+
+    /// Tells a newcomer who is in, where its protocol has that.
+    fn call_the_roll(&mut self, key: Key) {
+        let Some(connection) = self.tenants.get(key) else {
+            return;
+        };
+        let (protocol, house) = (connection.protocol, connection.house());
+        let Some(room) = connection.room() else {
+            return;
+        };
+        let Some((hub, mut delivery)) = self.desk(house) else {
+            return;
+        };
+        let roster = hub.roster(room);
+        if let Some(shared) = delivery.exchange.roll(room, protocol, &roster) {
+            delivery.push_shared(key, shared);
         }
     }
 

@@ -9,10 +9,10 @@ use super::counters::Counters;
 use super::guest::GuestPlace;
 use super::port::{Allowances, Port, PortId};
 use super::tenants::Tenants;
-use crate::chat::{Deliver, Event, LOBBY, MemberId, RoomId};
-use crate::fanout::{Audience, Log};
-use crate::protocol::Datagrams;
+use crate::chat::{Deliver, Event, LOBBY, MemberId, RoomId, Roster};
+use crate::fanout::{Audience, Log, Roll, Shared};
 use crate::protocol::registry::Protocol;
+use crate::protocol::{Datagrams, RollCall};
 use crate::reactor::{Key, Stream};
 
 /// The audiences of all rooms of one hub.
@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     rooms: Vec<RoomAudiences>,
     /// Rooms in whose audiences something happened this turn.
     touched: Vec<RoomId>,
+    /// Rooms with notices that wait for more of their kind.
+    postponed: Vec<RoomId>,
     /// Bytes appended to the logs: what the turn's intake has come to.
     appended: usize,
     /// Where frames for one member are encoded.
@@ -32,8 +34,19 @@ pub(super) struct Exchange {
 /// Those who hear one room, by wire format: few, so a list.
 #[derive(Debug, Default)]
 struct RoomAudiences {
-    by_format: Vec<(Protocol, Audience<Key>)>,
+    by_format: Vec<Hearers>,
     touched: bool,
+    /// It stands in the list of those whose notices wait.
+    postponed: bool,
+}
+
+/// Those who hear one room in one wire format.
+#[derive(Debug)]
+struct Hearers {
+    format: Protocol,
+    audience: Audience<Key>,
+    /// What those who join them are sent of those who are in the room, in any format.
+    roll: Roll,
 }
 
 /// The exchange at work: with those that it delivers to.
@@ -70,8 +83,8 @@ impl Exchange {
 
     pub(super) fn audience(&self, room: RoomId, format: Protocol) -> Option<&Audience<Key>> {
         let room = self.rooms.get(room.index())?;
-        let found = room.by_format.iter().find(|(of, _)| *of == format);
-        found.map(|(_, audience)| audience)
+        let found = room.by_format.iter().find(|of| of.format == format);
+        found.map(|of| &of.audience)
     }
 
     pub(super) fn audience_mut(
@@ -79,9 +92,12 @@ impl Exchange {
         room: RoomId,
         format: Protocol,
     ) -> Option<&mut Audience<Key>> {
+        self.hearers_mut(room, format).map(|of| &mut of.audience)
+    }
+
+    fn hearers_mut(&mut self, room: RoomId, format: Protocol) -> Option<&mut Hearers> {
         let room = self.rooms.get_mut(room.index())?;
-        let found = room.by_format.iter_mut().find(|(of, _)| *of == format);
-        found.map(|(_, audience)| audience)
+        room.by_format.iter_mut().find(|of| of.format == format)
     }
 
     /// The audiences of a room, whether or not anybody is in them.
@@ -90,8 +106,8 @@ impl Exchange {
         room: RoomId,
     ) -> impl Iterator<Item = &mut Audience<Key>> {
         let room = self.rooms.get_mut(room.index());
-        let audiences = room.into_iter().flat_map(|room| room.by_format.iter_mut());
-        audiences.map(|(_, audience)| audience)
+        let all = room.into_iter().flat_map(|room| room.by_format.iter_mut());
+        all.map(|of| &mut of.audience)
     }
 
     /// Remembers that the room's audiences are to be offered what is new, and settled.
@@ -113,6 +129,41 @@ impl Exchange {
         }
     }
 
+    /// Has the notices of a room wait for more.
+    pub(super) fn postpone(&mut self, id: RoomId) {
+        if let Some(room) = self.rooms.get_mut(id.index())
+            && !std::mem::replace(&mut room.postponed, true)
+        {
+            self.postponed.push(id);
+        }
+    }
+
+    /// Has notices wait no longer.
+    pub(super) fn recall_postponed(&mut self) {
+        while let Some(id) = self.postponed.pop() {
+            if let Some(room) = self.rooms.get_mut(id.index()) {
+                room.postponed = false;
+            }
+            self.touch(id);
+        }
+    }
+
+    /// What a newcomer to a room is sent of those who are in, if its protocol has that.
+    pub(super) fn roll(
+        &mut self,
+        room: RoomId,
+        format: Protocol,
+        members: &dyn Roster,
+    ) -> Option<Shared> {
+        let RollCall { begin, encode, end } = format.roll_call()?;
+        let roll = &mut self.hearers_mut(room, format)?.roll;
+        if !roll.is_current() {
+            roll.begin(|out| out.extend_from_slice(begin));
+            members.tell(&mut |name, contact| roll.append(|out| encode(name, contact, out)));
+        }
+        Some(roll.share(end))
+    }
+
     /// Whether something happened that was not offered yet.
     pub(super) fn is_touched(&self) -> bool {
         !self.touched.is_empty()
@@ -120,8 +171,8 @@ impl Exchange {
 
     /// The memory of all logs, in bytes.
     pub(super) fn log_memory(&self) -> usize {
-        let audiences = self.rooms.iter().flat_map(|room| room.by_format.iter());
-        audiences.map(|(_, audience)| audience.log().memory()).sum()
+        let all = self.rooms.iter().flat_map(|room| room.by_format.iter());
+        all.map(|of| of.audience.log().memory()).sum()
     }
 
     /// The bytes appended to all logs since this was asked before.
@@ -136,18 +187,50 @@ impl Exchange {
                 .resize_with(id.index() + 1, RoomAudiences::default);
         }
         let room = self.rooms.get_mut(id.index())?;
-        let index = match room.by_format.iter().position(|(of, _)| *of == format) {
+        let index = match room.by_format.iter().position(|of| of.format == format) {
             Some(index) => index,
             None => {
-                room.by_format.push((format, Audience::new()));
+                room.by_format.push(Hearers {
+                    format,
+                    audience: Audience::new(),
+                    roll: Roll::new(),
+                });
                 room.by_format.len() - 1
             }
         };
-        room.by_format.get_mut(index).map(|(_, audience)| audience)
+        room.by_format.get_mut(index).map(|of| &mut of.audience)
+    }
+}
+
+impl Hearers {
+    /// Keeps the roll true, or lets it go.
+    fn keep_roll(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Arrived { name, contact } if !self.audience.members().is_empty() => {
+                if let Some(roll_call) = self.format.roll_call() {
+                    self.roll
+                        .append(|out| (roll_call.encode)(name, *contact, out));
+                }
+            }
+            Event::Arrived { .. } | Event::Left { .. } | Event::RoomClosed => self.roll.clear(),
+            Event::Said { .. } | Event::Direct { .. } | Event::NameAsked => {}
+        }
     }
 }
 
 impl<S: Stream, D> Delivery<'_, S, D> {
+    /// Gives one connection what is everybody's who comes, behind all it is due so far.
+    pub(super) fn push_shared(&mut self, key: Key, shared: Shared) {
+        let Some(connection) = self.tenants.get_mut(key) else {
+            return;
+        };
+        let log = self.exchange.log(connection.room(), connection.protocol);
+        connection.feed.push_shared(log, shared);
+        if !std::mem::replace(&mut connection.in_pending, true) {
+            self.pending.push(key);
+        }
+    }
+
     /// Gives a frame to one connection, behind all it is due so far.
     pub(super) fn push_private(&mut self, key: Key, encode: impl FnOnce(Protocol, &mut Vec<u8>)) {
         let Some(connection) = self.tenants.get_mut(key) else {
@@ -250,8 +333,19 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
             return;
         };
         let mut appended = 0;
-        for (format, audience) in &mut audiences.by_format {
-            let range = audience.append(|out| format.encode_event(&event, out));
+        for hearers in &mut audiences.by_format {
+            hearers.keep_roll(&event);
+            let Hearers {
+                format, audience, ..
+            } = hearers;
+            let encode = |out: &mut Vec<u8>| format.encode_event(&event, out);
+            let range = match event {
+                Event::Arrived { .. } | Event::Left { .. } => audience.append_notice(encode),
+                Event::Said { .. }
+                | Event::Direct { .. }
+                | Event::NameAsked
+                | Event::RoomClosed => audience.append(encode),
+            };
             appended += (range.end - range.start) as usize;
             // The actor's own words are kept from it where its protocol does not echo. Its own
             // arrival it does not hear unless its seat comes before it: see `seat`.

@@ -47,6 +47,27 @@ pub struct Limits {
     /// Bytes that may wait to be sent on one datagram port. Beyond them the oldest message goes: what is late is
     /// worth less than what is new, and a lost datagram is what these protocols expect.
     pub mailing_bytes: usize,
+    /// When notices of who comes and goes wait for more of their kind.
+    pub gathering: Gathering,
+}
+
+/// What costs is the write to each member, whatever stands in it: in a crowd that comes or goes, many notices are
+/// one write. What somebody says never waits, and takes along what does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathering {
+    /// In audiences of so many and more; with fewer, the writes cost less than the wait is worth.
+    pub members: usize,
+    /// For so long, after the first.
+    pub time: Duration,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Gathering {
+            members: 64,
+            time: Duration::from_millis(1),
+        }
+    }
 }
 
 /// Which address of a member others are told.
@@ -83,6 +104,7 @@ impl Default for Limits {
             answer_keeping_time: Duration::from_secs(10),
             pace: Pace::default(),
             mailing_bytes: 1024 * 1024,
+            gathering: Gathering::default(),
         }
     }
 }

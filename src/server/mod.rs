@@ -66,6 +66,6 @@ pub use self::core::Server;
 pub use accounts::AccountSettings;
 pub use connection::CloseReason;
 pub use counters::Counters;
-pub use limits::{Advertise, Limits, MessageRate};
+pub use limits::{Advertise, Gathering, Limits, MessageRate};
 pub use port::Pace;
 pub use run::{Door, House, OpenError, run};

@@ -1,38 +1,61 @@
 //! Owns step 5 of the turn, *send out*: one write for every connection that has something to get.
 //! Decides nothing but who is a slow consumer.
 
+use std::time::Instant;
+
 use super::connection::{CloseReason, Offered, State};
 use super::core::{House, LAGGARDS_TICK, Server, Timer};
 use super::tenants::Tenants;
-use crate::fanout::{SlowConsumer, Stall};
+use crate::fanout::{Audience, News, SlowConsumer, Stall};
 use crate::reactor::{DatagramPort, Key, Stream};
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
-    /// Step 5. Audiences with something new first, then those that have something of their own or can
-    /// be written to again; then what nobody needs any more is forgotten.
+    /// Step 5. Those that have something of their own or can be written to again first, newcomers among them; then
+    /// audiences with something new; then what nobody needs any more is forgotten.
     pub(super) fn send_out(&mut self) {
-        for house in 0..self.houses.len() {
-            self.offer_news(house);
-        }
         let mut pending = std::mem::replace(&mut self.pending, std::mem::take(&mut self.spare));
         for key in pending.drain(..) {
             self.offer_to(key);
         }
         self.spare = pending;
+        let wait = !self.stopping && self.notices_due().is_none_or(|due| self.now < due);
+        if !wait {
+            self.notices_since = None;
+        }
+        for house in 0..self.houses.len() {
+            if let Some(House { exchange, .. }) = self.houses.get_mut(house)
+                && !wait
+            {
+                exchange.recall_postponed();
+            }
+            self.offer_news(house, wait);
+        }
         for house in 0..self.houses.len() {
             self.settle(house);
         }
     }
 
-    /// Offers what was appended to everybody it was appended for.
-    fn offer_news(&mut self, house: usize) {
+    /// When notices have waited for more of their kind for long enough.
+    pub(super) fn notices_due(&self) -> Option<Instant> {
+        self.notices_since
+            .map(|since| since + self.limits.gathering.time)
+    }
+
+    /// Offers what was appended to everybody it was appended for. Notices to many may have to wait.
+    fn offer_news(&mut self, house: usize, wait: bool) {
         let Some(House { exchange, .. }) = self.houses.get_mut(house) else {
             return;
         };
         let mut rooms = std::mem::take(&mut self.rooms);
         exchange.take_touched(&mut rooms);
         for &room in &rooms {
+            let mut postponed = false;
             for audience in exchange.audiences_mut(room) {
+                let many = self.limits.gathering.members;
+                if wait && can_wait(audience, many) {
+                    postponed = true;
+                    continue;
+                }
                 if !audience.take_news() {
                     continue;
                 }
@@ -54,6 +77,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                         offered => self.offers.push((key, offered)),
                     }
                 }
+            }
+            if postponed {
+                exchange.postpone(room);
+                self.notices_since.get_or_insert(self.now);
             }
         }
         // They are settled once the rest is sent.
@@ -235,6 +262,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         exchange.take_touched(&mut rooms);
         for room in rooms.drain(..) {
             for audience in exchange.audiences_mut(room) {
+                if audience.news() != News::None {
+                    // Everybody needs what waits.
+                    continue;
+                }
                 let end = audience.log().end();
                 let tenants = &mut self.tenants;
                 audience.settle(|key| needs_from(tenants, key, end));
@@ -255,6 +286,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         self.offers = offers;
     }
+}
+
+/// Whether what is new is only who came and who went, and so many are to hear it that it is worth a wait.
+fn can_wait(audience: &Audience<Key>, many: usize) -> bool {
+    audience.news() == News::Notices && audience.members().len() >= many
 }
 
 /// From where a connection that was behind needs the log, or `None` when it is behind no more.

@@ -77,6 +77,9 @@ impl World {
             };
             limits.unsent_bytes = 500 + rng.below(4000);
         }
+        if rng.once_in(2) {
+            limits.gathering.members = 1 + rng.below(3);
+        }
         if !calm && rng.once_in(3) {
             limits.max_per_address = 1 + rng.below(4);
             limits.mesh_names_per_address = limits.max_per_address;

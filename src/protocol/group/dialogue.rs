@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::client::Session;
-use super::server;
+use super::{frame, server};
 use crate::chat::{
     Contact, Deliver, Event, Hub, HubLimits, LOBBY, MemberId, Name, Refusal, Request, RoomId,
     TimeOfDay,
@@ -256,6 +256,9 @@ impl World {
                         secret: Secret::new([0; 16]),
                     });
                     client.server.handle_verdict(verdict, &mut client.to_client);
+                    if entered.is_ok() {
+                        frame::encode_list(&roster, &mut client.to_client);
+                    }
                 }
                 Some(Request::Say { text, .. }) => {
                     let time = TimeOfDay::MIDNIGHT;

@@ -150,17 +150,27 @@ pub fn encode_broadcast(nickname: &str, text: &[&str], out: &mut Vec<u8>) {
     out.extend_from_slice(CRLF);
 }
 
+/// How a `LIST` begins; then come its [participants](encode_participant), at least one, and then its [end](LIST_END).
+pub const LIST_BEGIN: &[u8] = b"LIST";
+
+/// See [`LIST_BEGIN`].
+pub const LIST_END: &[u8] = CRLF;
+
+/// Appends one of the participants of a `LIST`.
+pub fn encode_participant(nickname: &str, contact: Contact, out: &mut Vec<u8>) {
+    let Contact { ip, port } = contact;
+    put(out, format_args!(":{nickname}:{ip}:{port}"));
+}
+
 /// Appends a `LIST` of everybody.
 pub fn encode_list(members: &dyn Roster, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"LIST");
+    out.extend_from_slice(LIST_BEGIN);
     let nobody = out.len();
-    members.tell(&mut |nickname, Contact { ip, port }| {
-        put(out, format_args!(":{nickname}:{ip}:{port}"));
-    });
+    members.tell(&mut |nickname, contact| encode_participant(nickname, contact, out));
     if out.len() == nobody {
         out.push(b':');
     }
-    out.extend_from_slice(CRLF);
+    out.extend_from_slice(LIST_END);
 }
 
 /// Appends an `UPDATE` about somebody who came.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::frame::{self, FromClient, Violation};
 use crate::chat::{Choice, Contact, Event, MAX_TEXT_BYTES, PRIVATE_MARK, Refusal, Request, public};
-use crate::protocol::{AfterVerdict, Decoded, Patience, ServerSession, Step, Welcome};
+use crate::protocol::{AfterVerdict, Decoded, Patience, RollCall, ServerSession, Step, Welcome};
 
 /// Clients of this protocol have asked their person for a name before they connect.
 const FIRST_FRAME_TIME: Duration = Duration::from_secs(10);
@@ -143,10 +143,8 @@ impl ServerSession for Session {
     ) -> AfterVerdict {
         debug_assert_eq!(self.state, State::AwaitVerdict, "invariant: asked for");
         match verdict {
-            Ok(welcome) => {
-                frame::encode_list(welcome.members, out);
-                self.state = State::Joined;
-            }
+            // All that it is told is who is in.
+            Ok(_) => self.state = State::Joined,
             Err(refusal) => {
                 frame::encode_error(&refusal.to_string(), out);
                 self.state = State::AwaitRegister;
@@ -198,6 +196,13 @@ pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::NameAsked | Event::RoomClosed => {}
     }
 }
+
+/// `LIST`: all that a newcomer is told.
+pub const ROLL_CALL: RollCall = RollCall {
+    begin: frame::LIST_BEGIN,
+    encode: frame::encode_participant,
+    end: frame::LIST_END,
+};
 
 /// What a connection is told that there is no room for at all.
 pub const NO_ROOM: &[u8] = b"ERROR:18:the server is full\r\n";
@@ -265,10 +270,7 @@ mod tests {
             contact: BOB,
         };
         assert_eq!((request, out.as_str()), (Some(enter), ""));
-        assert_eq!(
-            let_in(&mut session),
-            "LIST:amy:0.0.0.0:0:bob:10.0.0.7:5000\r\n"
-        );
+        assert_eq!(let_in(&mut session), "", "the roll call is everybody's");
         // A forged name is a claim and no more.
         let (request, out) = feed(&mut session, b"BROADCAST:amy:4:hi\r\n\r\n");
         let text = "hi\r\n";
@@ -315,7 +317,9 @@ mod tests {
             );
         }
         feed(&mut session, b"REGISTER:rob:10.0.0.7:5000\r\n");
-        assert!(let_in(&mut session).starts_with("LIST:"));
+        let_in(&mut session);
+        let (request, _) = feed(&mut session, b"BROADCAST:rob:2:hi\r\n");
+        assert!(request.is_some());
     }
 
     #[test]
@@ -396,6 +400,21 @@ mod tests {
             "UPDATE:LEAVE:bob:0.0.0.0:0\r\n"
         );
         assert_eq!(heard(Event::NameAsked) + &heard(Event::RoomClosed), "");
+    }
+
+    #[test]
+    fn the_roll_call_is_a_list() {
+        let members = [("amy", Contact::NONE), ("bob", BOB)];
+        let RollCall { begin, encode, end } = ROLL_CALL;
+        let mut called = begin.to_vec();
+        for (nickname, contact) in members {
+            encode(nickname, contact, &mut called);
+        }
+        called.extend_from_slice(end);
+        assert_eq!(called, b"LIST:amy:0.0.0.0:0:bob:10.0.0.7:5000\r\n");
+        let mut list = Vec::new();
+        frame::encode_list(&&members[..], &mut list);
+        assert_eq!(called, list);
     }
 
     #[test]
