@@ -18,6 +18,7 @@
 mod crew;
 mod crowd;
 mod failure;
+pub mod floor;
 mod ledger;
 mod mix;
 mod outcome;
