@@ -1,5 +1,6 @@
 //! Owns what a run of the load generator is to do. Knows not how it is done.
 
+use std::fmt;
 use std::time::Duration;
 
 /// One run: members come in, some of them talk at a pace for some time, all of them listen.
@@ -26,6 +27,70 @@ pub struct Plan {
 impl Plan {
     /// The bytes by which a message is known again: who sent it, which of theirs it is, when it was to be sent.
     pub const LEAST_PAYLOAD: usize = 32;
+
+    /// The longest text that any protocol here takes.
+    pub const MOST_PAYLOAD: usize = crate::chat::MAX_TEXT_BYTES;
+
+    /// A sender's number has so many values, and no process has as many descriptors.
+    pub const MOST_MEMBERS: usize = 1 << 16;
+
+    /// For each member and sender four bytes say what comes next: these are a gigabyte of them.
+    pub const MOST_PAIRS: usize = 1 << 28;
+
+    /// Whether it can be done, whoever the members are.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let Plan {
+            members, senders, ..
+        } = *self;
+        let most = |value: &'static str, got: usize, least: usize, most: usize| match (least..=most)
+            .contains(&got)
+        {
+            true => Ok(()),
+            false => Err(PlanError::OutOfRange {
+                value,
+                got,
+                least,
+                most,
+            }),
+        };
+        most("members", members, 1, Plan::MOST_MEMBERS)?;
+        most(
+            "senders",
+            senders,
+            1,
+            members.min(Plan::MOST_PAIRS / members),
+        )?;
+        most(
+            "payload",
+            self.payload,
+            Plan::LEAST_PAYLOAD,
+            Plan::MOST_PAYLOAD,
+        )?;
+        most(
+            "logins in flight",
+            self.logins_in_flight,
+            1,
+            Plan::MOST_MEMBERS,
+        )?;
+        match self.pace {
+            Pace::Window(0) => Err(PlanError::NoWindow),
+            Pace::Rate(rate) if !(Pace::LEAST_RATE..=Pace::MOST_RATE).contains(&rate) => {
+                Err(PlanError::Rate { got: rate })
+            }
+            Pace::Window(_) | Pace::Rate(_) => Ok(()),
+        }?;
+        let longest = self.duration.max(self.warm_up);
+        if longest > Plan::LONGEST {
+            return Err(PlanError::TooLong { got: longest });
+        }
+        match self.duration.is_zero() {
+            true => Err(PlanError::NoTime),
+            false => Ok(()),
+        }
+    }
+
+    /// The time of a message is counted in nanoseconds of which there are 2^48, three days.
+    pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 }
 
 /// How much is said.
@@ -37,3 +102,83 @@ pub enum Pace {
     /// should have been sent.
     Rate(f64),
 }
+
+impl Pace {
+    /// One in a thousand seconds.
+    pub const LEAST_RATE: f64 = 0.001;
+
+    /// One a nanosecond is nobody's.
+    pub const MOST_RATE: f64 = 1e8;
+}
+
+/// What of a plan cannot be, and what could.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PlanError {
+    /// A number that is too small or too large.
+    OutOfRange {
+        value: &'static str,
+        got: usize,
+        least: usize,
+        most: usize,
+    },
+    /// Nothing may be in flight, so nothing is ever sent.
+    NoWindow,
+    /// Not a number of messages a second.
+    Rate { got: f64 },
+    /// Nothing can be measured in no time.
+    NoTime,
+    /// Longer than [`Plan::LONGEST`].
+    TooLong { got: Duration },
+    /// Nobody would hear the only member: it does not hear itself.
+    NobodyListens,
+    /// These members cannot say as long a text in one piece.
+    PayloadOverMessage { got: usize, most: usize },
+    /// There cannot be as many of these members.
+    TooMany { got: usize, most: usize },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::OutOfRange {
+                value,
+                got,
+                least,
+                most,
+            } => write!(f, "{value}: {got} is not between {least} and {most}"),
+            PlanError::NoWindow => write!(
+                f,
+                "window: with 0 in flight nothing is sent, 1 is the least"
+            ),
+            PlanError::Rate { got } => write!(
+                f,
+                "rate: {got} is not a number of messages a second between {} and {}",
+                Pace::LEAST_RATE,
+                Pace::MOST_RATE
+            ),
+            PlanError::NoTime => write!(f, "duration: nothing can be measured in 0 s"),
+            PlanError::TooLong { got } => write!(
+                f,
+                "duration: {} s is too long, {} s is the most",
+                got.as_secs(),
+                Plan::LONGEST.as_secs()
+            ),
+            PlanError::NobodyListens => write!(
+                f,
+                "members: in this protocol nobody hears their own words, so there must be 2 at least"
+            ),
+            PlanError::PayloadOverMessage { got, most } => write!(
+                f,
+                "payload: {got} bytes do not fit into one message of this protocol, {most} is the most"
+            ),
+            PlanError::TooMany { got, most } => {
+                write!(
+                    f,
+                    "members: {got} of this protocol cannot be, {most} is the most"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}

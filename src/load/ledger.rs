@@ -1,0 +1,405 @@
+//! Owns who must have which message, and who has it: every receipt is compared with what its sender sent.
+//! Knows neither bytes nor sockets.
+//!
+//! A member mostly receives what follows the last it received of that sender. So per member and sender there is one
+//! number, the next expected, and per message in flight one difference: how many more members have it than have the
+//! message before. A run of messages received by one member changes two of those, however long it is.
+
+use std::collections::HashMap;
+
+use hdrhistogram::Histogram;
+
+use super::text::Id;
+
+/// What was counted since [`Ledger::begin`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub messages: u64,
+    /// Receipts that there should be.
+    pub owed: u64,
+    /// Receipts, each of one message by one member counted once.
+    pub received: u64,
+    /// Receipts beyond those.
+    pub doubled: u64,
+    /// Receipts behind one of a later message of the same sender.
+    pub disordered: u64,
+}
+
+/// All messages of one run.
+#[derive(Debug)]
+pub struct Ledger {
+    flows: Vec<Flow>,
+    /// What each member expects next of each sender: a row per member.
+    expected: Vec<u32>,
+    /// What a member has not received though it has received something later: first and end of each gap, in order.
+    gaps: HashMap<(u32, u16), Vec<(u32, u32)>>,
+    counts: Counts,
+    in_flight: usize,
+    sampling: Sampling,
+    each: Histogram<u64>,
+    last: Histogram<u64>,
+    /// When what is told now was received: nanoseconds from the run's start.
+    now: u64,
+}
+
+/// Which receipts' lateness is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    Every,
+    /// The last of those that one read brought.
+    OnePerRead,
+}
+
+/// What one sender says.
+#[derive(Debug)]
+struct Flow {
+    echoes: bool,
+    /// The first message that counts.
+    begun: u32,
+    /// The first message that is in flight, and the next that will be sent.
+    oldest: u32,
+    next: u32,
+    /// Of messages `oldest` to `next`, each at its number modulo the length, which is a power of two.
+    slots: Vec<Slot>,
+    /// How many members have the message before `oldest`, and those after it that are over.
+    before: i64,
+    /// The difference of the message that will be sent next.
+    change_at_next: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    change: i64,
+    /// How many members should have it.
+    wanted: i64,
+    due: u64,
+}
+
+/// Gaps that are remembered of one member and sender: what is received from before those counts as doubled.
+const MAX_GAPS: usize = 1024;
+
+/// What a lateness can be at the most, in nanoseconds: an hour.
+const MAX_LATENESS: u64 = 3_600_000_000_000;
+
+/// Of `hdrhistogram`: figures are exact to one in a thousand.
+const DIGITS: u8 = 3;
+
+impl Ledger {
+    /// For so many members, of whom the first `echoes.len()` speak; those hear themselves where it says so.
+    pub fn new(members: usize, echoes: &[bool], sampling: Sampling) -> Ledger {
+        let flow = |echoes: &bool| Flow {
+            echoes: *echoes,
+            begun: 0,
+            oldest: 0,
+            next: 0,
+            slots: vec![Slot::default(); 16],
+            before: 0,
+            change_at_next: 0,
+        };
+        Ledger {
+            flows: echoes.iter().map(flow).collect(),
+            expected: vec![0; members * echoes.len()],
+            gaps: HashMap::new(),
+            counts: Counts::default(),
+            in_flight: 0,
+            sampling,
+            each: histogram(),
+            last: histogram(),
+            now: 0,
+        }
+    }
+
+    /// Forgets everything: what was sent until now counts no more, received or not.
+    pub fn begin(&mut self) {
+        for flow in &mut self.flows {
+            flow.begun = flow.next;
+            flow.oldest = flow.next;
+            flow.before = 0;
+            flow.change_at_next = 0;
+        }
+        let senders = self.flows.len();
+        for row in self.expected.chunks_exact_mut(senders.max(1)) {
+            for (expected, flow) in row.iter_mut().zip(&self.flows) {
+                *expected = flow.next;
+            }
+        }
+        self.gaps.clear();
+        self.counts = Counts::default();
+        self.in_flight = 0;
+        self.each.reset();
+        self.last.reset();
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Receipts that are still to come, or never will.
+    pub fn outstanding(&self) -> u64 {
+        self.counts.owed.saturating_sub(self.counts.received)
+    }
+
+    /// Messages that not everybody has who should.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub fn lateness(&self) -> (&Histogram<u64>, &Histogram<u64>) {
+        (&self.each, &self.last)
+    }
+
+    /// The time of whatever is told next, in nanoseconds from the run's start.
+    pub fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// The message that this sender would send next. `None` once it has used up its numbers.
+    pub fn next_id(&self, sender: u16) -> Option<Id> {
+        let flow = self.flows.get(usize::from(sender))?;
+        (flow.next < u32::MAX).then_some(Id {
+            sender,
+            sequence: flow.next,
+        })
+    }
+
+    /// That message is sent, and was due then; so many `members` are there, its sender among them.
+    pub fn send(&mut self, sender: u16, due: u64, members: usize) {
+        let Some(flow) = self.flows.get_mut(usize::from(sender)) else {
+            return;
+        };
+        let wanted = members.saturating_sub(usize::from(!flow.echoes));
+        flow.push(wanted as i64, due);
+        self.in_flight += 1;
+        self.counts.messages += 1;
+        self.counts.owed += wanted as u64;
+        self.advance(usize::from(sender));
+    }
+
+    /// What this member expects next of that sender.
+    pub fn expected(&self, member: usize, sender: u16) -> u32 {
+        let sender = usize::from(sender);
+        let row = member * self.flows.len();
+        match sender < self.flows.len() {
+            true => self.expected.get(row + sender).copied().unwrap_or(0),
+            false => 0,
+        }
+    }
+
+    /// This member has received all messages of that sender from `first`, which is the expected one, to before `end`.
+    pub fn receive_run(&mut self, member: usize, sender: u16, first: u32, end: u32) {
+        let (number, row) = (usize::from(sender), member * self.flows.len());
+        let Some(flow) = self.flows.get_mut(number).filter(|flow| end <= flow.next) else {
+            // Nobody has sent that.
+            return;
+        };
+        let Some(expected) = self.expected.get_mut(row + number) else {
+            return;
+        };
+        *expected = end;
+        let count = u64::from(end - first);
+        if number == member && !flow.echoes {
+            self.counts.doubled += count;
+            return;
+        }
+        self.counts.received += count;
+        let due = |flow: &Flow, sequence: u32| flow.slot(sequence).map(|slot| slot.due);
+        match self.sampling {
+            Sampling::OnePerRead => {
+                if let Some(due) = due(flow, end - 1) {
+                    self.each.saturating_record(self.now.saturating_sub(due));
+                }
+            }
+            Sampling::Every => {
+                for due in (first..end).filter_map(|sequence| due(flow, sequence)) {
+                    self.each.saturating_record(self.now.saturating_sub(due));
+                }
+            }
+        }
+        flow.credit(first, end);
+        self.advance(number);
+    }
+
+    /// This member has received that message, whatever it expected.
+    pub fn receive(&mut self, member: usize, id: Id) {
+        let Id { sender, sequence } = id;
+        let number = usize::from(sender);
+        let Some(flow) = self.flows.get(number) else {
+            return;
+        };
+        // What was never sent is no message, and what was sent before anything counted does not count.
+        if sequence >= flow.next || sequence < flow.begun {
+            return;
+        }
+        let expected = self.expected(member, sender);
+        let key = (member as u32, sender);
+        if sequence < expected {
+            if self
+                .gaps
+                .get_mut(&key)
+                .is_some_and(|gaps| take(gaps, sequence))
+            {
+                self.counts.received += 1;
+                self.counts.disordered += 1;
+                if let Some(slot) = self.flows.get(number).and_then(|flow| flow.slot(sequence)) {
+                    self.each
+                        .saturating_record(self.now.saturating_sub(slot.due));
+                }
+            } else {
+                self.counts.doubled += 1;
+            }
+            return;
+        }
+        if expected < sequence {
+            let gaps = self.gaps.entry(key).or_default();
+            if gaps.len() == MAX_GAPS {
+                gaps.remove(0);
+            }
+            gaps.push((expected, sequence));
+            // Nobody waits for those any more: they are lost, or come too late for the window.
+            if let Some(flow) = self.flows.get_mut(number) {
+                flow.credit(expected, sequence);
+            }
+        }
+        self.receive_run(member, sender, sequence, sequence + 1);
+    }
+
+    /// The server has let this member go: what it has not received, nobody waits for.
+    pub fn cut(&mut self, member: usize) {
+        let senders = self.flows.len();
+        for number in 0..senders {
+            let expected = self.expected(member, number as u16);
+            let Some(flow) = self.flows.get_mut(number) else {
+                continue;
+            };
+            if number != member || flow.echoes {
+                flow.credit(expected, flow.next);
+            }
+            if let Some(own) = self.expected.get_mut(member * senders + number) {
+                *own = flow.next;
+            }
+            self.advance(number);
+        }
+    }
+
+    /// Waits no more for what was due before then. It is received if it comes all the same.
+    pub fn give_up(&mut self, due_before: u64) {
+        for flow in &mut self.flows {
+            while let Some(slot) = flow.slot(flow.oldest)
+                && slot.due < due_before
+            {
+                flow.pop();
+                self.in_flight -= 1;
+            }
+        }
+    }
+
+    /// Messages at the front that everybody has are in flight no more.
+    fn advance(&mut self, sender: usize) {
+        let Some(flow) = self.flows.get_mut(sender) else {
+            return;
+        };
+        while let Some(slot) = flow.slot(flow.oldest)
+            && flow.before + slot.change >= slot.wanted
+        {
+            if slot.wanted > 0 {
+                self.last
+                    .saturating_record(self.now.saturating_sub(slot.due));
+            }
+            flow.pop();
+            self.in_flight -= 1;
+        }
+    }
+}
+
+impl Flow {
+    fn index(&self, sequence: u32) -> usize {
+        sequence as usize & (self.slots.len() - 1)
+    }
+
+    /// A message in flight.
+    fn slot(&self, sequence: u32) -> Option<Slot> {
+        let in_flight = self.oldest <= sequence && sequence < self.next;
+        in_flight.then(|| self.slots.get(self.index(sequence)).copied())?
+    }
+
+    fn push(&mut self, wanted: i64, due: u64) {
+        if (self.next - self.oldest) as usize == self.slots.len() {
+            self.grow();
+        }
+        let index = self.index(self.next);
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Slot {
+                change: std::mem::take(&mut self.change_at_next),
+                wanted,
+                due,
+            };
+        }
+        self.next += 1;
+    }
+
+    fn grow(&mut self) {
+        let mut larger = vec![Slot::default(); self.slots.len() * 2];
+        let mask = larger.len() - 1;
+        for sequence in self.oldest..self.next {
+            if let (Some(slot), Some(place)) = (
+                self.slot(sequence),
+                larger.get_mut(sequence as usize & mask),
+            ) {
+                *place = slot;
+            }
+        }
+        self.slots = larger;
+    }
+
+    /// The oldest is over.
+    fn pop(&mut self) {
+        if let Some(slot) = self.slot(self.oldest) {
+            self.before += slot.change;
+            self.oldest += 1;
+        }
+    }
+
+    /// One more member has, or will never have, the messages from `first` to before `end`.
+    fn credit(&mut self, first: u32, end: u32) {
+        let first = first.max(self.oldest);
+        if first >= end {
+            return;
+        }
+        let (at_first, at_end) = (self.index(first), self.index(end));
+        if let Some(slot) = self.slots.get_mut(at_first) {
+            slot.change += 1;
+        }
+        if end == self.next {
+            self.change_at_next -= 1;
+        } else if let Some(slot) = self.slots.get_mut(at_end) {
+            slot.change -= 1;
+        }
+    }
+}
+
+/// Takes a number out of the gaps that it may be in.
+fn take(gaps: &mut Vec<(u32, u32)>, sequence: u32) -> bool {
+    let at = gaps.partition_point(|(_, end)| *end <= sequence);
+    let Some(gap) = gaps.get_mut(at).filter(|(first, _)| *first <= sequence) else {
+        return false;
+    };
+    let (first, end) = *gap;
+    match (first == sequence, sequence + 1 == end) {
+        (true, true) => {
+            gaps.remove(at);
+        }
+        (true, false) => gap.0 = sequence + 1,
+        (false, true) => gap.1 = sequence,
+        (false, false) => {
+            gap.1 = sequence;
+            gaps.insert(at + 1, (sequence + 1, end));
+        }
+    }
+    true
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, MAX_LATENESS, DIGITS)
+        .expect("invariant: these are bounds that a histogram can have")
+}

@@ -1,0 +1,231 @@
+//! Owns how messages are found in what one member is sent over a stream. Knows no protocol: only what a message
+//! begins with, and that the frames around equal texts are equally long.
+//!
+//! Once two messages were found, the next is looked for where the distance between them says, and is known by two
+//! comparisons; nothing between is read. Where it does not stand there, it is searched for.
+
+use memchr::memmem::Finder;
+
+use super::text::{ID_BYTES, Id, MARK_BYTES, Marking, label, next_label};
+
+/// What is remembered of a member's stream from one read to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Scan {
+    /// From the beginning of the last message to the end of what was dealt with, if there was one.
+    since: u32,
+    /// From one message to the next; 0 while it is not known.
+    stride: u32,
+    /// How much of the last message is still to come.
+    missing: u32,
+    /// The last message that was found; who sent it probably sent the next.
+    sequence: u32,
+    sender: u16,
+    /// How much of `rest` there is.
+    kept: u8,
+    /// What may be the beginning of a message.
+    rest: [u8; ID_BYTES - 1],
+}
+
+/// How much room a reader leaves in front of what it reads: see [`Scan::restore`].
+pub const ROOM: usize = ID_BYTES;
+
+const NEVER: u32 = u32::MAX;
+
+/// Whom a scan tells of what it found.
+pub trait Heard {
+    /// The sequence number that this sender's next message should have.
+    fn expected(&self, sender: u16) -> u32;
+
+    /// All messages of that sender from `first` to before `end` are here, of which `first` is the expected one.
+    fn run(&mut self, sender: u16, first: u32, end: u32);
+
+    /// This message is here, whether expected or not.
+    fn message(&mut self, id: Id);
+
+    /// Bytes in which no message stands: notices, questions, the frames of messages at unexpected places.
+    fn between(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+}
+
+/// What is searched for, prepared once for all.
+#[derive(Debug)]
+pub struct Scanner {
+    marking: Marking,
+    finder: Finder<'static>,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Scan {
+            since: NEVER,
+            stride: 0,
+            missing: 0,
+            sequence: 0,
+            sender: 0,
+            kept: 0,
+            rest: [0; ID_BYTES - 1],
+        }
+    }
+}
+
+impl Scan {
+    /// Puts what was kept from the last read in front of `buffer[ROOM..]`, where the next is read to, and returns
+    /// where it begins: what is between that and the end of the read is for [`Scanner::scan`].
+    pub fn restore(&self, buffer: &mut [u8]) -> usize {
+        let from = ROOM - usize::from(self.kept);
+        if let (Some(room), Some(rest)) = (
+            buffer.get_mut(from..ROOM),
+            self.rest.get(..usize::from(self.kept)),
+        ) {
+            room.copy_from_slice(rest);
+        }
+        from
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.kept = 0;
+        if let Some(room) = self.rest.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+            self.kept = rest.len() as u8;
+        }
+    }
+}
+
+impl Scanner {
+    pub fn new(marking: Marking) -> Scanner {
+        Scanner {
+            marking,
+            finder: Finder::new(&marking.mark()).into_owned(),
+        }
+    }
+
+    /// Which message stands whole somewhere in these bytes: for datagrams, which hold one.
+    pub fn find(&self, bytes: &[u8]) -> Option<Id> {
+        let at = self.finder.find(bytes)?;
+        let message = bytes.get(at..at + self.marking.payload())?;
+        self.marking.id(message)
+    }
+
+    /// Finds all messages in the next bytes of a stream, those before which were kept included.
+    pub fn scan(&self, scan: &mut Scan, bytes: &[u8], heard: &mut impl Heard) {
+        let payload = self.marking.payload();
+        // How far everything is dealt with.
+        let mut done = 0;
+        if scan.missing > 0 {
+            let missing = scan.missing as usize;
+            if missing > bytes.len() {
+                scan.missing -= bytes.len() as u32;
+                scan.since = scan.since.saturating_add(bytes.len() as u32);
+                return;
+            }
+            scan.missing = 0;
+            done = missing;
+            heard.message(Id {
+                sender: scan.sender,
+                sequence: scan.sequence,
+            });
+        }
+        // Where the last message began: before these bytes, mostly.
+        let mut last = (scan.since != NEVER).then_some(-i64::from(scan.since));
+        loop {
+            if let (Some(begin), 1..) = (last, scan.stride)
+                && let Ok(at) = usize::try_from(begin + i64::from(scan.stride))
+            {
+                let stride = scan.stride as usize;
+                let found = self.run(scan.sender, at, stride, bytes, heard);
+                if found > 0 {
+                    let begin = at + stride * (found - 1);
+                    last = Some(begin as i64);
+                    done = begin + payload;
+                }
+            }
+            let Some((at, id)) = self.search(bytes, &mut done, heard) else {
+                break;
+            };
+            if let Some(begin) = last
+                && let Ok(stride) = u32::try_from(at as i64 - begin)
+            {
+                scan.stride = stride;
+            }
+            last = Some(at as i64);
+            scan.sender = id.sender;
+            done = at + payload;
+            if done > bytes.len() {
+                scan.sequence = id.sequence;
+                scan.missing = (done - bytes.len()) as u32;
+                break;
+            }
+            heard.message(id);
+        }
+        let rest = bytes.get(done..).unwrap_or_default();
+        scan.keep(rest);
+        let end = bytes.len() - rest.len();
+        scan.since = match last {
+            Some(begin) => u32::try_from(end as i64 - begin).unwrap_or(NEVER),
+            None => NEVER,
+        };
+    }
+
+    /// How many messages of that sender follow one another at `at`, `at + stride` and so on, as expected.
+    fn run(
+        &self,
+        sender: u16,
+        mut at: usize,
+        stride: usize,
+        bytes: &[u8],
+        heard: &mut impl Heard,
+    ) -> usize {
+        let payload = self.marking.payload();
+        let head = self.marking.head(sender);
+        let first = heard.expected(sender);
+        let mut wanted = label(first);
+        let mut found = 0;
+        while let Some(message) = bytes.get(at..at + payload)
+            && let Some((got_head, rest)) = message.split_first_chunk::<8>()
+            && let Some((got_label, _)) = rest.split_first_chunk::<8>()
+            && u64::from_le_bytes(*got_head) == head
+            && u64::from_le_bytes(*got_label) == wanted
+        {
+            found += 1;
+            wanted = next_label(wanted);
+            at += stride;
+        }
+        if found > 0 {
+            heard.run(sender, first, first.wrapping_add(found as u32));
+        }
+        found
+    }
+
+    /// The next place behind `done` where a message begins. Without one, `done` is behind all that cannot be the
+    /// beginning of one.
+    fn search(
+        &self,
+        bytes: &[u8],
+        done: &mut usize,
+        heard: &mut impl Heard,
+    ) -> Option<(usize, Id)> {
+        loop {
+            let rest = bytes.get(*done..).unwrap_or_default();
+            let Some(at) = self.finder.find(rest) else {
+                // The mark may have begun.
+                let kept = rest.len().min(MARK_BYTES - 1);
+                let over = rest.len() - kept;
+                heard.between(rest.get(..over).unwrap_or_default());
+                *done += over;
+                return None;
+            };
+            heard.between(rest.get(..at).unwrap_or_default());
+            *done += at;
+            let message = rest.get(at..).unwrap_or_default();
+            if message.len() < ID_BYTES {
+                return None;
+            }
+            if let Some(id) = self.marking.id(message) {
+                return Some((*done, id));
+            }
+            // Somebody else's words.
+            *done += MARK_BYTES;
+        }
+    }
+}
