@@ -60,7 +60,7 @@ pub struct Crew<'c, C: Crowd> {
     /// How many of them wait until the kernel takes more.
     blocked: usize,
     /// Whose conversation is over, and nobody has looked yet.
-    over: Vec<Over>,
+    over: VecDeque<Over>,
     start: Instant,
     now: Instant,
     tally: Tally,
@@ -130,6 +130,16 @@ const BUFFER: usize = 128 * 1024;
 const CONGESTED_BYTES: usize = 256 * 1024;
 const CONGESTED_DATAGRAMS: usize = 256;
 
+/// So many leave at once, with a rest behind them: the server's buffer for datagrams holds a few hundred.
+const LEAVING: usize = 32;
+const LEAVING_REST: Duration = Duration::from_millis(1);
+
+/// Long enough for a server to have read the last of them.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// But that is all the time that leaving takes once everybody has said so.
+const LEAVING_TIME: Duration = Duration::from_secs(1);
+
 impl<'c, C: Crowd> Crew<'c, C> {
     /// So many members, all away.
     pub fn new(
@@ -161,7 +171,7 @@ impl<'c, C: Crowd> Crew<'c, C> {
             answers: Vec::new(),
             unsent: Vec::new(),
             blocked: 0,
-            over: Vec::new(),
+            over: VecDeque::new(),
             start,
             now: start,
             tally: Tally::default(),
@@ -195,9 +205,9 @@ impl<'c, C: Crowd> Crew<'c, C> {
         self.tally.reads = 0;
     }
 
-    /// Whose conversation has ended since this was asked.
+    /// Whose conversation has ended, and was not asked for yet: the first thing that was told of it.
     pub fn take_over(&mut self) -> Option<Over> {
-        self.over.pop()
+        self.over.pop_front()
     }
 
     /// Where a member goes, for people.
@@ -302,7 +312,7 @@ impl<'c, C: Crowd> Crew<'c, C> {
                 Told::Closed { reason } | Told::Lost { reason } => Why::Lost(reason),
                 _ => continue,
             };
-            self.over.push(Over {
+            self.over.push_back(Over {
                 member: number,
                 why,
             });
@@ -614,7 +624,52 @@ impl<'c, C: Crowd> Crew<'c, C> {
         // Nothing more is to be had from it.
         self.streams[member] = None;
         self.ports[member] = None;
-        self.over.push(Over { member, why });
+        self.over.push_back(Over { member, why });
+    }
+
+    /// Has everybody leave, so that their names are free when this returns: datagrams say so, streams end. A server
+    /// that does not answer is not waited for long.
+    pub fn leave(&mut self) -> Result<(), Failure> {
+        self.listening = false;
+        for number in 0..self.members.len() {
+            let is_in = self.members[number].state == State::In;
+            match &mut self.streams[number] {
+                // Whatever else it sends is read until it ends, too.
+                Some(stream) if is_in => drop(stream.finish()),
+                _ => self.streams[number] = None,
+            }
+            if self.ports[number].is_some() {
+                let _ = self.with(number, |session, context| {
+                    session.handle_command(Command::Leave, context)
+                });
+            }
+            if number % LEAVING == LEAVING - 1 {
+                self.send_out();
+                self.take_in(Some(LEAVING_REST))?;
+            }
+        }
+        self.send_out();
+        // Most protocols do not answer a farewell over datagrams.
+        let has_ports = self.ports.iter().any(Option::is_some);
+        let said = self.now();
+        let quiet = said + if has_ports { FAREWELL } else { Duration::ZERO };
+        while self.now() < said + LEAVING_TIME && (self.now < quiet || self.are_some_left()) {
+            self.send_out();
+            self.take_in(Some(LEAVING_REST))?;
+            self.fall_due(self.now);
+        }
+        Ok(())
+    }
+
+    fn are_some_left(&self) -> bool {
+        let waits = |member: &Member<C::Session>| {
+            let session = member.session.as_ref();
+            !member.datagrams.is_empty() || session.is_some_and(|session| !session.has_left())
+        };
+        let mut ports = self.ports.iter().zip(&self.members);
+        self.streams.iter().any(Option::is_some)
+            || !self.unsent.is_empty()
+            || ports.any(|(port, member)| port.is_some() && waits(member))
     }
 
     /// A member is gone: its sockets are closed and its session is dropped. Whether it was in.

@@ -3,7 +3,7 @@
 //!
 //! Over a stream a frame is its length (four bytes, little-endian, of the rest) and the rest. The first frame of a
 //! member is a hello of one byte, which says whether it is to be sent its own frames; it is answered with one. Every
-//! other frame is handed on as it is. Over datagrams it is the same without the length, and what is short is a hello.
+//! other frame is handed on as it is. Over datagrams it is the same without the length, and what is short is a hello or the end.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,7 +34,10 @@ pub enum Floor {
 const ECHOES: u8 = b'E';
 const SILENT: u8 = b'S';
 
-/// And what it is answered.
+/// What it says last, over datagrams.
+const LEAVING: u8 = b'L';
+
+/// And what its hello is answered.
 const ANSWER: u8 = b'A';
 
 /// The bytes of a length.
@@ -313,7 +316,6 @@ impl Room {
 fn serve_datagrams(socket: &UdpSocket) -> io::Result<Infallible> {
     let mut buffer = vec![0; MAX_FRAME];
     let mut members: Vec<(SocketAddr, bool)> = Vec::new();
-    let mut known: HashMap<SocketAddr, usize> = HashMap::new();
     loop {
         let (length, from) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
@@ -322,11 +324,11 @@ fn serve_datagrams(socket: &UdpSocket) -> io::Result<Infallible> {
         };
         let datagram = buffer.get(..length).unwrap_or_default();
         if length < Plan::LEAST_PAYLOAD {
-            known.entry(from).or_insert_with(|| {
-                members.push((from, datagram.last() == Some(&ECHOES)));
-                members.len() - 1
-            });
-            let _ = socket.send_to(&[ANSWER], from);
+            members.retain(|(member, _)| *member != from);
+            if datagram != [LEAVING] {
+                members.push((from, datagram == [ECHOES]));
+                let _ = socket.send_to(&[ANSWER], from);
+            }
             continue;
         }
         for (member, echoes) in &members {
@@ -400,6 +402,7 @@ enum State {
         next: Option<Instant>,
     },
     In,
+    Left,
 }
 
 /// What is not answered by then is lost.
@@ -470,7 +473,7 @@ impl ClientSession for FloorSession {
             }
             (State::Asking { .. }, Some(&got)) => Err(NoAnswer { got }),
             (State::Asking { .. }, None) => Ok(0),
-            (State::In, _) => Ok(input.len()),
+            (State::In | State::Left, _) => Ok(input.len()),
         }
     }
 
@@ -490,7 +493,13 @@ impl ClientSession for FloorSession {
                 self.send(self.crowd.overhead, text.as_bytes(), context);
                 Ok(())
             }
-            Command::Leave => Ok(()),
+            Command::Leave => {
+                if !self.is_over_stream() {
+                    self.send(0, &[LEAVING], context);
+                }
+                self.state = State::Left;
+                Ok(())
+            }
             Command::Direct { .. }
             | Command::Who
             | Command::Start { .. }
@@ -508,7 +517,7 @@ impl ClientSession for FloorSession {
     fn next_deadline(&self) -> Option<Instant> {
         match self.state {
             State::Asking { next } => next,
-            State::In => None,
+            State::In | State::Left => None,
         }
     }
 
@@ -518,6 +527,10 @@ impl ClientSession for FloorSession {
 
     fn unanswered(&self) -> usize {
         0
+    }
+
+    fn has_left(&self) -> bool {
+        matches!(self.state, State::Left)
     }
 }
 

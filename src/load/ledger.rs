@@ -403,3 +403,201 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MAX_LATENESS, DIGITS)
         .expect("invariant: these are bounds that a histogram can have")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of so many members the first are senders, who hear themselves.
+    fn ledger(members: usize, senders: usize) -> Ledger {
+        Ledger::new(members, &vec![true; senders], Sampling::Every)
+    }
+
+    fn send(ledger: &mut Ledger, sender: u16, members: usize, count: usize) {
+        for _ in 0..count {
+            ledger.send(sender, 0, members);
+        }
+    }
+
+    fn receive(ledger: &mut Ledger, member: usize, sender: u16, sequences: &[u32]) {
+        for &sequence in sequences {
+            ledger.receive(member, Id { sender, sequence });
+        }
+    }
+
+    /// Received, outstanding, doubled, disordered.
+    fn figures(ledger: &Ledger) -> [u64; 4] {
+        let counts = ledger.counts();
+        [
+            counts.received,
+            ledger.outstanding(),
+            counts.doubled,
+            counts.disordered,
+        ]
+    }
+
+    #[test]
+    fn a_message_is_in_flight_until_everybody_has_it() {
+        let mut ledger = ledger(3, 1);
+        send(&mut ledger, 0, 3, 2);
+        assert_eq!(ledger.in_flight(), 2);
+        receive(&mut ledger, 0, 0, &[0, 1]);
+        ledger.receive_run(1, 0, 0, 2);
+        assert_eq!(ledger.in_flight(), 2);
+        receive(&mut ledger, 2, 0, &[0]);
+        assert_eq!(ledger.in_flight(), 1);
+        receive(&mut ledger, 2, 0, &[1]);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [6, 0, 0, 0]);
+        assert_eq!(ledger.lateness().0.len(), 6);
+        assert_eq!(ledger.lateness().1.len(), 2);
+    }
+
+    #[test]
+    fn however_the_runs_overlap_the_window_is_exact() {
+        // Compared with counting one by one, over many messages and a table that grows.
+        let (members, messages) = (5, 500u32);
+        let mut ledger = ledger(members, 1);
+        let mut has = vec![0u32; members];
+        let (mut sent, mut step) = (0u32, 1u32);
+        while has.iter().any(|has| *has < messages) {
+            step = step.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let burst = ((step >> 8) % 40).min(messages - sent);
+            send(&mut ledger, 0, members, burst as usize);
+            sent += burst;
+            let member = (step >> 16) as usize % members;
+            let run = ((step >> 20) % 60).min(sent - has[member]);
+            if run > 0 {
+                ledger.receive_run(member, 0, has[member], has[member] + run);
+                has[member] += run;
+            }
+            let slowest = has.iter().min().unwrap();
+            assert_eq!(ledger.in_flight(), (sent - slowest) as usize);
+        }
+        assert_eq!(figures(&ledger), [u64::from(messages) * 5, 0, 0, 0]);
+    }
+
+    #[test]
+    fn loss_doubling_and_disorder_are_told_apart() {
+        for (sequences, wanted) in [
+            (&[0, 1, 2, 3, 4, 5][..], [6, 0, 0, 0]),
+            (&[0, 1, 3, 4, 5], [5, 1, 0, 0]),
+            (&[0, 2, 1, 3, 4, 5], [6, 0, 0, 1]),
+            (&[0, 0, 1, 2, 2, 3, 4, 5, 1], [6, 0, 3, 0]),
+            (&[5, 4, 3, 2, 1, 0], [6, 0, 0, 5]),
+            (&[5, 2, 2, 0, 4, 3, 1, 5], [6, 0, 2, 5]),
+            (&[1, 3, 5, 3], [3, 3, 1, 0]),
+            (&[], [0, 6, 0, 0]),
+        ] {
+            let mut ledger = ledger(1, 1);
+            send(&mut ledger, 0, 1, 6);
+            receive(&mut ledger, 0, 0, sequences);
+            assert_eq!(figures(&ledger), wanted, "{sequences:?}");
+        }
+    }
+
+    #[test]
+    fn two_senders_have_an_order_each() {
+        let mut ledger = ledger(2, 2);
+        send(&mut ledger, 0, 2, 3);
+        send(&mut ledger, 1, 2, 3);
+        // The first member hears them in turns, the second one after the other, and one too early.
+        for sequence in 0..3 {
+            receive(&mut ledger, 0, 0, &[sequence]);
+            receive(&mut ledger, 0, 1, &[sequence]);
+        }
+        receive(&mut ledger, 1, 1, &[0, 2, 1]);
+        receive(&mut ledger, 1, 0, &[0, 1]);
+        assert_eq!(figures(&ledger), [11, 1, 0, 1]);
+        assert_eq!(ledger.in_flight(), 1);
+    }
+
+    #[test]
+    fn what_is_lost_blocks_the_window_only_until_something_later_comes() {
+        let mut ledger = ledger(2, 1);
+        send(&mut ledger, 0, 2, 2);
+        receive(&mut ledger, 0, 0, &[0, 1]);
+        assert_eq!(ledger.in_flight(), 2);
+        receive(&mut ledger, 1, 0, &[1]);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [3, 1, 0, 0]);
+    }
+
+    #[test]
+    fn what_was_given_up_may_come_all_the_same() {
+        let mut ledger = ledger(2, 1);
+        ledger.send(0, 100, 2);
+        ledger.send(0, 200, 2);
+        receive(&mut ledger, 0, 0, &[0, 1]);
+        ledger.give_up(150);
+        assert_eq!(ledger.in_flight(), 1);
+        ledger.give_up(300);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [2, 2, 0, 0]);
+        send(&mut ledger, 0, 2, 1);
+        receive(&mut ledger, 1, 0, &[0, 1, 2]);
+        receive(&mut ledger, 0, 0, &[2]);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [6, 0, 0, 0]);
+    }
+
+    #[test]
+    fn who_was_cut_is_waited_for_no_more_and_what_it_missed_is_lost() {
+        let mut ledger = ledger(3, 2);
+        send(&mut ledger, 0, 3, 4);
+        send(&mut ledger, 1, 3, 1);
+        for member in [0, 1] {
+            receive(&mut ledger, member, 0, &[0, 1, 2, 3]);
+            receive(&mut ledger, member, 1, &[0]);
+        }
+        receive(&mut ledger, 2, 0, &[0, 2]);
+        assert_eq!(ledger.in_flight(), 2);
+        ledger.cut(2);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [12, 3, 0, 0]);
+        send(&mut ledger, 0, 2, 1);
+        receive(&mut ledger, 0, 0, &[4]);
+        receive(&mut ledger, 1, 0, &[4]);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(figures(&ledger), [14, 3, 0, 0]);
+    }
+
+    #[test]
+    fn a_sender_that_should_not_hear_itself_and_does_hears_double() {
+        let mut ledger = Ledger::new(2, &[false], Sampling::OnePerRead);
+        send(&mut ledger, 0, 2, 2);
+        receive(&mut ledger, 1, 0, &[0, 1]);
+        assert_eq!(ledger.in_flight(), 0);
+        receive(&mut ledger, 0, 0, &[0, 1]);
+        assert_eq!(figures(&ledger), [2, 0, 2, 0]);
+    }
+
+    #[test]
+    fn what_was_sent_before_does_not_count_and_what_was_never_sent_is_nothing() {
+        let mut ledger = ledger(1, 1);
+        send(&mut ledger, 0, 1, 3);
+        receive(&mut ledger, 0, 0, &[0]);
+        ledger.begin();
+        assert_eq!(figures(&ledger), [0; 4]);
+        assert_eq!(ledger.in_flight(), 0);
+        send(&mut ledger, 0, 1, 1);
+        receive(&mut ledger, 0, 0, &[1, 2, 7]);
+        receive(&mut ledger, 0, 9, &[0]);
+        assert_eq!(figures(&ledger), [0, 1, 0, 0]);
+        receive(&mut ledger, 0, 0, &[3]);
+        assert_eq!(figures(&ledger), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn gaps_are_not_remembered_without_end() {
+        let mut ledger = ledger(1, 1);
+        let messages = 4 * MAX_GAPS as u32;
+        send(&mut ledger, 0, 1, messages as usize);
+        let odd: Vec<u32> = (0..messages).filter(|sequence| sequence % 2 == 1).collect();
+        receive(&mut ledger, 0, 0, &odd);
+        assert_eq!(ledger.gaps[&(0, 0)].len(), MAX_GAPS);
+        receive(&mut ledger, 0, 0, &[messages - 2, 0]);
+        let half = u64::from(messages) / 2;
+        assert_eq!(figures(&ledger), [half + 1, half - 1, 1, 1]);
+    }
+}

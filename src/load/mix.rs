@@ -20,6 +20,9 @@ pub struct Mix {
     /// Which part each member is of, again and again.
     pattern: Vec<u8>,
     prefix: String,
+    /// Opened by member 0 where all speak `tcrp`: a new one every time, for the last one closes a moment later than
+    /// its host leaves.
+    room: String,
 }
 
 /// The members of one protocol in a [`Mix`].
@@ -55,9 +58,6 @@ pub enum MixError {
 /// Digits behind the prefix of a name: as many as the highest number of a member has.
 const DIGITS: usize = 5;
 
-/// Any room but the lobby, opened by member 0.
-const ROOM: &str = "load";
-
 /// For accounts that are there to be used up.
 const PASSWORD: &str = "a load generator's";
 
@@ -90,7 +90,7 @@ impl Mix {
         if got > Mix::MOST_SHARES {
             return Err(MixError::TooManyShares { got });
         }
-        if Name::parse(&format!("{prefix}{:05}", 0)).is_err() {
+        if Name::parse(&format!("{prefix}{:08x}", 0)).is_err() {
             let prefix = prefix.to_string();
             return Err(MixError::NotAName { prefix });
         }
@@ -98,6 +98,7 @@ impl Mix {
             parts: parts.to_vec(),
             pattern: deal(parts, got),
             prefix: prefix.to_string(),
+            room: format!("{prefix}{:08x}", random_bits()),
         })
     }
 
@@ -119,6 +120,12 @@ impl Mix {
         let kin = |part: &Part| part.protocol.kin() == protocol.kin();
         self.parts.iter().any(kin)
     }
+}
+
+fn random_bits() -> u32 {
+    let mut bits = [0; 4];
+    getrandom::fill(&mut bits).expect("invariant: the kernel has random bits (getrandom(2))");
+    u32::from_le_bytes(bits)
 }
 
 /// Whose turn it is, so that each has as many as its share, as evenly spread as can be: whoever is furthest behind.
@@ -189,8 +196,8 @@ impl Crowd for Mix {
                 let choice = match (alone, member) {
                     // The others' only room.
                     (false, _) => Choice::Lobby,
-                    (true, 0) => Choice::Create(ROOM),
-                    (true, _) => Choice::Join(ROOM),
+                    (true, 0) => Choice::Create(&self.room),
+                    (true, _) => Choice::Join(&self.room),
                 };
                 Member::Tcrp(Box::new(tcrp::client::Session::new(&name, choice)))
             }

@@ -182,3 +182,86 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Plan = Plan {
+        members: 100,
+        senders: 1,
+        pace: Pace::Window(1),
+        payload: 64,
+        duration: Duration::from_secs(1),
+        warm_up: Duration::ZERO,
+        logins_in_flight: 16,
+        server: None,
+    };
+
+    fn refused(change: impl FnOnce(&mut Plan)) -> String {
+        let mut plan = GOOD;
+        change(&mut plan);
+        plan.check().expect_err("it cannot be").to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_is_named_with_what_could() {
+        assert_eq!(GOOD.check(), Ok(()));
+        for (said, wanted) in [
+            (
+                refused(|plan| plan.members = 0),
+                "members: 0 is not between 1 and 65536",
+            ),
+            (
+                refused(|plan| plan.members = 70_000),
+                "members: 70000 is not between 1 and 65536",
+            ),
+            (
+                refused(|plan| plan.senders = 0),
+                "senders: 0 is not between 1 and 100",
+            ),
+            (
+                refused(|plan| plan.senders = 101),
+                "senders: 101 is not between 1 and 100",
+            ),
+            (
+                refused(|plan| (plan.members, plan.senders) = (32_768, 10_000)),
+                "senders: 10000 is not between 1 and 8192",
+            ),
+            (
+                refused(|plan| plan.payload = 31),
+                "payload: 31 is not between 32 and 4096",
+            ),
+            (
+                refused(|plan| plan.payload = 4097),
+                "payload: 4097 is not between 32 and 4096",
+            ),
+            (
+                refused(|plan| plan.logins_in_flight = 0),
+                "logins in flight: 0 is not between 1 and 65536",
+            ),
+            (
+                refused(|plan| plan.pace = Pace::Window(0)),
+                "window: with 0 in flight nothing is sent, 1 is the least",
+            ),
+            (
+                refused(|plan| plan.pace = Pace::Rate(-1.0)),
+                "rate: -1 is not a number of messages a second between 0.001 and 100000000",
+            ),
+            (
+                refused(|plan| plan.pace = Pace::Rate(f64::NAN)),
+                "rate: NaN is not a number of messages a second between 0.001 and 100000000",
+            ),
+            (
+                refused(|plan| plan.duration = Duration::ZERO),
+                "duration: nothing can be measured in 0 s",
+            ),
+            (
+                refused(|plan| plan.warm_up = Duration::from_secs(86_401)),
+                "duration: 86401 s is too long, 86400 s is the most",
+            ),
+        ] {
+            assert_eq!(said, wanted);
+        }
+    }
+}

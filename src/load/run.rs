@@ -69,34 +69,47 @@ pub fn run<C: Crowd>(
         Pace::Window(_) => Sampling::OnePerRead,
         Pace::Rate(_) => Sampling::Every,
     };
-    let scanner = Scanner::new(Marking::new(nonce, plan.payload));
+    let marking = Marking::new(nonce, plan.payload);
+    let scanner = Scanner::new(marking);
     let ledger = Ledger::new(plan.members, &echoes, sampling);
     let mut crew = Crew::new(crowd, plan.members, plan.senders, scanner, ledger)?;
     let mut watch = Watch::new(crew.start(), watch);
+    let outcome = measure(plan, &mut crew, marking, process.as_ref(), &mut watch);
+    // The names are to be free again, whatever came of it.
+    let left = crew.leave();
+    outcome.and_then(|outcome| left.map(|()| outcome))
+}
 
-    let memory_before = process.as_ref().and_then(|process| process.resident().ok());
-    let logins = come_in(plan, &mut crew, process.as_ref(), &mut watch)?;
-    let memory_idle = process.as_ref().and_then(|process| process.resident().ok());
-    if let Some(process) = &process {
+/// All of it, but for leaving.
+fn measure<C: Crowd>(
+    plan: &Plan,
+    crew: &mut Crew<'_, C>,
+    marking: Marking,
+    process: Option<&Process>,
+    watch: &mut Watch<'_>,
+) -> Result<Outcome, Failure> {
+    let memory_before = process.and_then(|process| process.resident().ok());
+    let logins = come_in(plan, crew, process, watch)?;
+    let memory_idle = process.and_then(|process| process.resident().ok());
+    if let Some(process) = process {
         // Where that is not allowed, the peak is that of the process's whole life.
         let _ = process.reset_peak();
     }
 
-    let marking = Marking::new(nonce, plan.payload);
     let mut talk = Talk::new(plan, marking, processors() > 1);
     crew.listen();
     if !plan.warm_up.is_zero() && !watch.is_stopped() {
-        talk.go(&mut crew, plan.warm_up, Stage::WarmingUp, &mut watch)?;
+        talk.go(crew, plan.warm_up, Stage::WarmingUp, watch)?;
         crew.listen();
     }
-    let cpu_before = cpu(process.as_ref());
+    let cpu_before = cpu(process);
     let talked = match watch.is_stopped() {
-        false => talk.go(&mut crew, plan.duration, Stage::Measuring, &mut watch)?,
+        false => talk.go(crew, plan.duration, Stage::Measuring, watch)?,
         true => Talked::default(),
     };
-    let cpu = cpu_before.zip(cpu(process.as_ref()));
+    let cpu = cpu_before.zip(cpu(process));
     let cpu = cpu.map(|(before, after)| after.saturating_sub(before));
-    let memory_peak = process.as_ref().and_then(|process| process.peak().ok());
+    let memory_peak = process.and_then(|process| process.peak().ok());
 
     let counts = crew.ledger().counts();
     let outstanding = crew.ledger().outstanding();

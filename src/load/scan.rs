@@ -229,3 +229,193 @@ impl Scanner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAYLOAD: usize = 40;
+
+    fn marking() -> Marking {
+        Marking::new(3, PAYLOAD)
+    }
+
+    /// What one member heard: as the ledger, it expects what follows the last of each sender.
+    #[derive(Default)]
+    struct Log {
+        heard: Vec<(u16, u32)>,
+        next: [u32; 8],
+        between: Vec<u8>,
+        runs: usize,
+    }
+
+    impl Heard for Log {
+        fn expected(&self, sender: u16) -> u32 {
+            self.next[usize::from(sender)]
+        }
+
+        fn run(&mut self, sender: u16, first: u32, end: u32) {
+            assert_eq!(first, self.expected(sender));
+            assert!(first < end);
+            self.runs += 1;
+            self.heard
+                .extend((first..end).map(|sequence| (sender, sequence)));
+            self.next[usize::from(sender)] = end;
+        }
+
+        fn message(&mut self, id: Id) {
+            self.heard.push((id.sender, id.sequence));
+            self.next[usize::from(id.sender)] = id.sequence + 1;
+        }
+
+        fn between(&mut self, bytes: &[u8]) {
+            self.between.extend_from_slice(bytes);
+        }
+    }
+
+    fn text(sender: u16, sequence: u32) -> Vec<u8> {
+        let mut text = Vec::new();
+        marking().write(Id { sender, sequence }, 0, &mut text);
+        text
+    }
+
+    /// Messages in frames, and bytes of other things.
+    enum Piece {
+        Said(u16, u32),
+        /// In a frame of another length.
+        SaidLonger(u16, u32),
+        Other(&'static [u8]),
+    }
+    use Piece::{Other, Said, SaidLonger};
+
+    fn bytes(pieces: &[Piece]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for piece in pieces {
+            match piece {
+                Said(sender, sequence) => {
+                    bytes.extend_from_slice(b"<head>");
+                    bytes.extend_from_slice(&text(*sender, *sequence));
+                    bytes.extend_from_slice(b"\r\n");
+                }
+                SaidLonger(sender, sequence) => {
+                    bytes.extend_from_slice(b"<a longer head>");
+                    bytes.extend_from_slice(&text(*sender, *sequence));
+                }
+                Other(other) => bytes.extend_from_slice(other),
+            }
+        }
+        bytes
+    }
+
+    fn said(pieces: &[Piece]) -> Vec<(u16, u32)> {
+        let said = |piece: &Piece| match piece {
+            Said(sender, sequence) | SaidLonger(sender, sequence) => Some((*sender, *sequence)),
+            Other(_) => None,
+        };
+        pieces.iter().filter_map(said).collect()
+    }
+
+    /// As a reader does it: every part is one read.
+    fn scan<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Log {
+        let scanner = Scanner::new(marking());
+        let (mut scan, mut log) = (Scan::default(), Log::default());
+        let mut buffer = vec![0; 1 << 16];
+        for part in parts {
+            let from = scan.restore(&mut buffer);
+            buffer[ROOM..ROOM + part.len()].copy_from_slice(part);
+            scanner.scan(&mut scan, &buffer[from..ROOM + part.len()], &mut log);
+        }
+        log
+    }
+
+    fn mixed() -> Vec<Piece> {
+        let mut pieces = vec![Other(b"welcome\r\n")];
+        pieces.extend((0..4).map(|sequence| Said(0, sequence)));
+        // A notice, words of others that look like ours, lengths that change, two senders, one that lost something.
+        pieces.extend([
+            Other(b"somebody came\r\n"),
+            Said(0, 4),
+            Other(b"~"),
+            Said(0, 5),
+            Other(b"~mda~mda but not a number"),
+            SaidLonger(0, 6),
+            SaidLonger(0, 7),
+            Said(1, 0),
+            Said(0, 8),
+            SaidLonger(1, 1),
+            Other(b"~mdaaaaaaaaa"),
+            Said(1, 2),
+            Said(1, 3),
+            Said(1, 3),
+            Said(0, 12),
+            Said(0, 9),
+            Said(7, 4_000_000_000),
+        ]);
+        pieces
+    }
+
+    #[test]
+    fn everything_is_found_however_it_is_cut() {
+        let pieces = mixed();
+        let (bytes, wanted) = (bytes(&pieces), said(&pieces));
+        assert_eq!(scan([&bytes[..]]).heard, wanted);
+        for at in 0..=bytes.len() {
+            let (front, back) = bytes.split_at(at);
+            assert_eq!(scan([front, back]).heard, wanted, "cut at {at}");
+        }
+        for length in 1..=2 * PAYLOAD {
+            assert_eq!(scan(bytes.chunks(length)).heard, wanted, "by {length}");
+        }
+    }
+
+    #[test]
+    fn a_message_counts_when_its_last_byte_is_there() {
+        let bytes = bytes(&[Said(0, 0), Said(0, 1)]);
+        let end = bytes.len() - b"\r\n".len();
+        for (length, heard) in [
+            (0, 0),
+            (6 + PAYLOAD - 1, 0),
+            (6 + PAYLOAD, 1),
+            (end - 1, 1),
+            (end, 2),
+        ] {
+            let (front, _) = bytes.split_at(length);
+            assert_eq!(scan([front]).heard.len(), heard, "{length} bytes");
+            assert_eq!(
+                scan(front.chunks(7)).heard.len(),
+                heard,
+                "{length} bytes by 7"
+            );
+        }
+    }
+
+    #[test]
+    fn a_burst_is_one_run() {
+        let pieces: Vec<Piece> = (0..100).map(|sequence| Said(0, sequence)).collect();
+        let log = scan([&bytes(&pieces)[..]]);
+        assert_eq!(log.heard.len(), 100);
+        // The first two are searched for, to learn how far they are apart.
+        assert_eq!(log.runs, 1);
+    }
+
+    #[test]
+    fn what_stands_between_is_told_once_it_is_searched() {
+        let pieces = [Said(0, 0), Said(0, 1), Other(b"PING\r\n"), Said(0, 2)];
+        let between = scan([&bytes(&pieces)[..]]).between;
+        assert!(between.windows(6).any(|window| window == b"PING\r\n"));
+    }
+
+    #[test]
+    fn a_datagram_holds_one_whole_message() {
+        let scanner = Scanner::new(marking());
+        let whole = bytes(&[Said(5, 6)]);
+        let id = Id {
+            sender: 5,
+            sequence: 6,
+        };
+        assert_eq!(scanner.find(&whole), Some(id));
+        assert_eq!(scanner.find(&whole[..6 + PAYLOAD]), Some(id));
+        assert_eq!(scanner.find(&whole[..6 + PAYLOAD - 1]), None);
+        assert_eq!(scanner.find(b"[alice joined the server]"), None);
+    }
+}
