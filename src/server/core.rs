@@ -68,8 +68,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) ready: VecDeque<Key>,
     /// Connections to send to apart from their audience. Each stands here once.
     pub(super) pending: Vec<Key>,
-    /// Since when the oldest notice waits for more of its kind.
-    pub(super) notices_since: Option<Instant>,
+    /// When notices that wait for more of their kind have waited for long enough.
+    pub(super) notices_due: Option<Instant>,
     /// Connections whose last send was refused, watched for stalling.
     pub(super) laggards: Vec<(Key, Stall)>,
     pub(super) laggards_watched: bool,
@@ -147,7 +147,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             timers: Timers::new(now),
             ready: VecDeque::new(),
             pending: Vec::new(),
-            notices_since: None,
+            notices_due: None,
             laggards: Vec::new(),
             laggards_watched: false,
             doomed: Vec::new(),
@@ -267,7 +267,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Some(self.now)
         } else {
             let timers = self.timers.next_deadline().into_iter();
-            timers.chain(self.notices_due()).min()
+            timers.chain(self.notices_due).min()
         }
     }
 

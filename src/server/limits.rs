@@ -57,15 +57,27 @@ pub struct Limits {
 pub struct Gathering {
     /// In audiences of so many and more; with fewer, the writes cost less than the wait is worth.
     pub members: usize,
-    /// For so long, after the first.
-    pub time: Duration,
+    /// For so long for each of the members, after the first notice: about twice what the write to it takes.
+    pub time_per_member: Duration,
+    /// But no longer.
+    pub limit: Duration,
+}
+
+impl Gathering {
+    /// How long notices to so many wait; `None` where they do not.
+    pub(super) fn time(&self, members: usize) -> Option<Duration> {
+        let factor = u32::try_from(members).unwrap_or(u32::MAX);
+        let time = self.time_per_member.saturating_mul(factor);
+        (members >= self.members).then_some(time.min(self.limit))
+    }
 }
 
 impl Default for Gathering {
     fn default() -> Self {
         Gathering {
             members: 64,
-            time: Duration::from_millis(1),
+            time_per_member: Duration::from_micros(4),
+            limit: Duration::from_millis(20),
         }
     }
 }

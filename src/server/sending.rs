@@ -1,12 +1,10 @@
 //! Owns step 5 of the turn, *send out*: one write for every connection that has something to get.
 //! Decides nothing but who is a slow consumer.
 
-use std::time::Instant;
-
 use super::connection::{CloseReason, Offered, State};
 use super::core::{House, LAGGARDS_TICK, Server, Timer};
 use super::tenants::Tenants;
-use crate::fanout::{Audience, News, SlowConsumer, Stall};
+use crate::fanout::{News, SlowConsumer, Stall};
 use crate::reactor::{DatagramPort, Key, Stream};
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
@@ -18,9 +16,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.offer_to(key);
         }
         self.spare = pending;
-        let wait = !self.stopping && self.notices_due().is_none_or(|due| self.now < due);
+        let wait = !self.stopping && self.notices_due.is_none_or(|due| self.now < due);
         if !wait {
-            self.notices_since = None;
+            self.notices_due = None;
         }
         for house in 0..self.houses.len() {
             if let Some(House { exchange, .. }) = self.houses.get_mut(house)
@@ -35,12 +33,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    /// When notices have waited for more of their kind for long enough.
-    pub(super) fn notices_due(&self) -> Option<Instant> {
-        self.notices_since
-            .map(|since| since + self.limits.gathering.time)
-    }
-
     /// Offers what was appended to everybody it was appended for. Notices to many may have to wait.
     fn offer_news(&mut self, house: usize, wait: bool) {
         let Some(House { exchange, .. }) = self.houses.get_mut(house) else {
@@ -49,12 +41,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let mut rooms = std::mem::take(&mut self.rooms);
         exchange.take_touched(&mut rooms);
         for &room in &rooms {
-            let mut postponed = false;
+            let mut postponed = None;
             for audience in exchange.audiences_mut(room) {
-                let many = self.limits.gathering.members;
-                if wait && can_wait(audience, many) {
-                    postponed = true;
-                    continue;
+                if wait && audience.news() == News::Notices {
+                    let time = self.limits.gathering.time(audience.members().len());
+                    if time.is_some() {
+                        postponed = postponed.min(time).or(time);
+                        continue;
+                    }
                 }
                 if !audience.take_news() {
                     continue;
@@ -78,9 +72,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     }
                 }
             }
-            if postponed {
+            if let Some(time) = postponed {
                 exchange.postpone(room);
-                self.notices_since.get_or_insert(self.now);
+                let due = self.now + time;
+                self.notices_due = Some(self.notices_due.map_or(due, |other| other.min(due)));
             }
         }
         // They are settled once the rest is sent.
@@ -286,11 +281,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         self.offers = offers;
     }
-}
-
-/// Whether what is new is only who came and who went, and so many are to hear it that it is worth a wait.
-fn can_wait(audience: &Audience<Key>, many: usize) -> bool {
-    audience.news() == News::Notices && audience.members().len() >= many
 }
 
 /// From where a connection that was behind needs the log, or `None` when it is behind no more.
