@@ -247,6 +247,17 @@ impl Feed {
         }
     }
 
+    /// From where the log is due, if nothing else is.
+    pub fn cursor(&self) -> Option<u64> {
+        self.detours.is_none().then_some(self.cursor)
+    }
+
+    /// The kernel took all of the log; there was nothing else.
+    pub fn reach_end(&mut self, log: &Log) {
+        debug_assert!(self.detours.is_none(), "invariant: asked before");
+        self.cursor = self.cursor.max(log.end());
+    }
+
     /// Bytes due and not sent: of the log, and of private frames.
     pub fn unsent(&self, log: &Log) -> usize {
         let mut unsent = 0u64;

@@ -1,8 +1,10 @@
 //! Owns what a byte stream is to those who use one: the first of the two transport traits, and its
 //! production half, a TCP connection of mio. Knows nothing of the bytes.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
+
+use rustix::net::{RecvFlags, SendFlags};
 
 /// A stream that takes and gives bytes without ever blocking.
 ///
@@ -22,13 +24,20 @@ pub trait Stream {
     fn finish(&mut self) -> io::Result<()>;
 }
 
+/// The system calls themselves, where others go through the C library: its `send` and `recv` are where a thread may be
+/// cancelled (pthreads(7)), and to say so and unsay it costs more than all else that we do for a delivery.
 impl Stream for mio::net::TcpStream {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        retrying(|| self.read(buffer))
+        self.try_io(|| {
+            retrying(|| {
+                let (count, _) = rustix::net::recv(&*self, &mut *buffer, RecvFlags::empty())?;
+                Ok(count)
+            })
+        })
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retrying(|| self.write(bytes))
+        self.try_io(|| retrying(|| Ok(rustix::net::send(&*self, bytes, SendFlags::NOSIGNAL)?)))
     }
 
     fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -109,6 +109,21 @@ pub enum CloseReason {
     Stopping,
 }
 
+/// The bytes of a log from an offset to its end.
+#[derive(Debug)]
+pub(super) struct Tail<'a> {
+    from: u64,
+    bytes: &'a [u8],
+}
+
+impl Tail<'_> {
+    /// That of nobody: there is no such offset.
+    pub(super) const NONE: Tail<'static> = Tail {
+        from: u64::MAX,
+        bytes: &[],
+    };
+}
+
 /// What came of offering a connection what it is due.
 #[derive(Debug)]
 pub(super) enum Offered {
@@ -159,6 +174,29 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// One write for all that is due; what it came to for the one before is `news`, and almost always the same here.
+    pub(super) fn offer_news<'a>(&mut self, log: &'a Log, news: &mut Tail<'a>) -> Offered {
+        let Some(cursor) = self.feed.cursor() else {
+            return self.offer(log);
+        };
+        if cursor != news.from {
+            *news = Tail {
+                from: cursor,
+                bytes: log.slice(cursor, log.end()),
+            };
+        }
+        if news.bytes.is_empty() {
+            return Offered::Done;
+        }
+        match self.stream.send(news.bytes) {
+            Ok(sent) if sent == news.bytes.len() => {
+                self.feed.reach_end(log);
+                Offered::Done
+            }
+            result => self.note_sent(log, news.bytes.len(), result),
+        }
+    }
+
     /// One write for all that is due.
     pub(super) fn offer(&mut self, log: &Log) -> Offered {
         let (offered, result) = if let Some(plain) = self.feed.plain(log) {
@@ -172,6 +210,10 @@ impl<S: Stream> Connection<S> {
             };
             (pieces.bytes(), result)
         };
+        self.note_sent(log, offered, result)
+    }
+
+    fn note_sent(&mut self, log: &Log, offered: usize, result: io::Result<usize>) -> Offered {
         match result {
             Ok(sent) => {
                 self.feed.advance(log, sent);

@@ -1,7 +1,7 @@
 //! Owns step 5 of the turn, *send out*: one write for every connection that has something to get.
 //! Decides nothing but who is a slow consumer.
 
-use super::connection::{CloseReason, Offered, State};
+use super::connection::{CloseReason, Offered, State, Tail};
 use super::core::{House, LAGGARDS_TICK, Server, Timer};
 use super::tenants::Tenants;
 use crate::fanout::{News, SlowConsumer, Stall};
@@ -54,6 +54,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     continue;
                 }
                 let (log, backlog) = (audience.log(), self.limits.lag.backlog_bytes);
+                let mut news = Tail::NONE;
                 for &key in audience.members() {
                     let Some(member) = self.tenants.get_mut(key) else {
                         continue;
@@ -66,7 +67,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                         continue;
                     }
                     member.blocked = false;
-                    match member.offer(log) {
+                    match member.offer_news(log, &mut news) {
                         Offered::Done if !member.readable || member.in_ready => {}
                         offered => self.offers.push((key, offered)),
                     }
