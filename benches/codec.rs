@@ -292,6 +292,7 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
+        .noise_threshold(0.05)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(1));
     targets = tcp_room, group_lines, udp_room, udp_login, tcrp_requests, ucrp, udp_mesh

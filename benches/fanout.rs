@@ -153,6 +153,7 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
+        .noise_threshold(0.05)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_millis(1_500));
     targets = log, in_memory, in_bursts, over_sockets
