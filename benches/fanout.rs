@@ -1,33 +1,28 @@
-//! What a delivery costs: the log alone, the whole server in memory, and the whole server over sockets.
+//! What a delivery costs, by protocol and size of the room: the log alone, the whole server in memory, and
+//! the whole server over sockets.
 //!
 //! Throughput is in deliveries. In memory a write is free, so what is measured is what we add; over
 //! sockets the kernel's part is there, on both sides, and nine tenths of it all.
 
+#[path = "../tests/support/crowd.rs"]
+mod crowd;
 #[path = "../tests/support/memory_room.rs"]
 mod memory_room;
 
 use std::hint::black_box;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use memory_room::Room;
+use crowd::{Crowd, Place};
+use memory_room::{Room, speech};
 use mynah::chat::{Name, TimeOfDay};
 use mynah::fanout::{Audience, Feed};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcp_room::frame;
-use mynah::server::{self, Door, House, Limits};
-
-/// A payload of the usual size in such measurements.
-const TEXT: &str = "0123456789012345678901234567890123456789012345678901234567890123";
-
-fn say() -> Vec<u8> {
-    let mut bytes = Vec::new();
-    frame::encode_say(TimeOfDay::MIDNIGHT, "x", TEXT, &mut bytes);
-    bytes
-}
+use mynah::server::{self, Advertise, Door, House, Limits};
+use speech::{FANNED_OUT, TEXT};
 
 /// Append once, offer to everybody, forget.
 fn log(c: &mut Criterion) {
@@ -40,7 +35,7 @@ fn log(c: &mut Criterion) {
             feeds.push(Feed::default());
         }
         group.throughput(Throughput::Elements(members as u64));
-        group.bench_function(BenchmarkId::from_parameter(members), |b| {
+        group.bench_function(BenchmarkId::new("tcp-room", members), |b| {
             b.iter(|| {
                 audience.append(|out| {
                     frame::encode_said(TimeOfDay::MIDNIGHT, "alice", &[TEXT], out);
@@ -59,83 +54,108 @@ fn log(c: &mut Criterion) {
 
 /// From bytes in to bytes out, without a kernel.
 fn in_memory(c: &mut Criterion) {
-    let say = say();
-    let mut group = c.benchmark_group("fanout/server in memory");
-    for members in [10, 100, 1_000, 10_000] {
-        let mut room = Room::with(members);
-        group.throughput(Throughput::Elements(members as u64));
-        group.bench_function(BenchmarkId::from_parameter(members), |b| {
-            b.iter(|| room.says(0, black_box(&say)));
-        });
+    in_memory_at_once(c, "fanout/memory", 1, &[10, 100, 1_000, 10_000]);
+}
+
+/// The same of many messages that came together.
+fn in_bursts(c: &mut Criterion) {
+    for messages in [16, 256] {
+        let name = format!("fanout/memory-burst-{messages}");
+        in_memory_at_once(c, &name, messages, &[100, 1_000]);
+    }
+}
+
+fn in_memory_at_once(c: &mut Criterion, name: &str, messages: usize, sizes: &[usize]) {
+    let mut group = c.benchmark_group(name);
+    for protocol in FANNED_OUT {
+        for &members in sizes {
+            let deliveries = speech::listeners(protocol, members) * messages;
+            group.throughput(Throughput::Elements(deliveries as u64));
+            // Filled only if it is measured.
+            let mut filled = None;
+            group.bench_function(BenchmarkId::new(protocol.name(), members), |b| {
+                let (room, speech) = filled.get_or_insert_with(|| {
+                    let room = Room::with(protocol, members);
+                    let speech = room.speech(0, TEXT, messages);
+                    (room, speech)
+                });
+                b.iter(|| room.says(0, black_box(speech)));
+            });
+        }
     }
     group.finish();
 }
 
 /// Through the loopback: one message in flight, heard by all before the next.
 fn over_sockets(c: &mut Criterion) {
-    let address = start_server();
-    let say = say();
     let mut group = c.benchmark_group("fanout/sockets");
-    group.sample_size(20);
-    let mut members: Vec<TcpStream> = Vec::new();
-    for count in [10, 100, 1_000] {
-        while members.len() < count {
-            let number = members.len();
-            members.push(join(address, &format!("member{number:05}")));
-        }
-        // 372, three strings, their lengths: what comes of one message.
-        let mut heard = vec![0; 4 + 4 + 4 + 8 + 4 + "member00000".len() + 4 + TEXT.len()];
-        group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(BenchmarkId::from_parameter(count), |b| {
-            b.iter(|| {
-                members[0].write_all(&say).expect("the server reads");
-                for member in &mut members {
-                    member.read_exact(&mut heard).expect("everybody hears it");
+    for protocol in FANNED_OUT {
+        let mut crowd = None;
+        for members in [10, 100, 1_000] {
+            let deliveries = speech::listeners(protocol, members);
+            group.throughput(Throughput::Elements(deliveries as u64));
+            let mut is_complete = false;
+            group.bench_function(BenchmarkId::new(protocol.name(), members), |b| {
+                let crowd = crowd.get_or_insert_with(|| Crowd::new(place(protocol)));
+                if !is_complete {
+                    crowd.grow_to(members);
+                    is_complete = true;
                 }
+                b.iter(|| crowd.says_and_hears());
             });
-        });
+        }
     }
     group.finish();
 }
 
-/// The server in a thread of its own, for as long as the process lives.
-fn start_server() -> SocketAddr {
+/// The most members over sockets.
+const CROWD: usize = 1_000;
+
+/// Where each protocol is served, in a thread of its own, for as long as the process lives.
+static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
     // A thousand connections have two ends in this process.
     mynah::reactor::raise_descriptor_limit().expect("the limit can be raised to what is allowed");
     let any = "127.0.0.1:0".parse().expect("an address");
-    let door = Door::open(Protocol::TcpRoom, any).expect("a port is free");
-    let address = door.address();
+    let open = |protocol| Door::open(protocol, any).expect("a port is free");
+    let tokens = open(Protocol::Tcrp);
+    let mut doors: Vec<Door> = FANNED_OUT.into_iter().map(open).collect();
+    let places = doors.iter().map(|door| Place {
+        protocol: door.protocol(),
+        address: door.address(),
+        tokens: (door.protocol() == Protocol::Ucrp).then(|| tokens.address()),
+    });
+    let places = places.collect();
+    doors.push(tokens);
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         let house = House {
             limits: Limits::default(),
-            isolate: false,
-            advertise: server::Advertise::default(),
-            accounts: None,
+            // One protocol's members are not told what is said in another.
+            isolate: true,
+            advertise: Advertise::default(),
+            accounts: Some(memory_room::accounts(CROWD)),
             mesh_name: Name::parse("mynah").expect("a name"),
         };
-        server::run(vec![door], house, || {
+        server::run(doors, house, || {
             let _ = ready.send(());
         })
     });
     is_ready.recv().expect("the server starts");
-    address
+    places
+});
+
+fn place(protocol: Protocol) -> Place {
+    let found = PLACES.iter().find(|place| place.protocol == protocol);
+    *found.expect("invariant: each has a door")
 }
 
-fn join(address: SocketAddr, name: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).expect("the server accepts");
-    stream.set_nodelay(true).expect("the option exists");
-    let mut join = Vec::new();
-    frame::encode_join(name, &mut join);
-    stream.write_all(&join).expect("the server reads");
-    // The verdict, 371, and the lines, whose sizes are all the same here.
-    let mut welcome = [0; 9];
-    stream.read_exact(&mut welcome).expect("a welcome");
-    let lines = usize::from(welcome[5]);
-    let mut rest = vec![0; lines * (4 + 4 + 8 + 4 + name.len() + 4 + TEXT.len())];
-    stream.read_exact(&mut rest).expect("a history");
-    stream
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .noise_threshold(0.05)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_millis(1_500));
+    targets = log, in_memory, in_bursts, over_sockets
 }
-
-criterion_group!(benches, log, in_memory, over_sockets);
 criterion_main!(benches);

@@ -1,8 +1,6 @@
 //! Guests, who have no connection: how they are known, what they may be sent, and how they end. Ports in
 //! memory, a clock that the test holds.
 
-#[path = "support/memory_port.rs"]
-mod memory_port;
 #[path = "support/memory_room.rs"]
 mod memory_room;
 
@@ -10,8 +8,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use memory_port::MemoryPort;
-use memory_room::Eager;
+use memory_room::{Eager, MemoryPort};
 use mynah::chat::{LOBBY, Name, TimeOfDay};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;

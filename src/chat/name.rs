@@ -52,6 +52,12 @@ pub enum NameError {
 impl Name {
     /// Checks the rules; the text is copied only when it keeps them.
     pub fn parse(text: &str) -> Result<Name, NameError> {
+        Name::check(text)?;
+        Ok(Name(text.into()))
+    }
+
+    /// Checks the rules, for who only asks.
+    pub fn check(text: &str) -> Result<(), NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
@@ -64,7 +70,7 @@ impl Name {
         if !text.is_ascii() && mixes_scripts(text) {
             return Err(NameError::MixedScripts);
         }
-        Ok(Name(text.into()))
+        Ok(())
     }
 
     /// As its owner wrote it.

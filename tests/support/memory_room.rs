@@ -1,173 +1,233 @@
-//! The whole server on streams in memory that take everything at once: what a delivery costs without a
-//! kernel. For a test and a bench.
+//! The whole server in memory with a room full of members of one protocol: what a delivery costs without a
+//! kernel. For tests and benches.
 
 #![allow(dead_code, reason = "each user takes its part")]
 
-use std::cell::RefCell;
-use std::io::{self, ErrorKind, IoSlice};
+#[path = "memory_port.rs"]
+mod memory_port;
+#[path = "memory_stream.rs"]
+mod memory_stream;
+#[path = "speech.rs"]
+pub mod speech;
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mynah::chat::TimeOfDay;
+pub use memory_port::MemoryPort;
+pub use memory_stream::Eager;
+use mynah::chat::{Name, TimeOfDay};
+use mynah::protocol::Secret;
 use mynah::protocol::registry::Protocol;
-use mynah::protocol::tcp_room::frame;
-use mynah::reactor::{Key, Readiness, Stream};
-use mynah::server::{Limits, Server};
+use mynah::reactor::{Key, Readiness};
+use mynah::server::{AccountSettings, Limits, Server};
+use mynah::store::{self, HashCost, Password};
+use speech::Speech;
 
-/// A peer that takes everything at once, and says what it is given to say.
-#[derive(Clone, Default)]
-pub struct Eager(Rc<RefCell<Ends>>);
-
-#[derive(Default)]
-struct Ends {
-    to_server: Vec<u8>,
-    delivered: usize,
-    writes: usize,
-    /// All that came, where somebody wants to see it.
-    received: Option<Vec<u8>>,
-    /// The first bytes that came.
-    first: Option<u8>,
-    /// The peer says no more.
-    ended: bool,
-    /// The peer's kernel takes nothing more.
-    refuses: bool,
-    /// The server said no more, or has let go.
-    closed: bool,
-}
-
-impl Eager {
-    /// Bytes for the server to read.
-    pub fn give(&self, bytes: &[u8]) {
-        self.0.borrow_mut().to_server.extend_from_slice(bytes);
-    }
-
-    /// Nothing more for the server to read.
-    pub fn end(&self) {
-        self.0.borrow_mut().ended = true;
-    }
-
-    /// Takes nothing from now on.
-    pub fn refuse(&self) {
-        self.0.borrow_mut().refuses = true;
-    }
-
-    /// Keeps all that comes from now on.
-    pub fn keep(&self) {
-        self.0.borrow_mut().received = Some(Vec::new());
-    }
-
-    /// All that came since [`keep`](Eager::keep).
-    pub fn received(&self) -> Vec<u8> {
-        self.0.borrow().received.clone().unwrap_or_default()
-    }
-
-    /// Whether the server has ended this connection.
-    pub fn is_closed(&self) -> bool {
-        self.0.borrow().closed
-    }
-
-    /// The first byte that the server sent, if any.
-    pub fn first(&self) -> Option<u8> {
-        self.0.borrow().first
-    }
-}
-
-impl Stream for Eager {
-    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut ends = self.0.borrow_mut();
-        if ends.to_server.is_empty() {
-            return match ends.ended {
-                true => Ok(0),
-                false => Err(ErrorKind::WouldBlock.into()),
-            };
-        }
-        let count = ends.to_server.len();
-        buffer[..count].copy_from_slice(&ends.to_server);
-        ends.to_server.clear();
-        Ok(count)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut ends = self.0.borrow_mut();
-        if ends.refuses {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        ends.first = ends.first.or(bytes.first().copied());
-        if let Some(received) = &mut ends.received {
-            received.extend_from_slice(bytes);
-        }
-        ends.delivered += bytes.len();
-        ends.writes += 1;
-        Ok(bytes.len())
-    }
-
-    fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bytes = pieces.iter().map(|piece| piece.len()).sum();
-        let mut ends = self.0.borrow_mut();
-        if ends.refuses {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        ends.delivered += bytes;
-        ends.writes += 1;
-        Ok(bytes)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().closed = true;
-        Ok(())
-    }
-}
-
-/// The whole server with a lobby full of members, in memory.
+/// The whole server with members of one protocol, in memory.
 pub struct Room {
-    server: Server<Eager>,
-    members: Vec<(Key, Eager)>,
+    server: Server<Eager, MemoryPort>,
+    /// Where those are who have no connection.
+    port: MemoryPort,
+    protocol: Protocol,
+    members: Vec<Member>,
+    /// The secret drawn last, which is that of whoever came last.
+    drawn: Rc<Cell<u64>>,
+    /// Of the next request, in the protocol that numbers them.
+    number: u64,
     now: Instant,
 }
 
+enum Member {
+    Connected { key: Key, stream: Eager },
+    Guest { address: SocketAddr, secret: Secret },
+}
+
+/// The only datagram port.
+const PORT: u8 = 0;
+
 impl Room {
-    /// A lobby with that many members.
-    pub fn with(members: usize) -> Room {
+    /// A room with that many members, all that they are told of each other's coming delivered.
+    pub fn with(protocol: Protocol, members: usize) -> Room {
         let now = Instant::now();
+        let mut server = Server::new(Limits::default(), false, now);
+        let drawn = Rc::new(Cell::new(0));
+        let last = Rc::clone(&drawn);
+        server.draw_secrets_from(move || {
+            last.set(last.get() + 1);
+            bits(last.get())
+        });
+        let port = MemoryPort::counting();
+        if protocol.session().is_none() {
+            server.open_port(protocol, port.clone());
+        }
+        if protocol == Protocol::UdpLogin {
+            server.keep_accounts(accounts(members));
+        }
         let mut room = Room {
-            server: Server::new(Limits::default(), false, now),
+            server,
+            port,
+            protocol,
             members: Vec::new(),
+            drawn,
+            number: speech::FIRST_NUMBER,
             now,
         };
-        for n in 0..members {
-            let stream = Eager::default();
-            let peer = "127.0.0.1:1".parse().unwrap();
-            let key = room
-                .server
-                .accept(stream.clone(), peer, Protocol::TcpRoom, now)
-                .unwrap();
-            room.members.push((key, stream));
-            let mut join = Vec::new();
-            frame::encode_join(&format!("member{n}"), &mut join);
-            room.says(n, &join);
+        for member in 0..members {
+            let member = room.join(member);
+            room.members.push(member);
         }
         room
     }
 
-    /// One member sends these bytes, and the server takes a turn.
-    pub fn says(&mut self, member: usize, bytes: &[u8]) {
-        let (key, stream) = &self.members[member];
-        stream.0.borrow_mut().to_server.extend_from_slice(bytes);
-        let readiness = Readiness {
-            token: key.token(),
-            readable: true,
-            writable: true,
-            read_closed: false,
+    /// Something for a member to say, so many times in one go.
+    pub fn speech(&self, member: usize, text: &str, messages: usize) -> Speech {
+        let secret = match &self.members[member] {
+            Member::Connected { .. } => Secret::new([0; 16]),
+            Member::Guest { secret, .. } => *secret,
         };
-        self.server.handle_readiness(*key, readiness);
-        self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+        Speech::new(self.protocol, &speech::name(member), secret, text, messages)
     }
 
-    /// Bytes and writes so far, of all members.
+    /// One member says this in one go, and the server does all that comes of it.
+    pub fn says(&mut self, member: usize, speech: &mut Speech) {
+        speech.number(&mut self.number);
+        let pieces = speech.pieces().iter();
+        match &self.members[member] {
+            Member::Connected { key, stream } => {
+                pieces.for_each(|piece| stream.give(piece));
+                let key = *key;
+                self.server.handle_readiness(key, readable(key.token()));
+            }
+            Member::Guest { address, .. } => {
+                pieces.for_each(|piece| self.port.give(*address, piece));
+                self.server
+                    .handle_port_readiness(PORT, readable(mio::Token(0)));
+            }
+        }
+        self.settle();
+    }
+
+    /// How many hear what one of them says.
+    pub fn listeners(&self) -> usize {
+        speech::listeners(self.protocol, self.members.len())
+    }
+
+    /// Bytes so far of all members, and writes; or datagrams, which are that.
     pub fn delivered(&self) -> (usize, usize) {
-        let ends = self.members.iter().map(|(_, stream)| stream.0.borrow());
-        ends.fold((0, 0), |(bytes, writes), ends| {
-            (bytes + ends.delivered, writes + ends.writes)
-        })
+        let mut delivered = self.port.delivered();
+        for member in &self.members {
+            if let Member::Connected { stream, .. } = member {
+                let (bytes, writes) = stream.delivered();
+                delivered.0 += bytes;
+                delivered.1 += writes;
+            }
+        }
+        delivered
+    }
+
+    /// Turns, until nothing is left to be done.
+    fn settle(&mut self) {
+        loop {
+            self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+            if self.server.next_deadline().is_none_or(|due| due > self.now) {
+                return;
+            }
+        }
+    }
+
+    fn join(&mut self, member: usize) -> Member {
+        let name = speech::name(member);
+        let address = speech::address_of(member);
+        if self.protocol.session().is_some() {
+            let enter = speech::enter(self.protocol, &name, Secret::new([0; 16]));
+            let (key, stream) = self.connect(address, self.protocol, &enter);
+            return Member::Connected { key, stream };
+        }
+        if self.protocol == Protocol::Ucrp {
+            let (key, stream) = self.connect(
+                address,
+                Protocol::Tcrp,
+                &speech::reserve(&name, member == 0),
+            );
+            stream.end();
+            self.server.handle_readiness(key, readable(key.token()));
+            self.settle();
+        }
+        let token = self.drawn();
+        let enter = speech::enter(self.protocol, &name, token);
+        self.receive(address, &enter);
+        while let Some(job) = self.server.next_job() {
+            self.server.handle_done(job.run(), self.now);
+            self.settle();
+        }
+        // That of a `udp-login` session was drawn just now.
+        let secret = self.drawn();
+        if self.protocol == Protocol::UdpLogin {
+            self.receive(address, &speech::prove(secret));
+        }
+        Member::Guest { address, secret }
+    }
+
+    fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.port.give(from, datagram);
+        self.server
+            .handle_port_readiness(PORT, readable(mio::Token(0)));
+        self.settle();
+    }
+
+    fn connect(&mut self, from: SocketAddr, protocol: Protocol, bytes: &[u8]) -> (Key, Eager) {
+        let stream = Eager::default();
+        let key = self
+            .server
+            .accept(stream.clone(), from, protocol, self.now)
+            .unwrap();
+        stream.give(bytes);
+        self.server.handle_readiness(key, readable(key.token()));
+        self.settle();
+        (key, stream)
+    }
+
+    fn drawn(&self) -> Secret {
+        Secret::new(bits(self.drawn.get()))
+    }
+}
+
+/// An account for everybody, whose passwords are looked at in no time.
+pub fn accounts(members: usize) -> AccountSettings {
+    let cost = HashCost {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+    let password = Password::new(speech::PASSWORD).unwrap();
+    let phc = store::hash(&password, [7; 16], cost).unwrap();
+    let mut accounts = store::Accounts::new();
+    for member in 0..members {
+        let name = Name::parse(&speech::name(member)).unwrap();
+        accounts.insert(name, phc.clone()).unwrap();
+    }
+    AccountSettings {
+        accounts,
+        // Nothing is ever saved: nobody registers.
+        path: PathBuf::new(),
+        served: true,
+        open: false,
+        cost,
+    }
+}
+
+fn bits(number: u64) -> [u8; 16] {
+    u128::from(number).to_be_bytes()
+}
+
+fn readable(token: mio::Token) -> Readiness {
+    Readiness {
+        token,
+        readable: true,
+        writable: true,
+        read_closed: false,
     }
 }

@@ -105,7 +105,7 @@ impl Session {
         if let State::Hashing { .. } = self.state {
             return Err(WHILE_HASHING);
         }
-        if Name::parse(name).is_err() {
+        if Name::check(name).is_err() {
             let text = NOT_A_NAME;
             reply(seq, Reply::Error { text }, out);
             return Ok(None);
@@ -146,7 +146,7 @@ impl Session {
                 return Ok(None);
             }
         }
-        let wrong = if Name::parse(name).is_err() {
+        let wrong = if Name::check(name).is_err() {
             NOT_A_NAME
         } else if password.is_empty() {
             "no password"

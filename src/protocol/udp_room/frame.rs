@@ -238,7 +238,7 @@ fn say(rest: &str) -> Asked<'_> {
         .split_once(": ")
         .or_else(|| Some((rest.strip_suffix(':')?, "")));
     match claim {
-        Some((name, text)) if Name::parse(name).is_ok() => Asked::Say {
+        Some((name, text)) if Name::check(name).is_ok() => Asked::Say {
             claimed: Some(name),
             text,
         },
