@@ -50,4 +50,4 @@ pub use audience::Audience;
 pub use feed::{Feed, Pieces};
 pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
-pub use mailing::{Letter, Mailing};
+pub use mailing::{Letter, Letters, Mailing, Place};

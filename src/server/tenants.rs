@@ -2,7 +2,7 @@
 //! Knows nothing of what they do.
 
 use super::connection::Connection;
-use super::guest::Guest;
+use super::guest::{Guest, GuestPlace};
 use crate::reactor::{Key, Slots};
 
 /// Everybody the server talks with.
@@ -65,6 +65,15 @@ impl<S> Tenants<S> {
         match self.slots.get_mut(key)? {
             Tenant::Guest(guest) => Some(guest),
             Tenant::Connection(_) => None,
+        }
+    }
+
+    /// Notes that a guest has another seat in the mailing of its port.
+    pub(super) fn reseat(&mut self, key: Key, to: usize) {
+        let place = self.guest_mut(key).map(|guest| &mut guest.place);
+        if let Some(GuestPlace::In { seat, .. }) = place {
+            let to = u32::try_from(to).expect("invariant: rooms are bounded");
+            *seat = Some(to);
         }
     }
 

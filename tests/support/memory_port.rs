@@ -107,7 +107,9 @@ impl DatagramPort for MemoryPort {
             *room -= taken;
         }
         let taken = outgoing.iter().take(taken);
-        let sent: Vec<_> = taken.map(|one| (one.to, one.bytes.to_vec())).collect();
+        let sent: Vec<_> = taken
+            .map(|one| (one.to.address(), one.bytes.to_vec()))
+            .collect();
         let count = sent.len();
         ends.sent.extend(sent);
         Ok(count)
