@@ -415,9 +415,58 @@ impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Letters<'a, M, A, W> {
         self.place
     }
 
-    /// Makes what is said to the room of the first entry the run, `limit` messages at most. `false` if it
-    /// is not said to a room.
-    fn open_run(&mut self, limit: usize) -> bool {
+    /// Gives one letter after the other to `take`, until it wants no more behind the one that it got.
+    pub fn hand_out(&mut self, mut take: impl FnMut(Letter<'a, A, W>) -> bool) {
+        loop {
+            let run = self.said.get(..self.place.run).unwrap_or_default();
+            let readers = self.readers.get(self.place.reader..).unwrap_or_default();
+            let (mut index, mut within) = (self.place.reader, self.place.within);
+            for reader in readers {
+                for said in run.get(within..).unwrap_or_default() {
+                    within += 1;
+                    if !reader.is_due(said) {
+                        continue;
+                    }
+                    let letter = Letter {
+                        address: reader.address,
+                        allowance: reader.allowance,
+                        bytes: said.bytes,
+                    };
+                    if !take(letter) {
+                        (self.place.reader, self.place.within) = (index, within);
+                        return;
+                    }
+                }
+                within = 0;
+                index += 1;
+            }
+            self.place = Place {
+                entries: self.place.entries + self.place.run,
+                ..Place::default()
+            };
+            self.readers = &[];
+            let Some(&Entry { from, until, to }) = self.mailing.queue.get(self.place.entries)
+            else {
+                return;
+            };
+            if let To::One(address) = to {
+                self.place.entries += 1;
+                let letter = Letter {
+                    address,
+                    allowance: None,
+                    bytes: self.mailing.log.slice(from, until),
+                };
+                if !take(letter) {
+                    return;
+                }
+            } else {
+                self.open_run(RUN);
+            }
+        }
+    }
+
+    /// Makes what is said to the room of the first entry the run, `limit` messages at most.
+    fn open_run(&mut self, limit: usize) {
         let queue = &self.mailing.queue;
         let mut entries = queue.range(self.place.entries.min(queue.len())..);
         let mut of = None;
@@ -439,7 +488,6 @@ impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Letters<'a, M, A, W> {
         let readers = of.and_then(|room| self.mailing.rooms.get(room));
         self.readers = readers.map_or(&[], |readers| &readers.list);
         self.place.run = run;
-        run > 0
     }
 }
 
@@ -447,43 +495,12 @@ impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Iterator for Letters<'a, M, A, W
     type Item = Letter<'a, A, W>;
 
     fn next(&mut self) -> Option<Letter<'a, A, W>> {
-        loop {
-            let run = self.said.get(..self.place.run).unwrap_or_default();
-            while let Some(reader) = self.readers.get(self.place.reader) {
-                while let Some(said) = run.get(self.place.within) {
-                    self.place.within += 1;
-                    if reader.is_due(said) {
-                        // Those behind it are found at once the next time.
-                        if self.place.within == run.len() {
-                            self.place.within = 0;
-                            self.place.reader += 1;
-                        }
-                        return Some(Letter {
-                            address: reader.address,
-                            allowance: reader.allowance,
-                            bytes: said.bytes,
-                        });
-                    }
-                }
-                self.place.within = 0;
-                self.place.reader += 1;
-            }
-            self.place = Place {
-                entries: self.place.entries + self.place.run,
-                ..Place::default()
-            };
-            self.readers = &[];
-            let Entry { from, until, to } = *self.mailing.queue.get(self.place.entries)?;
-            if let To::One(address) = to {
-                self.place.entries += 1;
-                return Some(Letter {
-                    address,
-                    allowance: None,
-                    bytes: self.mailing.log.slice(from, until),
-                });
-            }
-            self.open_run(RUN);
-        }
+        let mut next = None;
+        self.hand_out(|letter| {
+            next = Some(letter);
+            false
+        });
+        next
     }
 }
 

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
@@ -68,18 +69,18 @@ pub(super) fn recv_many(
 /// waits. An error concerns the first alone.
 pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
     let count = outgoing.len().min(SEND_BATCH);
-    // SAFETY: both are plain C structures of integers and pointers, for which all zeros is a value.
-    let (mut headers, mut pieces) = unsafe {
-        (
-            mem::zeroed::<[libc::mmsghdr; SEND_BATCH]>(),
-            mem::zeroed::<[libc::iovec; SEND_BATCH]>(),
-        )
-    };
+    // Only those that are needed are written, five kilobytes otherwise.
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; SEND_BATCH];
+    let mut pieces = [const { MaybeUninit::<libc::iovec>::uninit() }; SEND_BATCH];
     let slots = headers.iter_mut().zip(&mut pieces);
     for (datagram, (header, piece)) in outgoing.iter().zip(slots) {
         // The kernel only reads them, but shares its structures with receiving.
-        piece.iov_base = datagram.bytes.as_ptr().cast_mut().cast();
-        piece.iov_len = datagram.bytes.len();
+        let piece = piece.write(libc::iovec {
+            iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
+            iov_len: datagram.bytes.len(),
+        });
+        // SAFETY: a plain C structure of integers and pointers, for which all zeros is a value.
+        let header = header.write(unsafe { mem::zeroed() });
         header.msg_hdr.msg_name = datagram.to.name().cast_mut();
         header.msg_hdr.msg_namelen = datagram.to.name_len();
         header.msg_hdr.msg_iov = piece;
@@ -91,7 +92,7 @@ pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io
     let result = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
-            headers.as_mut_ptr(),
+            headers.as_mut_ptr().cast::<libc::mmsghdr>(),
             count as libc::c_uint,
             libc::MSG_DONTWAIT,
         )

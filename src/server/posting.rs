@@ -75,23 +75,23 @@ fn send_out<D: DatagramPort>(
         // Who paid for each, and how many letters there were up to it, those included that may not be sent.
         let mut books: [(Option<AllowanceId>, usize); SEND_BATCH] = [(None, 0); SEND_BATCH];
         let (mut count, mut seen) = (0, 0);
-        while seen < share
-            && let Some((place, book)) = batch.get_mut(count).zip(books.get_mut(count))
-            && let Some(letter) = letters.next()
-        {
+        letters.hand_out(|letter| {
             seen += 1;
             if let Some(allowance) = letter.allowance
                 && !allowances.take(allowance, letter.bytes.len(), now)
             {
-                continue;
+                return seen < share;
             }
-            *place = Outgoing {
-                to: letter.address,
-                bytes: letter.bytes,
-            };
-            *book = (letter.allowance, seen);
-            count += 1;
-        }
+            if let (Some(place), Some(book)) = (batch.get_mut(count), books.get_mut(count)) {
+                *place = Outgoing {
+                    to: letter.address,
+                    bytes: letter.bytes,
+                };
+                *book = (letter.allowance, seen);
+                count += 1;
+            }
+            count < SEND_BATCH && seen < share
+        });
         let end = letters.place();
         let offered = batch.get(..count).unwrap_or_default();
         if count == SEND_BATCH {
