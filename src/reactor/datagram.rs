@@ -595,6 +595,36 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_during_a_burst_is_told_behind_it() {
+        on_every_port(|mut receiver| {
+            let told = |receiver: &mut Receiver, wait| {
+                let events = receiver.poller.wait(Some(wait)).unwrap();
+                events.fold((false, false), |told, event| {
+                    (told.0 | event.readable, told.1 | event.writable)
+                })
+            };
+            // What being registered brings.
+            told(&mut receiver, Duration::ZERO);
+            receiver.port.end_burst().unwrap();
+            for _ in 0..2 {
+                receiver.port.begin_burst();
+                receiver.port.begin_burst();
+                let hello = [Outgoing {
+                    to: receiver.addr.into(),
+                    bytes: b"hello",
+                }];
+                assert!(send_all(&mut receiver.other, &hello).is_empty());
+                let during = told(&mut receiver, Duration::ZERO);
+                assert_eq!(during, (false, false), "nobody watches");
+                receiver.port.end_burst().unwrap();
+                let behind = told(&mut receiver, Duration::from_secs(10));
+                assert_eq!(behind, (true, true));
+                assert_eq!(receiver.recv(1).0.len(), 1);
+            }
+        });
+    }
+
+    #[test]
     fn a_refused_datagram_costs_no_other() {
         on_every_port(|mut receiver| {
             let too_long = vec![0; 70_000];
