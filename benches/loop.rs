@@ -192,8 +192,13 @@ fn send(c: &mut Criterion) {
         let addresses = receivers.iter().map(|one| one.local_addr());
         let addresses: Vec<SocketAddr> = addresses.map(|one| one.expect("it is bound")).collect();
         let bytes = black_box(&DATAGRAM[..]);
-        let outgoing: Vec<Outgoing<'_>> =
-            addresses.iter().map(|&to| Outgoing { to, bytes }).collect();
+        let outgoing: Vec<Outgoing<'_>> = addresses
+            .iter()
+            .map(|&to| Outgoing {
+                to: to.into(),
+                bytes,
+            })
+            .collect();
         group.throughput(Throughput::Elements(count));
         let sender = receiver();
         group.bench_function(BenchmarkId::new("send-to-singly", count), |b| {

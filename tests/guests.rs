@@ -12,7 +12,7 @@ use memory_room::{Eager, MemoryPort};
 use mynah::chat::{LOBBY, Name, TimeOfDay};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;
-use mynah::reactor::Readiness;
+use mynah::reactor::{BATCH, Readiness};
 use mynah::server::{AccountSettings, Limits, Server};
 use mynah::store::{self, Done, HashCost, HashError, Job, Known};
 
@@ -439,6 +439,146 @@ fn what_a_full_kernel_refuses_waits_for_the_writable_edge() {
     house.turn();
     assert_eq!(house.ports[0].take().len(), 5);
     assert_eq!(house.server.counters().overflowed, 0);
+}
+
+#[test]
+fn a_kernel_that_takes_one_at_a_time_gets_all_in_order() {
+    let mut house = House::new();
+    let members: Vec<String> = (1000..1100).map(|n| format!("127.0.0.1:{n}")).collect();
+    for (n, from) in members.iter().enumerate() {
+        house.send(UDP_ROOM, from, format!("UN| n{n}"));
+    }
+    house.ports[0].take();
+    house.ports[0].make_room(0);
+    let lines: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
+    for line in &lines {
+        house.ports[0].give(address("127.0.0.1:1000"), line.as_bytes());
+    }
+    house.edge(UDP_ROOM);
+    house.turn();
+    // Each edge brings room for seven, which is nobody's share of anything.
+    for _ in 0..20 * 100 / 7 + 1 {
+        house.ports[0].make_room(7);
+        house.edge(UDP_ROOM);
+        house.turn();
+    }
+    for from in &members[1..] {
+        let wanted = lines.iter().map(|line| format!("n0: {line}"));
+        let heard = house.ports[0].take_for(address(from));
+        assert!(
+            heard.iter().eq(wanted.collect::<Vec<_>>().iter()),
+            "{heard:?}"
+        );
+    }
+    assert_eq!(house.server.counters().overflowed, 0);
+}
+
+#[test]
+fn one_in_a_crowd_that_cannot_be_sent_to_costs_the_others_nothing() {
+    let mut house = House::new();
+    for n in 0..200 {
+        house.send(
+            UDP_ROOM,
+            &format!("127.0.0.1:{}", 1000 + n),
+            format!("UN| n{n}"),
+        );
+    }
+    house.ports[0].take();
+    // What sendmmsg(2) says of the first of a batch: no buffers, not allowed, nobody there, nothing.
+    for error in [
+        ErrorKind::OutOfMemory,
+        ErrorKind::PermissionDenied,
+        ErrorKind::ConnectionRefused,
+    ] {
+        house.ports[0].fail(error);
+    }
+    house.give(UDP_ROOM, "127.0.0.1:1199", "hi");
+    let heard = house.ports[0].take();
+    let counters = house.server.counters();
+    assert_eq!((heard.len() as u64, counters.failed_sends), (197, 3));
+    let mut to: Vec<u16> = heard.iter().map(|(to, _)| to.port()).collect();
+    to.sort_unstable();
+    to.dedup();
+    assert_eq!(to.len(), 197, "nobody twice");
+}
+
+#[test]
+fn what_waits_too_long_is_counted_and_the_newest_arrives() {
+    let mut house = House::with(Limits {
+        mailing_bytes: 200,
+        ..Limits::default()
+    });
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
+    house.ports[0].take();
+    house.ports[usize::from(MESH)].take();
+    house.ports[0].make_room(0);
+    for n in 0..100 {
+        house.ports[0].give(address("127.0.0.1:7"), format!("line {n:02}").as_bytes());
+    }
+    house.edge(UDP_ROOM);
+    for _ in 0..5 {
+        house.turn();
+    }
+    house.ports[0].make_room(1000);
+    house.edge(UDP_ROOM);
+    house.turn();
+    let heard = house.ports[0].take_for(address("127.0.0.1:8"));
+    assert_eq!(heard.last().map(String::as_str), Some("ann: line 99"));
+    // The mesh is told, too, and of more than fits at once.
+    let told = heard.len() + house.ports[usize::from(MESH)].take().len();
+    assert_eq!(house.server.counters().overflowed as usize, 200 - told);
+}
+
+#[test]
+fn ten_thousand_guests_come_hear_and_go() {
+    const GUESTS: usize = 10_000;
+    let mut house = House::with(Limits {
+        mailing_bytes: 256,
+        ..Limits::default()
+    });
+    let at = |n: usize| -> SocketAddr {
+        format!("127.0.{}.{}:5238", n / 250, 1 + n % 250)
+            .parse()
+            .unwrap()
+    };
+    // All at once: what each newcomer would be announced with to all the others is more than fits, and nothing is
+    // looked for among ten thousand.
+    let all_say = |house: &mut House, say: &dyn Fn(usize) -> String| {
+        house.ports[0].make_room(0);
+        for n in 0..GUESTS {
+            house.ports[0].give(at(n), say(n).as_bytes());
+        }
+        house.edge(UDP_ROOM);
+        for _ in 0..=GUESTS / BATCH + 1 {
+            house.server.turn(house.now, TimeOfDay::MIDNIGHT);
+        }
+    };
+    let drain = |house: &mut House| {
+        house.ports[0].make_room(usize::MAX);
+        house.edge(UDP_ROOM);
+        while house.server.next_deadline() == Some(house.now) {
+            house.server.turn(house.now, TimeOfDay::MIDNIGHT);
+        }
+        house.ports[0].take()
+    };
+    all_say(&mut house, &|n| format!("UN| n{n}"));
+    assert_eq!(house.server.guests(), GUESTS);
+    drain(&mut house);
+    house.server.audit();
+
+    house.ports[0].give(at(17), b"good evening");
+    let heard = drain(&mut house);
+    let (mut to, text): (Vec<SocketAddr>, Vec<Vec<u8>>) = heard.into_iter().unzip();
+    assert!(text.iter().all(|text| text == b"n17: good evening"));
+    to.sort_unstable();
+    to.dedup();
+    assert_eq!((text.len(), to.len()), (GUESTS, GUESTS));
+
+    all_say(&mut house, &|_| "EX| bye".to_string());
+    assert_eq!(house.server.guests(), 0);
+    drain(&mut house);
+    house.server.audit();
 }
 
 #[test]

@@ -300,7 +300,12 @@ impl Ports {
                 .unsent
                 .iter()
                 .take(BURST - self.burst)
-                .map_while(|(destination, bytes)| to(*destination).map(|to| Outgoing { to, bytes }))
+                .map_while(|(destination, bytes)| {
+                    to(*destination).map(|to| Outgoing {
+                        to: to.into(),
+                        bytes,
+                    })
+                })
                 .collect();
             if outgoing.is_empty() {
                 self.unsent.pop_front();
@@ -319,7 +324,7 @@ impl Ports {
                     self.handle_error(self.sender, &error);
                 }
                 Err(error) => {
-                    let at = outgoing.first().map(|outgoing| outgoing.to);
+                    let at = outgoing.first().map(|outgoing| outgoing.to.address());
                     self.unsent.pop_front();
                     self.handle_send_error(at, &error);
                 }

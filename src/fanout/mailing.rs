@@ -1,12 +1,15 @@
 //! Owns what one datagram port has still to send: one log with message boundaries, and a queue that says
-//! who gets which message, in one order for all.
+//! who gets which message, for each reader in one order.
 //! Knows no socket: it hands out datagrams and is told how many went.
 //!
-//! A message to a whole room stands in the log once and in the queue once, as (message, next reader): ten
-//! thousand deliveries cost one entry. Readers remember from where and until where in the log they
-//! are in, so who comes later gets nothing from before, and who goes gets what was said until then. What waits
-//! is bounded; beyond the bound the oldest message goes, for datagrams may be lost and nobody
-//! waits for a slow one.
+//! A message to a whole room stands in the log once and in the queue once: ten thousand deliveries cost one entry.
+//! Readers remember from where and until where in the log they are in, so who comes later gets nothing
+//! from before, and who goes gets what was said until then. What waits is bounded; beyond the bound the oldest message
+//! goes, for datagrams may be lost and nobody waits for a slow one.
+//!
+//! Messages to one room that stand one behind the other are a run: each reader is sent all of it before
+//! the next reader is looked at, so that the kernel finds what it needs for a receiver in the cache. Sixteen messages on
+//! loopback cost 700 ns a datagram to 1,000 readers instead of 775, and 748 instead of 881 to 5,000.
 
 use std::collections::VecDeque;
 
@@ -20,9 +23,11 @@ use super::Log;
 pub struct Mailing<M, A, W> {
     log: Log,
     queue: VecDeque<Entry<M, A>>,
-    /// The next reader of the first entry.
-    next: usize,
+    /// How far the first entries are.
+    next: Place,
     rooms: Vec<Readers<M, A, W>>,
+    /// Rooms where more than half of the readers are gone and could not be swept out yet.
+    unswept: Vec<usize>,
     /// Bytes that may wait.
     limit: usize,
 }
@@ -38,6 +43,19 @@ pub struct Letter<'a, A, W> {
 
 /// A reader's place, until somebody in its room goes: see [`Mailing::leave`].
 pub type Seat = usize;
+
+/// How far the letters are that were handed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// So many entries are done with.
+    entries: usize,
+    /// So many entries behind those are being given to their readers, together.
+    run: usize,
+    /// The next reader.
+    reader: usize,
+    /// The next entry of the run for that reader.
+    within: usize,
+}
 
 /// One message and who gets it.
 #[derive(Clone, Copy, Debug)]
@@ -56,13 +74,13 @@ enum To<M, A> {
 /// Who reads, where, and when.
 #[derive(Clone, Copy, Debug)]
 struct Reader<M, A, W> {
-    address: A,
-    member: M,
-    allowance: Option<W>,
     /// The log offset at which it came.
     from: u64,
     /// The log offset at which it went; the greatest of all while it is in.
     until: u64,
+    member: M,
+    allowance: Option<W>,
+    address: A,
 }
 
 /// The readers of one room.
@@ -71,8 +89,11 @@ struct Readers<M, A, W> {
     list: Vec<Reader<M, A, W>>,
     /// How many of them are gone, and stand here until they are swept out.
     gone: usize,
-    /// How many of those were still due something when that was last done.
+    /// How many of those were still due something when that was last done, and until where.
     due: usize,
+    due_until: u64,
+    /// It is one of the unswept.
+    unswept: bool,
 }
 
 impl<M, A, W> Default for Readers<M, A, W> {
@@ -81,12 +102,28 @@ impl<M, A, W> Default for Readers<M, A, W> {
             list: Vec::new(),
             gone: 0,
             due: 0,
+            due_until: 0,
+            unswept: false,
         }
+    }
+}
+
+impl<M, A, W> Readers<M, A, W> {
+    fn most_are_gone(&self) -> bool {
+        self.gone > self.list.len() / 2
+    }
+
+    /// Whether it has become one of the unswept now.
+    fn is_newly_unswept(&mut self) -> bool {
+        self.most_are_gone() && !std::mem::replace(&mut self.unswept, true)
     }
 }
 
 /// Tables of readers grow by this many: doubling would waste as much as it holds.
 const CHUNK: usize = 64;
+
+/// The longest run. All that comes in while one is sent waits behind it.
+const RUN: usize = 16;
 
 impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
     /// Nothing to send and nobody to send to. `limit` is in bytes.
@@ -94,8 +131,9 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         Mailing {
             log: Log::new(),
             queue: VecDeque::new(),
-            next: 0,
+            next: Place::default(),
             rooms: Vec::new(),
+            unswept: Vec::new(),
             limit,
         }
     }
@@ -113,11 +151,11 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
             list.reserve_exact(CHUNK);
         }
         list.push(Reader {
-            address,
-            member,
-            allowance,
             from,
             until: u64::MAX,
+            member,
+            allowance,
+            address,
         });
         list.len() - 1
     }
@@ -125,20 +163,46 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
     /// Lets the reader of that seat go: it gets what was said until now. Calls `moved` with every
     /// member that sits elsewhere from now on, and where.
     pub fn leave(&mut self, room: usize, seat: Seat, moved: impl FnMut(M, Seat)) {
-        let end = self.log.end();
-        let Some(Readers { list, gone, due }) = self.rooms.get_mut(room) else {
+        let (start, end) = (self.start(), self.log.end());
+        let Some(readers) = self.rooms.get_mut(room) else {
             return;
         };
-        if let Some(reader) = list.get_mut(seat)
+        if let Some(reader) = readers.list.get_mut(seat)
             && reader.until == u64::MAX
         {
             reader.until = end;
-            *gone += 1;
+            readers.gone += 1;
         }
         // When there are as many as of those who stay: then a departure costs the same on average, however
-        // many there are. Those who could not be swept out the last time do not count.
-        if *gone - *due > list.len() / 2 || *gone == list.len() {
+        // many there are. Those who could not be swept out the last time do not count while they still cannot.
+        let due = match readers.due_until <= start {
+            true => 0,
+            false => readers.due,
+        };
+        if readers.gone - due > readers.list.len() / 2 {
             self.sweep(room, moved);
+        } else if readers.is_newly_unswept() {
+            self.unswept.push(room);
+        }
+    }
+
+    /// Forgets those gone who now have all they were due, where they are in the way. To be called when something was
+    /// sent; calls `moved` as [`leave`](Mailing::leave) does.
+    pub fn tidy(&mut self, mut moved: impl FnMut(M, Seat)) {
+        let start = self.start();
+        for room in std::mem::take(&mut self.unswept) {
+            let Some(readers) = self.rooms.get_mut(room) else {
+                continue;
+            };
+            readers.unswept = readers.most_are_gone();
+            match (readers.unswept, readers.due_until <= start) {
+                (false, _) => {}
+                (true, false) => self.unswept.push(room),
+                (true, true) => {
+                    readers.unswept = false;
+                    self.sweep(room, &mut moved);
+                }
+            }
         }
     }
 
@@ -185,47 +249,43 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         self.push(To::One(address), datagram)
     }
 
-    /// What is to be sent next, in order. Ends early where a message has nobody left to get it: after
-    /// [`advance`](Mailing::advance) ask again, until [`is_empty`](Mailing::is_empty).
-    pub fn letters(&self) -> impl Iterator<Item = Letter<'_, A, W>> {
-        let mut next = self.next;
-        self.queue.iter().flat_map(move |entry| {
-            let skipped = std::mem::take(&mut next);
-            self.letters_of(entry, skipped).map(|(_, letter)| letter)
-        })
+    /// What is to be sent next, in order.
+    pub fn letters(&self) -> Letters<'_, M, A, W> {
+        let mut letters = Letters {
+            mailing: self,
+            place: self.next,
+            readers: &[],
+            said: [Said::NOTHING; RUN],
+        };
+        if self.next.run > 0 {
+            letters.open_run(self.next.run);
+        }
+        letters
+    }
+
+    /// The letters before that place are done with, sent or not; nothing else was changed since they were handed out.
+    pub fn advance_to(&mut self, place: Place) {
+        self.queue.drain(..place.entries.min(self.queue.len()));
+        self.next = Place {
+            entries: 0,
+            ..place
+        };
+        self.log.trim(self.start());
+        if self.queue.is_empty() && self.queue.capacity() > KEPT_ENTRIES {
+            self.queue = VecDeque::new();
+        }
     }
 
     /// The first so many letters are done with, sent or not.
     pub fn advance(&mut self, count: usize) {
-        let mut left = count;
-        while let Some(entry) = self.queue.front() {
-            // The letters that are left of the first entry; one more than are done says it is not over.
-            let mut last = None;
-            let mut done = 0;
-            let mut over = true;
-            for (index, _) in self.letters_of(entry, self.next) {
-                if done == left {
-                    over = false;
-                    break;
-                }
-                done += 1;
-                last = Some(index);
-            }
-            left -= done;
-            if !over {
-                self.next = last.map_or(self.next, |index| index + 1);
-                break;
-            }
-            self.pop();
+        let mut letters = self.letters();
+        letters.by_ref().take(count).for_each(drop);
+        let mut place = letters.place();
+        // Entries that nobody is left to get are done with, too.
+        if letters.next().is_none() {
+            place = letters.place();
         }
-        let start = self
-            .queue
-            .front()
-            .map_or(self.log.end(), |entry| entry.from);
-        self.log.trim(start);
-        if self.queue.is_empty() && self.queue.capacity() > KEPT_ENTRIES {
-            self.queue = VecDeque::new();
-        }
+        self.advance_to(place);
     }
 
     /// Whether nothing waits.
@@ -243,6 +303,12 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         self.log.memory()
     }
 
+    /// The first offset that somebody is still due.
+    fn start(&self) -> u64 {
+        let first = self.queue.front();
+        first.map_or(self.log.end(), |entry| entry.from)
+    }
+
     fn push(&mut self, to: To<M, A>, datagram: &[u8]) -> usize {
         let range = self.log.append(|log| log.extend_from_slice(datagram));
         self.queue.push_back(Entry {
@@ -252,92 +318,195 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         });
         let mut dropped = 0;
         while self.waiting_bytes() > self.limit && self.queue.len() > 1 {
-            self.pop();
+            self.drop_oldest();
             dropped += 1;
-            let start = self
-                .queue
-                .front()
-                .map_or(self.log.end(), |entry| entry.from);
-            self.log.trim(start);
         }
         dropped
     }
 
-    fn pop(&mut self) {
+    fn drop_oldest(&mut self) {
         self.queue.pop_front();
-        self.next = 0;
-    }
-
-    /// What an entry comes to, from its `next`-th reader on, with each reader's index.
-    fn letters_of<'a>(
-        &'a self,
-        entry: &Entry<M, A>,
-        next: usize,
-    ) -> impl Iterator<Item = (usize, Letter<'a, A, W>)> + use<'a, M, A, W> {
-        let Entry { from, until, to } = *entry;
-        let bytes = self.log.slice(from, until);
-        let (one, room, except) = match to {
-            To::One(address) => (Some(address), None, None),
-            To::Room { room, except } => (None, self.rooms.get(room), except),
+        self.next = match self.next.run {
+            0 | 1 => Place::default(),
+            run => Place {
+                run: run - 1,
+                within: self.next.within.saturating_sub(1),
+                ..self.next
+            },
         };
-        let one = one.filter(|_| next == 0).map(|address| {
-            let allowance = None;
-            (
-                0,
-                Letter {
-                    address,
-                    allowance,
-                    bytes,
-                },
-            )
-        });
-        let readers = room.map_or(&[][..], |readers| &readers.list);
-        let readers = readers.iter().enumerate().skip(next);
-        let due = readers.filter(move |(_, reader)| {
-            reader.from <= from && from < reader.until && except != Some(reader.member)
-        });
-        one.into_iter().chain(due.map(move |(index, reader)| {
-            (
-                index,
-                Letter {
-                    address: reader.address,
-                    allowance: reader.allowance,
-                    bytes,
-                },
-            )
-        }))
+        self.log.trim(self.start());
     }
 
     /// Forgets the readers of a room that are gone and have all they were due.
     fn sweep(&mut self, room: usize, mut moved: impl FnMut(M, Seat)) {
+        let start = self.start();
         let first = self.queue.front();
-        let start = first.map_or(self.log.end(), |entry| entry.from);
         let is_first =
             first.is_some_and(|entry| matches!(entry.to, To::Room { room: of, .. } if of == room));
-        let Some(Readers { list, gone, due }) = self.rooms.get_mut(room) else {
+        let next = self.next.reader;
+        let Some(readers) = self.rooms.get_mut(room) else {
             return;
         };
         let (mut index, mut kept, mut kept_before_next) = (0, 0, 0);
-        list.retain(|reader| {
-            let keep = reader.until > start;
+        let (mut due_until, mut next_is_kept) = (0, false);
+        readers.list.retain(|reader| {
+            // Who came and went with nothing said in between is due nothing.
+            let keep = reader.until > start.max(reader.from);
             if keep {
-                if kept != index && reader.until == u64::MAX {
-                    moved(reader.member, kept);
+                match reader.until {
+                    u64::MAX if kept != index => moved(reader.member, kept),
+                    u64::MAX => {}
+                    until => due_until = until.max(due_until),
                 }
-                kept_before_next += usize::from(index < self.next);
+                kept_before_next += usize::from(index < next);
+                next_is_kept |= index == next;
                 kept += 1;
             }
             index += 1;
             keep
         });
-        *gone -= index - kept;
-        *due = *gone;
+        readers.gone -= index - kept;
+        readers.due = readers.gone;
+        readers.due_until = due_until;
         if is_first {
-            self.next = kept_before_next;
+            self.next.reader = kept_before_next;
+            if !next_is_kept {
+                self.next.within = 0;
+            }
         }
-        if list.is_empty() {
-            *list = Vec::new();
+        if readers.list.is_empty() {
+            readers.list = Vec::new();
+        } else if readers.is_newly_unswept() {
+            self.unswept.push(room);
         }
+    }
+}
+
+/// What is to be sent, in order: see [`Mailing::letters`].
+#[derive(Debug)]
+pub struct Letters<'a, M, A, W> {
+    mailing: &'a Mailing<M, A, W>,
+    place: Place,
+    /// Those of the run's room.
+    readers: &'a [Reader<M, A, W>],
+    /// The run, so that the log is not asked for each letter.
+    said: [Said<'a, M>; RUN],
+}
+
+/// A message to a room.
+#[derive(Clone, Copy, Debug)]
+struct Said<'a, M> {
+    from: u64,
+    except: Option<M>,
+    bytes: &'a [u8],
+}
+
+impl<M> Said<'_, M> {
+    const NOTHING: Self = Said {
+        from: 0,
+        except: None,
+        bytes: &[],
+    };
+}
+
+impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Letters<'a, M, A, W> {
+    /// Behind the last letter that was handed out.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Gives one letter after the other to `take`, until it wants no more behind the one that it got.
+    pub fn hand_out(&mut self, mut take: impl FnMut(Letter<'a, A, W>) -> bool) {
+        loop {
+            let run = self.said.get(..self.place.run).unwrap_or_default();
+            let readers = self.readers.get(self.place.reader..).unwrap_or_default();
+            let (mut index, mut within) = (self.place.reader, self.place.within);
+            for reader in readers {
+                for said in run.get(within..).unwrap_or_default() {
+                    within += 1;
+                    if !reader.is_due(said) {
+                        continue;
+                    }
+                    let letter = Letter {
+                        address: reader.address,
+                        allowance: reader.allowance,
+                        bytes: said.bytes,
+                    };
+                    if !take(letter) {
+                        (self.place.reader, self.place.within) = (index, within);
+                        return;
+                    }
+                }
+                within = 0;
+                index += 1;
+            }
+            self.place = Place {
+                entries: self.place.entries + self.place.run,
+                ..Place::default()
+            };
+            self.readers = &[];
+            let Some(&Entry { from, until, to }) = self.mailing.queue.get(self.place.entries)
+            else {
+                return;
+            };
+            if let To::One(address) = to {
+                self.place.entries += 1;
+                let letter = Letter {
+                    address,
+                    allowance: None,
+                    bytes: self.mailing.log.slice(from, until),
+                };
+                if !take(letter) {
+                    return;
+                }
+            } else {
+                self.open_run(RUN);
+            }
+        }
+    }
+
+    /// Makes what is said to the room of the first entry the run, `limit` messages at most.
+    fn open_run(&mut self, limit: usize) {
+        let queue = &self.mailing.queue;
+        let mut entries = queue.range(self.place.entries.min(queue.len())..);
+        let mut of = None;
+        let mut run = 0;
+        for (said, entry) in self.said.iter_mut().take(limit).zip(&mut entries) {
+            let To::Room { room, except } = entry.to else {
+                break;
+            };
+            if *of.get_or_insert(room) != room {
+                break;
+            }
+            *said = Said {
+                from: entry.from,
+                except,
+                bytes: self.mailing.log.slice(entry.from, entry.until),
+            };
+            run += 1;
+        }
+        let readers = of.and_then(|room| self.mailing.rooms.get(room));
+        self.readers = readers.map_or(&[], |readers| &readers.list);
+        self.place.run = run;
+    }
+}
+
+impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Iterator for Letters<'a, M, A, W> {
+    type Item = Letter<'a, A, W>;
+
+    fn next(&mut self) -> Option<Letter<'a, A, W>> {
+        let mut next = None;
+        self.hand_out(|letter| {
+            next = Some(letter);
+            false
+        });
+        next
+    }
+}
+
+impl<M: Copy + PartialEq, A, W> Reader<M, A, W> {
+    fn is_due(&self, said: &Said<'_, M>) -> bool {
+        self.from <= said.from && said.from < self.until && said.except != Some(self.member)
     }
 }
 
@@ -409,14 +578,106 @@ mod tests {
             drain(&mut mailing, 2),
             sent(&[
                 (1, "one"),
-                (2, "one"),
                 (1, "two"),
+                (2, "one"),
                 (2, "two"),
-                (3, "two"),
                 (2, "three"),
+                (3, "two"),
                 (3, "three")
             ])
         );
+    }
+
+    #[test]
+    fn a_run_ends_with_its_room_and_at_what_is_said_to_one() {
+        for batch in 1..9 {
+            let mut mailing = Small::new(1000);
+            mailing.join(0, 'a', 1, None);
+            mailing.join(0, 'b', 2, None);
+            mailing.push_to_room(0, Some('b'), b"x");
+            mailing.push_to_room(0, None, b"y");
+            mailing.push_to_one(2, b"reply");
+            mailing.push_to_room(0, None, b"z");
+            let wanted = [
+                (1, "x"),
+                (1, "y"),
+                (2, "y"),
+                (2, "reply"),
+                (1, "z"),
+                (2, "z"),
+            ];
+            assert_eq!(drain(&mut mailing, batch), sent(&wanted));
+        }
+    }
+
+    #[test]
+    fn what_is_said_in_the_middle_of_a_run_comes_behind_it() {
+        let mut mailing = Small::new(1000);
+        mailing.join(0, 'a', 1, None);
+        mailing.join(0, 'b', 2, None);
+        mailing.push_to_room(0, None, b"x");
+        mailing.push_to_room(0, None, b"y");
+        mailing.advance(1);
+        mailing.push_to_room(0, None, b"z");
+        let wanted = [(1, "y"), (2, "x"), (2, "y"), (1, "z"), (2, "z")];
+        assert_eq!(drain(&mut mailing, 2), sent(&wanted));
+    }
+
+    #[test]
+    fn who_goes_in_the_middle_of_its_run_takes_nothing_from_the_next() {
+        let mut mailing = Small::new(1000);
+        let a = mailing.join(0, 'a', 1, None);
+        mailing.push_to_room(0, None, b"x");
+        mailing.leave(0, a, |_, _| ());
+        mailing.join(0, 'b', 2, None);
+        mailing.push_to_room(0, None, b"y");
+        mailing.push_to_room(0, None, b"z");
+        mailing.advance(2);
+        // Of the run b has y; a, who has all it was due, is swept out before it.
+        mailing.tidy(|member, seat| assert_eq!((member, seat), ('b', 0)));
+        assert_eq!(drain(&mut mailing, 2), sent(&[(2, "z")]));
+    }
+
+    #[test]
+    fn beyond_the_bound_a_run_loses_its_oldest_for_those_who_do_not_have_it() {
+        let mut mailing = Small::new(6);
+        mailing.join(0, 'a', 1, None);
+        mailing.join(0, 'b', 2, None);
+        mailing.push_to_room(0, None, b"xx");
+        mailing.push_to_room(0, None, b"yy");
+        mailing.push_to_room(0, None, b"zz");
+        mailing.advance(2);
+        assert_eq!(mailing.push_to_room(0, None, b"!!"), 1);
+        let wanted = [(1, "zz"), (2, "yy"), (2, "zz"), (1, "!!"), (2, "!!")];
+        assert_eq!(drain(&mut mailing, 2), sent(&wanted));
+    }
+
+    #[test]
+    fn a_room_that_everybody_left_keeps_nothing_once_they_have_what_they_were_due() {
+        let mut mailing = Small::new(1000);
+        let seats: Vec<Seat> = (0..100)
+            .map(|n| mailing.join(0, 'a', n as u16, None))
+            .collect();
+        mailing.push_to_room(0, None, b"x");
+        for seat in seats {
+            mailing.leave(0, seat, |_, _| panic!("all are gone"));
+        }
+        mailing.tidy(|_, _| panic!("all are gone"));
+        assert_eq!(drain(&mut mailing, 32).len(), 100);
+        mailing.tidy(|_, _| panic!("all are gone"));
+        assert_eq!(mailing.rooms[0].list.capacity(), 0);
+    }
+
+    #[test]
+    fn coming_and_going_while_nothing_can_be_sent_keeps_nobody() {
+        let mut mailing = Small::new(1000);
+        mailing.join(0, 'a', 1, None);
+        mailing.push_to_room(0, None, b"waits");
+        for _ in 0..1000 {
+            let seat = mailing.join(0, 'b', 2, None);
+            mailing.leave(0, seat, |_, _| panic!("a stays where it is"));
+        }
+        assert!(mailing.rooms[0].list.len() < 5);
     }
 
     #[test]

@@ -51,5 +51,5 @@ pub use audience::{Audience, News};
 pub use feed::{Feed, Pieces};
 pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
-pub use mailing::{Letter, Mailing};
+pub use mailing::{Letter, Letters, Mailing, Place};
 pub use roll::{Roll, Shared};

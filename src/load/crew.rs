@@ -585,7 +585,10 @@ impl<'c, C: Crowd> Crew<'c, C> {
                 .datagrams
                 .iter()
                 .take(crate::reactor::BATCH)
-                .map(|(to, bytes)| Outgoing { to: *to, bytes })
+                .map(|(to, bytes)| Outgoing {
+                    to: (*to).into(),
+                    bytes,
+                })
                 .collect();
             match port.send_batch(&outgoing) {
                 Ok(sent) => {

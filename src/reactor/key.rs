@@ -43,6 +43,8 @@ impl Key {
 pub struct Slots<T> {
     slab: Slab<(NonZeroU32, T)>,
     next_generation: NonZeroU32,
+    /// What the keys count from.
+    first: u32,
 }
 
 /// The slab begins with this many slots and grows by [`CHUNK`]. So large a piece of memory is the kernel's own
@@ -58,6 +60,7 @@ impl<T> Default for Slots<T> {
         Slots {
             slab: Slab::new(),
             next_generation: NonZeroU32::MIN,
+            first: 0,
         }
     }
 }
@@ -66,6 +69,14 @@ impl<T> Slots<T> {
     /// No slots, no memory.
     pub fn new() -> Slots<T> {
         Slots::default()
+    }
+
+    /// The same, its keys counting from `first`: no key is one of other slots that never come as far.
+    pub fn counting_from(first: u32) -> Slots<T> {
+        Slots {
+            first,
+            ..Slots::default()
+        }
     }
 
     /// How many are in use.
@@ -87,7 +98,9 @@ impl<T> Slots<T> {
         let generation = self.next_generation;
         self.next_generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let entry = self.slab.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("invariant: fewer than 2^32 descriptors");
+        let index = u32::try_from(entry.key()).ok();
+        let index = index.and_then(|index| index.checked_add(self.first));
+        let index = index.expect("invariant: fewer than 2^31 of a kind");
         let key = Key { index, generation };
         entry.insert((generation, make(key)));
         key
@@ -95,7 +108,7 @@ impl<T> Slots<T> {
 
     /// The tenant of that generation, if it is still there.
     pub fn get(&self, key: Key) -> Option<&T> {
-        match self.slab.get(key.index()) {
+        match self.slab.get(self.slot(key)?) {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
@@ -103,7 +116,7 @@ impl<T> Slots<T> {
 
     /// The tenant of that generation, if it is still there.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slab.get_mut(key.index()) {
+        match self.slab.get_mut(self.slot(key)?) {
             Some((generation, value)) if *generation == key.generation => Some(value),
             _ => None,
         }
@@ -112,14 +125,18 @@ impl<T> Slots<T> {
     /// Frees the slot; its key finds nothing from now on.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.get(key)?;
-        Some(self.slab.remove(key.index()).1)
+        Some(self.slab.remove(self.slot(key)?).1)
+    }
+
+    fn slot(&self, key: Key) -> Option<usize> {
+        Some(key.index.checked_sub(self.first)? as usize)
     }
 
     /// All tenants, in slab order.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.slab.iter().map(|(index, (generation, value))| {
             let key = Key {
-                index: index as u32,
+                index: index as u32 + self.first,
                 generation: *generation,
             };
             (key, value)
@@ -135,6 +152,16 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_of_two_kinds_do_not_take_each_others_keys() {
+        let (mut low, mut high) = (Slots::new(), Slots::counting_from(1 << 31));
+        let (one, other) = (low.insert_with(|_| 'l'), high.insert_with(|_| 'h'));
+        assert_eq!((low.get(other), high.get(one)), (None, None));
+        assert_eq!((low.remove(other), high.remove(one)), (None, None));
+        assert_eq!(high.iter().next(), Some((other, &'h')));
+        assert_eq!(high.remove(other), Some('h'));
+    }
 
     #[test]
     fn a_reused_slot_is_not_its_former_tenant() {

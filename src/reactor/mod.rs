@@ -8,6 +8,7 @@
 
 mod datagram;
 mod descriptors;
+mod destination;
 mod helper;
 mod key;
 mod listener;
@@ -19,9 +20,11 @@ mod sys;
 mod timers;
 
 pub use datagram::{
-    BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, UdpPort, own_addresses,
+    BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, SEND_BATCH, UdpPort,
+    own_addresses,
 };
 pub use descriptors::{Reserve, raise_descriptor_limit};
+pub use destination::Destination;
 pub use helper::{Busy, Helper, MAX_WAITING_JOBS, Urgency};
 pub use key::{Key, Slots};
 pub use listener::{Accept, Listener, Pause, plain};

@@ -10,9 +10,7 @@ use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
 
-use socket2::SockAddr;
-
-use super::datagram::{BATCH, Outgoing, ROOM};
+use super::datagram::{BATCH, Outgoing, ROOM, SEND_BATCH};
 
 /// recvmmsg(2): fills the first of `buffers` with what has arrived, and tells `arrived` from whom
 /// and how long each is. Never waits; at least one datagram, or an error.
@@ -68,36 +66,34 @@ pub(super) fn recv_many(
     Ok(())
 }
 
-/// sendmmsg(2): sends the first of `outgoing`, [`BATCH`] at most, and returns how many went. Never
+/// sendmmsg(2): sends the first of `outgoing`, [`SEND_BATCH`] at most, and returns how many went. Never
 /// waits. An error concerns the first alone.
 pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
-    let count = outgoing.len().min(BATCH);
-    // SAFETY: both are plain C structures of integers and pointers, for which all zeros is a value.
-    let (mut headers, mut pieces) = unsafe {
-        (
-            mem::zeroed::<[libc::mmsghdr; BATCH]>(),
-            mem::zeroed::<[libc::iovec; BATCH]>(),
-        )
-    };
-    let mut names = [const { MaybeUninit::<SockAddr>::uninit() }; BATCH];
-    let slots = headers.iter_mut().zip(&mut pieces).zip(&mut names);
-    for (datagram, ((header, piece), name)) in outgoing.iter().zip(slots) {
-        let name = name.write(SockAddr::from(datagram.to));
+    let count = outgoing.len().min(SEND_BATCH);
+    // Only those that are needed are written, five kilobytes otherwise.
+    let mut headers = [const { MaybeUninit::<libc::mmsghdr>::uninit() }; SEND_BATCH];
+    let mut pieces = [const { MaybeUninit::<libc::iovec>::uninit() }; SEND_BATCH];
+    let slots = headers.iter_mut().zip(&mut pieces);
+    for (datagram, (header, piece)) in outgoing.iter().zip(slots) {
         // The kernel only reads them, but shares its structures with receiving.
-        piece.iov_base = datagram.bytes.as_ptr().cast_mut().cast();
-        piece.iov_len = datagram.bytes.len();
-        header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
-        header.msg_hdr.msg_namelen = name.len();
+        let piece = piece.write(libc::iovec {
+            iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
+            iov_len: datagram.bytes.len(),
+        });
+        // SAFETY: a plain C structure of integers and pointers, for which all zeros is a value.
+        let header = header.write(unsafe { mem::zeroed() });
+        header.msg_hdr.msg_name = datagram.to.name().cast_mut();
+        header.msg_hdr.msg_namelen = datagram.to.name_len();
         header.msg_hdr.msg_iov = piece;
         header.msg_hdr.msg_iovlen = 1;
     }
-    // SAFETY: the first `count` headers are filled in above: each has a name and one piece of the
-    // sizes they say, in arrays that live (and are not touched) until after the call; the bytes are
-    // borrowed for this whole function and only read. The kernel keeps none of the pointers.
+    // SAFETY: the first `count` headers are filled in above: each has one piece, in an array that lives (and is not
+    // touched) until after the call; names and bytes are as long as they say, borrowed for this whole
+    // function and only read. The kernel keeps none of the pointers.
     let result = unsafe {
         libc::sendmmsg(
             socket.as_raw_fd(),
-            headers.as_mut_ptr(),
+            headers.as_mut_ptr().cast::<libc::mmsghdr>(),
             count as libc::c_uint,
             libc::MSG_DONTWAIT,
         )

@@ -38,6 +38,9 @@ const LONGEST_FRAME: usize = 16 * 1024;
 /// For those whose protocol gives out none.
 pub(super) const NO_SECRET: Secret = Secret::new([0; 16]);
 
+/// How often a port is looked at of which the kernel cannot tell for want of memory.
+const UNWATCHED_TICK: Duration = Duration::from_millis(10);
+
 /// How often those that lag are looked at.
 pub(super) const LAGGARDS_TICK: Duration = Duration::from_secs(1);
 
@@ -264,11 +267,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             || !self.doomed.is_empty()
             || self.houses.iter().any(|house| house.exchange.is_touched());
         if at_once {
-            Some(self.now)
-        } else {
-            let timers = self.timers.next_deadline().into_iter();
-            timers.chain(self.notices_due).min()
+            return Some(self.now);
         }
+        let unwatched = self.ports.iter().any(|port| port.unwatched);
+        let look_again = unwatched.then(|| self.now + UNWATCHED_TICK);
+        self.timers
+            .next_deadline()
+            .into_iter()
+            .chain(look_again)
+            .chain(self.notices_due)
+            .min()
     }
 
     /// Whether datagrams are to be taken in there now: once we are stopping nobody is heard any more.

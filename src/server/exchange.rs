@@ -271,7 +271,7 @@ impl<D> Post<'_, D> {
             self.counters.withheld += 1;
             return;
         }
-        self.counters.overflowed += port.mailing.push_to_one(address, datagram) as u64;
+        self.counters.overflowed += port.mailing.push_to_one(address.into(), datagram) as u64;
     }
 
     /// Has an event sent to those in a room who came by datagram ports of that house. Returns its bytes.
@@ -303,7 +303,7 @@ impl<D> Post<'_, D> {
             if let Some(mesh) = mesh {
                 for datagram in self.datagrams.iter() {
                     mesh.session.note_sent(datagram, self.now);
-                    dropped += port.mailing.push_to_one(mesh.broadcast, datagram);
+                    dropped += port.mailing.push_to_one(mesh.broadcast.into(), datagram);
                 }
             } else {
                 for datagram in self.datagrams.iter() {
@@ -398,7 +398,7 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
             let seat = (!guest.protocol.hears_together()).then(|| {
                 let seat = port
                     .mailing
-                    .join(room.index(), key, address, guest.allowance);
+                    .join(room.index(), key, address.into(), guest.allowance);
                 u32::try_from(seat).expect("invariant: rooms are bounded")
             });
             guest.place = GuestPlace::In { room, id, seat };
@@ -477,11 +477,7 @@ impl<S: Stream, D> Delivery<'_, S, D> {
         if let Some(port) = self.post.ports.get_mut(usize::from(port)) {
             port.mailing
                 .leave(room.index(), seat as usize, |moved, to| {
-                    let moved = tenants.guest_mut(moved);
-                    if let Some(GuestPlace::In { seat, .. }) = moved.map(|guest| &mut guest.place) {
-                        let to = u32::try_from(to).expect("invariant: rooms are bounded");
-                        *seat = Some(to);
-                    }
+                    tenants.reseat(moved, to);
                 });
         }
     }

@@ -107,7 +107,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     guest.found_at = Some(found_at);
                     if let (Some(port), Some(seat)) = (self.ports.get_mut(port), seat) {
                         let seat = seat as usize;
-                        port.mailing.readdress(room.index(), seat, found_at.1);
+                        port.mailing
+                            .readdress(room.index(), seat, found_at.1.into());
                     }
                     return;
                 }
@@ -119,9 +120,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 };
                 guest.found_at = Some(found_at);
                 if let Some(port) = self.ports.get_mut(port) {
-                    let seat = port
-                        .mailing
-                        .join(room.index(), key, found_at.1, guest.allowance);
+                    let seat =
+                        port.mailing
+                            .join(room.index(), key, found_at.1.into(), guest.allowance);
                     let seat = Some(u32::try_from(seat).expect("invariant: rooms are bounded"));
                     guest.place = GuestPlace::In { room, id, seat };
                 }

@@ -9,7 +9,7 @@ use super::address::{Network, PeerAddress};
 use super::gateway::Gateway;
 use crate::fanout::Mailing;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{DatagramPort, Key, Slots};
+use crate::reactor::{DatagramPort, Destination, Key, Slots};
 
 /// A port's number, in the order of opening.
 pub(super) type PortId = u8;
@@ -21,7 +21,7 @@ pub(super) struct Port<D> {
     pub(super) house: usize,
     pub(super) socket: D,
     /// What goes to rooms and to single guests, in one order.
-    pub(super) mailing: Mailing<Key, SocketAddr, AllowanceId>,
+    pub(super) mailing: Mailing<Key, Destination, AllowanceId>,
     /// Guests by their source address: where that is how they are known, and otherwise to tell who it is of whom
     /// the kernel says that nobody is there. Peers may choose theirs; the hash is keyed.
     pub(super) guests: HashMap<SocketAddr, Key>,
@@ -29,6 +29,8 @@ pub(super) struct Port<D> {
     pub(super) readable: bool,
     /// The kernel took no more: wait for the writable edge.
     pub(super) blocked: bool,
+    /// The kernel could not be told to tell of it again: it is looked at now and then until it can.
+    pub(super) unwatched: bool,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
     /// Where it receives, if that is known: what comes from there is forged.
@@ -56,6 +58,7 @@ impl<D> Port<D> {
             guests: HashMap::new(),
             readable: false,
             blocked: false,
+            unwatched: false,
             erred: false,
             gateway: None,
         }

@@ -2,14 +2,13 @@
 //! no more or the port had its share of the turn.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use super::core::Server;
 use super::counters::Counters;
 use super::exchange::Post;
 use super::port::{AllowanceId, Allowances, Port};
-use crate::reactor::{BATCH, DatagramPort, Outgoing, Stream};
+use crate::reactor::{DatagramPort, Destination, Outgoing, SEND_BATCH, Stream};
 
 /// Datagrams that one port may send in one turn, or not send for want of an allowance: some ten milliseconds' worth.
 /// With more members than that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
@@ -20,6 +19,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn send_out_datagrams(&mut self) {
         for port in &mut self.ports {
             send_out(port, &mut self.allowances, &mut self.counters, self.now);
+            port.unwatched = port.socket.end_burst().is_err();
+            let tenants = &mut self.tenants;
+            port.mailing.tidy(|moved, to| tenants.reseat(moved, to));
         }
         self.note_not_sent();
     }
@@ -59,6 +61,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 }
 
+/// One port's share of a turn.
 fn send_out<D: DatagramPort>(
     port: &mut Port<D>,
     allowances: &mut Allowances,
@@ -67,33 +70,38 @@ fn send_out<D: DatagramPort>(
 ) {
     let mut share = SENDS_PER_TURN;
     while share > 0 && !port.blocked && !port.mailing.is_empty() {
-        let mut batch = [NOTHING; BATCH];
-        let mut paid: [Option<AllowanceId>; BATCH] = [None; BATCH];
-        let mut count = 0;
-        // Somebody behind those of the batch may not be sent as much.
-        let mut refused = 0;
-        for (letter, (place, paid)) in port.mailing.letters().zip(batch.iter_mut().zip(&mut paid)) {
+        let mut letters = port.mailing.letters();
+        let mut batch = [NOTHING; SEND_BATCH];
+        // Who paid for each, and how many letters there were up to it, those included that may not be sent.
+        let mut books: [(Option<AllowanceId>, usize); SEND_BATCH] = [(None, 0); SEND_BATCH];
+        let (mut count, mut seen) = (0, 0);
+        letters.hand_out(|letter| {
+            seen += 1;
             if let Some(allowance) = letter.allowance
                 && !allowances.take(allowance, letter.bytes.len(), now)
             {
-                refused = 1;
-                break;
+                return seen < share;
             }
-            *paid = letter.allowance;
-            *place = Outgoing {
-                to: letter.address,
-                bytes: letter.bytes,
-            };
-            count += 1;
-        }
-        share = share.saturating_sub((count + refused).max(1));
-        if count == 0 {
-            counters.withheld += refused as u64;
-            port.mailing.advance(refused);
-            continue;
-        }
+            if let (Some(place), Some(book)) = (batch.get_mut(count), books.get_mut(count)) {
+                *place = Outgoing {
+                    to: letter.address,
+                    bytes: letter.bytes,
+                };
+                *book = (letter.allowance, seen);
+                count += 1;
+            }
+            count < SEND_BATCH && seen < share
+        });
+        let end = letters.place();
         let offered = batch.get(..count).unwrap_or_default();
-        let done = match port.socket.send_batch(offered) {
+        if count == SEND_BATCH {
+            port.socket.begin_burst();
+        }
+        let sent = match offered.is_empty() {
+            true => Ok(0),
+            false => port.socket.send_batch(offered),
+        };
+        let done = match sent {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
                 sent
@@ -109,20 +117,28 @@ fn send_out<D: DatagramPort>(
                 1
             }
         };
-        let unsent = offered.iter().zip(paid).skip(done);
-        for (letter, paid) in unsent {
+        if done == count {
+            counters.withheld += (seen - count) as u64;
+            share = share.saturating_sub(seen.max(1));
+            port.mailing.advance_to(end);
+            continue;
+        }
+        let unsent = offered.iter().zip(&books).skip(done);
+        for (letter, (paid, _)) in unsent {
             if let Some(allowance) = paid {
-                allowances.put_back(allowance, letter.bytes.len());
+                allowances.put_back(*allowance, letter.bytes.len());
             }
         }
-        // All sent, so whoever was refused is next.
-        let done = if done == count { done + refused } else { done };
-        counters.withheld += u64::from(done > count);
-        port.mailing.advance(done);
+        // Whoever was refused behind the last one sent is asked again.
+        let last = done.checked_sub(1).and_then(|last| books.get(last));
+        let seen = last.map_or(0, |(_, seen)| *seen);
+        counters.withheld += (seen - done) as u64;
+        share = share.saturating_sub(seen.max(1));
+        port.mailing.advance(seen);
     }
 }
 
 const NOTHING: Outgoing<'static> = Outgoing {
-    to: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+    to: Destination::NOWHERE,
     bytes: &[],
 };

@@ -285,7 +285,7 @@ impl Air {
 
     fn send_batch(&mut self, id: u8, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
         assert!(!outgoing.is_empty(), "a system call for nothing");
-        let way = self.way_to(outgoing[0].to);
+        let way = self.way_to(outgoing[0].to.address());
         let port = &mut self.ports[usize::from(id)];
         assert!(port.room_again.is_none(), "sent without waiting for room");
         if self.fierce && way == Way::Lossy && self.rng.once_in(12) {
@@ -318,7 +318,7 @@ impl Air {
 
     /// One datagram of the server's is on its way.
     fn carry(&mut self, id: u8, datagram: &Outgoing<'_>) {
-        let Outgoing { to, bytes } = *datagram;
+        let (to, bytes) = (datagram.to.address(), datagram.bytes);
         self.keep_books(id, to, bytes);
         if to == BROADCAST.parse().unwrap() {
             for peer in self.mesh.clone() {

@@ -130,7 +130,7 @@ impl DatagramPort for MemoryPort {
             ends.delivered.0 += one.bytes.len();
             ends.delivered.1 += 1;
             if !ends.only_counts {
-                ends.sent.push((one.to, one.bytes.to_vec()));
+                ends.sent.push((one.to.address(), one.bytes.to_vec()));
             }
         }
         Ok(taken)
