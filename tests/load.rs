@@ -489,3 +489,20 @@ fn who_hears_nobody_cannot_be_measured() {
         1,
     );
 }
+
+#[test]
+fn equals_of_a_mesh_hear_everything_over_the_loopback_s_broadcasts() {
+    // A port of nobody else's: whose number is free at this address is free at the others.
+    let free = std::net::UdpSocket::bind("127.1.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mesh = Part {
+        protocol: Protocol::UdpMesh,
+        address: SocketAddr::from(([127, 255, 255, 255], port)),
+        ucrp: None,
+        share: 1,
+    };
+    for pace in [Pace::Window(4), Pace::Rate(50.0)] {
+        assert_whole(&measure(&plan(8, 2, pace), &[mesh]), 8);
+    }
+}
