@@ -403,7 +403,7 @@ impl ClientSession for Session {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::net::{self, Ipv4Addr};
     use std::thread;
     use std::time::Duration;
@@ -436,7 +436,7 @@ mod tests {
     }
 
     /// A floor that serves until the test ends, and where.
-    fn floor(kind: Kind) -> SocketAddr {
+    pub fn floor(kind: Kind) -> SocketAddr {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         match kind {
             Kind::Udp => {

@@ -149,3 +149,75 @@ impl Visitor for Load<'_> {
         load::run(self.0, crowd, &mut |_| Verdict::GoOn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::floor::{Kind, tests::floor};
+
+    #[test]
+    fn every_floor_is_loaded_and_loses_nothing() {
+        for (server, kind) in [
+            (Server::BareTcp, Kind::Tcp),
+            (Server::BareTcpCoalesce, Kind::TcpCoalesce),
+            (Server::BareUdp, Kind::Udp),
+        ] {
+            let plan = Plan {
+                members: 10,
+                senders: 2,
+                pace: Pace::Window(4),
+                payload: 64,
+                duration: Duration::from_millis(50),
+                warm_up: Duration::from_millis(10),
+                logins_in_flight: 4,
+                server: Some(std::process::id()),
+            };
+            let outcome = server.visit(floor(kind), Load(&plan)).unwrap().unwrap();
+            let deliveries = &outcome.deliveries;
+            assert_eq!(outcome.logins.members, 10, "{server:?}");
+            assert!(deliveries.messages > 0, "{server:?}");
+            assert_eq!(deliveries.received, 10 * deliveries.messages, "{server:?}");
+            assert_eq!(
+                (deliveries.lost, deliveries.doubled, deliveries.disordered),
+                (0, 0, 0)
+            );
+
+            let said = figures::json(&plan, &outcome);
+            // What the table is made of.
+            for figure in [
+                "deliveries_per_s",
+                "cpu_us_per_delivery",
+                "memory_bytes_per_member",
+                "memory_before_bytes",
+                "memory_peak_bytes",
+                "cpu_us_per_login",
+                "lost",
+                "doubled",
+                "disordered",
+                "members_cut",
+            ] {
+                assert!(said[figure].is_number(), "{figure} in {said}");
+            }
+            assert!(said["generator_was_bottleneck"].is_boolean());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        use clap::CommandFactory;
+
+        Args::command().debug_assert();
+        for words in [
+            "",
+            "--server redis",
+            "--address 127.0.0.1:1",
+            "--server redis --serve bare-tcp --address 127.0.0.1:1",
+            "--server redis --address 127.0.0.1:1 --window 1 --rate 5",
+            "--server redis --address 127.0.0.1:1 --duration -1",
+            "--server telnet --address 127.0.0.1:1",
+        ] {
+            let words = ["peers"].into_iter().chain(words.split_whitespace());
+            assert!(Args::try_parse_from(words).is_err());
+        }
+    }
+}

@@ -15,6 +15,8 @@ COST = "cpu_us_per_delivery"
 RATE = "deliveries_per_s"
 MEMORY = "memory_bytes_per_member"
 LOGIN = "cpu_us_per_login"
+PEAK = "memory_peak_bytes"
+BEFORE = "memory_before_bytes"
 
 
 def is_good(run):
@@ -66,7 +68,7 @@ class Table:
         self.members = sorted({cell["members"] for cell in results["cells"]})
         self.windows = sorted({cell["window"] for cell in results["cells"]})
         self.servers = list(dict.fromkeys(cell["server"] for cell in results["cells"]))
-        self.floors = list(dict.fromkeys(cell["floor"] for cell in results["cells"]))
+        self.floors = sorted({cell["floor"] for cell in results["cells"]})
 
     def runs(self, name, members, window):
         """All good runs of a server, or of a floor beside whichever server."""
@@ -106,15 +108,21 @@ class Table:
         runs = [run for window in self.windows for run in self.runs(name, members, window)]
         return median_of(figure, runs)
 
+    def peak(self, name, members):
+        """What the server took at its most in the largest bursts, beside what it took before anybody came."""
+        runs = self.runs(name, members, self.windows[-1])
+        grown = [run[PEAK] - run[BEFORE] for run in runs if None not in (run.get(PEAK), run.get(BEFORE))]
+        return three_digits(median(grown) / 1e6) if grown else "–"
+
     def field(self):
         """Absolute figures: floors first, then servers."""
         head = ["server"]
         for window in self.windows:
-            unit = "µs" if window == 1 else "deliveries"
+            unit = "µs" if window == 1 else "per s"
             head += [f"W={window}, N={n}: {unit}" for n in self.members]
         most, least = self.members[-1], self.members[0]
         logins = sorted({least, most})
-        head += [f"bytes per idle member, N={most}"]
+        head += [f"bytes per idle member, N={most}", f"peak above start, W={self.windows[-1]}, N={most}: MB"]
         head += [f"µs per login, N={n}" for n in logins]
         rows = []
         for name in self.floors + self.servers:
@@ -122,6 +130,7 @@ class Table:
             row += [self.cell(name, n, w) for w in self.windows for n in self.members]
             memory = self.over_windows(MEMORY, name, most)
             row.append("–" if memory is None else whole(memory))
+            row.append(self.peak(name, most))
             for n in logins:
                 login = self.over_windows(LOGIN, name, n)
                 row.append("–" if login is None else three_digits(login))
@@ -162,8 +171,8 @@ class Table:
         notes = [
             f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, {results['date']}; "
             f"loopback{' in a network namespace of its own' if results['namespace'] else ''}, congestion control "
-            f"{results['congestion_control']}; {results['payload']} bytes of text; {results['repeat']} pairs of "
-            f"{results['seconds']:g} s a cell.",
+            f"{results['congestion_control']}; {results['payload']} bytes of text; pairs of runs a cell: "
+            f"{results['repeat']}, each {results['seconds']:g} s.",
             f"The floors: {self.beside()}.",
         ]
         body = f"{self.field()}\n{self.ratios()}"
