@@ -5,7 +5,6 @@
 //!     peers --serve bare-tcp --address 127.0.0.1:7001
 
 mod figures;
-mod floor;
 mod irc;
 mod mqtt;
 mod nats;
@@ -20,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use mynah::load::{self, Crowd, Failure, Outcome, Pace, Plan, Verdict};
+use mynah::load::{self, Crowd, Failure, Outcome, Pace, Plan, Verdict, floor};
 
 use self::people::{Server, Visitor};
 
@@ -32,9 +31,9 @@ struct Args {
     #[arg(long, value_enum, required_unless_present = "serve")]
     server: Option<Server>,
 
-    /// Be that floor, until killed
+    /// Be that one, a floor, until killed
     #[arg(long, value_name = "FLOOR", value_enum, conflicts_with = "server")]
-    serve: Option<floor::Kind>,
+    serve: Option<Server>,
 
     /// Where the server is, or is to be; TCRP has its datagrams at the port behind
     #[arg(long, value_name = "ADDR:PORT")]
@@ -100,9 +99,14 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), String> {
-    if let Some(kind) = args.serve {
-        return floor::serve(kind, args.address)
-            .map_err(|error| format!("{}: {error}", args.address));
+    if let Some(server) = args.serve {
+        let Some(floor) = server.floor() else {
+            return Err("only bare-tcp, bare-tcp-coalesce and bare-udp can be served".to_string());
+        };
+        return match floor::serve(floor, args.address, |_| {}) {
+            Ok(never) => match never {},
+            Err(error) => Err(format!("{}: {error}", args.address)),
+        };
     }
     let Some(server) = args.server else {
         return Ok(());
@@ -152,16 +156,26 @@ impl Visitor for Load<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
-    use crate::floor::{Kind, tests::floor};
+
+    /// A floor that serves until the test ends, and where.
+    fn serve(server: Server) -> SocketAddr {
+        let floor = server.floor().unwrap();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            floor::serve(floor, any, |address| tell.send(address).unwrap())
+        });
+        told.recv().unwrap()
+    }
 
     #[test]
     fn every_floor_is_loaded_and_loses_nothing() {
-        for (server, kind) in [
-            (Server::BareTcp, Kind::Tcp),
-            (Server::BareTcpCoalesce, Kind::TcpCoalesce),
-            (Server::BareUdp, Kind::Udp),
-        ] {
+        for server in [Server::BareTcp, Server::BareTcpCoalesce, Server::BareUdp] {
             let plan = Plan {
                 members: 10,
                 senders: 2,
@@ -172,7 +186,7 @@ mod tests {
                 logins_in_flight: 4,
                 server: Some(std::process::id()),
             };
-            let outcome = server.visit(floor(kind), Load(&plan)).unwrap().unwrap();
+            let outcome = server.visit(serve(server), Load(&plan)).unwrap().unwrap();
             let deliveries = &outcome.deliveries;
             assert_eq!(outcome.logins.members, 10, "{server:?}");
             assert!(deliveries.messages > 0, "{server:?}");

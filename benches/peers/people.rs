@@ -1,13 +1,13 @@
-//! Owns who the members are: for each server and floor, what carries them and which session they have.
+//! Owns who the members are: for each server, what carries them and which session they have.
 //! Knows the protocols by their sessions only.
 
 use std::net::SocketAddr;
 
+use mynah::load::floor::{Floor, FloorCrowd};
 use mynah::load::{Crowd, Ends, Mix, Part, Transport};
 use mynah::protocol::ClientSession;
 use mynah::protocol::registry::Protocol;
 
-use crate::floor::{self, Carrier};
 use crate::questions::Questions;
 use crate::{irc, mqtt, nats, redis};
 
@@ -37,6 +37,25 @@ pub trait Visitor {
 }
 
 impl Server {
+    /// The bare loop that it is, if it is one.
+    pub fn floor(self) -> Option<Floor> {
+        match self {
+            Server::BareTcp => Some(Floor::Stream),
+            Server::BareTcpCoalesce => Some(Floor::Gathering),
+            Server::BareUdp => Some(Floor::Datagrams),
+            Server::Redis
+            | Server::Nats
+            | Server::Inspircd
+            | Server::Ngircd
+            | Server::Mosquitto
+            | Server::TcpRoom
+            | Server::Group
+            | Server::UdpRoom
+            | Server::UdpLogin
+            | Server::Ucrp => None,
+        }
+    }
+
     /// Makes the members of this server, which is at `address`.
     pub fn visit<V: Visitor>(self, address: SocketAddr, visitor: V) -> Result<V::Done, String> {
         let stream = Transport::stream(address);
@@ -49,6 +68,7 @@ impl Server {
             };
             Mix::new(&[part], PREFIX).map_err(|error| error.to_string())
         };
+        let floor = |floor, overhead| FloorCrowd::new(floor, address, overhead, true);
         Ok(match self {
             Server::Redis => visitor.visit(&People::new(stream, redis::Session::new)),
             Server::Nats => visitor.visit(&People {
@@ -67,21 +87,17 @@ impl Server {
             Server::UdpRoom => visitor.visit(&ours(Protocol::UdpRoom)?),
             Server::UdpLogin => visitor.visit(&ours(Protocol::UdpLogin)?),
             Server::Ucrp => visitor.visit(&ours(Protocol::Ucrp)?),
-            Server::BareTcp | Server::BareTcpCoalesce => visitor
-                .visit(&People::new(stream, |name| {
-                    floor::Session::new(name, Carrier::Stream)
-                })),
-            Server::BareUdp => {
-                let alone = Transport::datagrams(address);
-                visitor.visit(&People::new(alone, |name| {
-                    floor::Session::new(name, Carrier::Datagrams)
-                }))
+            // A length and the text, and every sender hears itself: the same floor for all servers.
+            Server::BareTcp => visitor.visit(&floor(Floor::Stream, FloorCrowd::LEAST_OVERHEAD)),
+            Server::BareTcpCoalesce => {
+                visitor.visit(&floor(Floor::Gathering, FloorCrowd::LEAST_OVERHEAD))
             }
+            Server::BareUdp => visitor.visit(&floor(Floor::Datagrams, 0)),
         })
     }
 }
 
-/// The members of a server that is not ours, or of a floor.
+/// The members of a server that is not ours.
 struct People<S> {
     transport: Transport,
     session: Box<dyn Fn(&str) -> S>,
