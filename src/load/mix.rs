@@ -1,16 +1,17 @@
 //! Owns the crowd whose members speak our own protocols, several at once if need be. Knows of a protocol what makes
-//! one of its sessions, and how much it can say.
+//! one of its sessions, and how much it can say in one piece.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 use super::crowd::{Crowd, Datagrams, Ends, Transport};
+use super::newcomer::Newcomer;
 use crate::chat::{Choice, MAX_TEXT_BYTES, Name};
 use crate::protocol::registry::Protocol;
 use crate::protocol::{
-    ClientSession, Command, Context, PeerEvent, PeerLink, Unsupported, group, tcp_room, tcrp,
-    udp_login, udp_mesh, udp_room,
+    ClientSession, Command, Context, PeerEvent, PeerLink, Unsupported, tcp_room, tcrp, udp_login,
+    udp_mesh, udp_room,
 };
 
 /// Members of one or several protocols, all in one room.
@@ -178,10 +179,7 @@ impl Crowd for Mix {
                 let own = ends
                     .stream
                     .map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), |own| own.ip());
-                // Nobody is invited to talk directly, so no secret is drawn.
-                let draw = Box::new(|| [0; 16]);
-                let session = group::client::Session::new(&name, own, 0, false, draw);
-                Member::Group(Box::new(session))
+                Member::Group(Newcomer::new(&name, own))
             }
             Protocol::UdpRoom => Member::UdpRoom(Box::new(udp_room::client::Session::new(&name))),
             Protocol::UdpLogin => {
@@ -231,19 +229,18 @@ impl Crowd for Mix {
     }
 
     fn longest_text(&self) -> usize {
-        let name = self.prefix.len() + DIGITS;
         let mut longest = MAX_TEXT_BYTES;
         if self.has(Protocol::UdpRoom) {
-            longest = longest.min(UDP_ROOM_DATAGRAM - name - UDP_ROOM_HEAD);
+            longest = longest.min(udp_room::frame::say_space(&self.name(0)));
         }
         if self.has(Protocol::UdpLogin) {
-            longest = longest.min(MAX_TEXT_BYTES - name - UDP_LOGIN_HEAD);
+            longest = longest.min(udp_login::frame::data_space(""));
         }
         if self.has(Protocol::Tcrp) {
             longest = longest.min(MAX_TEXT_BYTES - UCRP_HEAD);
         }
         if self.has(Protocol::UdpMesh) {
-            longest = longest.min(MAX_TEXT_BYTES - name - MESH_HEAD);
+            longest = longest.min(MAX_TEXT_BYTES - MESH_HEAD);
         }
         longest
     }
@@ -256,18 +253,11 @@ impl Crowd for Mix {
     }
 }
 
-/// A whole datagram of `udp-room`, and what stands in it beside a name and a text.
-const UDP_ROOM_DATAGRAM: usize = 1024;
-const UDP_ROOM_HEAD: usize = "PM| : ".len();
-
-/// What stands in a datagram of `udp-login` beside a text, and a name: letters, numbers, a session id.
-const UDP_LOGIN_HEAD: usize = 64;
-
-/// Lengths, the room's name and a token.
+/// Lengths, the longest name of a room, and a token.
 const UCRP_HEAD: usize = 2 + 64 + 64;
 
-/// The rest of a pickle.
-const MESH_HEAD: usize = 96;
+/// A name, and the rest of a pickle.
+const MESH_HEAD: usize = 64 + 96;
 
 /// Every one of them hears what every one says at the same port, and each costs two sockets.
 const MESH_MEMBERS: usize = 200;
@@ -289,7 +279,7 @@ fn mesh(address: SocketAddr, member: usize) -> Datagrams {
 /// A session of one of the protocols.
 pub enum Member {
     TcpRoom(tcp_room::client::Session),
-    Group(Box<group::client::Session>),
+    Group(Newcomer),
     UdpRoom(Box<udp_room::client::Session>),
     UdpLogin(Box<udp_login::client::Session>),
     Tcrp(Box<tcrp::client::Session>),
@@ -392,3 +382,81 @@ impl fmt::Display for MixError {
 }
 
 impl std::error::Error for MixError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Plan;
+
+    fn part(protocol: Protocol, share: u16) -> Part {
+        Part {
+            protocol,
+            address: "127.0.0.1:1000".parse().unwrap(),
+            ucrp: None,
+            share,
+        }
+    }
+
+    #[test]
+    fn members_are_dealt_out_in_proportion_and_evenly() {
+        use Protocol::{Group, TcpRoom, Tcrp};
+        let mix = Mix::new(&[part(TcpRoom, 3), part(Group, 1)], "m").unwrap();
+        let dealt: Vec<Protocol> = (0..8).map(|member| mix.protocol(member)).collect();
+        let round = [TcpRoom, TcpRoom, Group, TcpRoom];
+        assert_eq!(dealt, [round, round].concat());
+        let mix = Mix::new(&[part(TcpRoom, 1), part(Group, 1), part(Tcrp, 1)], "m").unwrap();
+        let dealt: Vec<Protocol> = (0..4).map(|member| mix.protocol(member)).collect();
+        assert_eq!(dealt, [TcpRoom, Group, Tcrp, TcpRoom]);
+    }
+
+    #[test]
+    fn names_are_equally_long() {
+        let mix = Mix::new(&[part(Protocol::TcpRoom, 1)], "m").unwrap();
+        assert_eq!(mix.name(0), "m00000");
+        assert_eq!(mix.name(Plan::MOST_MEMBERS - 1), "m65535");
+    }
+
+    #[test]
+    fn datagrams_of_tcrp_go_where_they_are_to() {
+        let mut tcrp = part(Protocol::Tcrp, 1);
+        let to = |part| Mix::new(&[part], "m").unwrap().transport(0).datagrams;
+        let server = |address: &str| Some(Datagrams::Server(address.parse().unwrap()));
+        assert_eq!(to(tcrp), server("127.0.0.1:1001"));
+        tcrp.ucrp = Some("127.0.0.2:7".parse().unwrap());
+        assert_eq!(to(tcrp), server("127.0.0.2:7"));
+    }
+
+    #[test]
+    fn what_cannot_be_mixed_is_named() {
+        let said = |parts: &[Part], prefix: &str| Mix::new(parts, prefix).unwrap_err().to_string();
+        let room = part(Protocol::TcpRoom, 1);
+        assert_eq!(said(&[], "m"), "no protocol is named");
+        let none = part(Protocol::Group, 0);
+        assert_eq!(
+            said(&[room, none], "m"),
+            "group: a share of 0 is nobody, 1 is the least"
+        );
+        let much = part(Protocol::Group, 1000);
+        assert_eq!(
+            said(&[room, much], "m"),
+            "shares of 1001 in all are too many, 1000 is the most"
+        );
+        let last = Part {
+            address: "127.0.0.1:65535".parse().unwrap(),
+            ..part(Protocol::Tcrp, 1)
+        };
+        assert_eq!(
+            said(&[last], "m"),
+            "127.0.0.1:65535: there is no port behind 65535 for ucrp"
+        );
+        let mesh = Part {
+            address: "[::1]:5238".parse().unwrap(),
+            ..part(Protocol::UdpMesh, 1)
+        };
+        assert_eq!(
+            said(&[mesh], "m"),
+            "udp-mesh: its broadcast address is IPv4"
+        );
+        assert_eq!(said(&[room], "a b"), "\"a b\" and a number are not a name");
+    }
+}

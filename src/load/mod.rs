@@ -21,6 +21,7 @@ mod failure;
 pub mod floor;
 mod ledger;
 mod mix;
+mod newcomer;
 mod outcome;
 mod plan;
 mod process;
