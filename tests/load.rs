@@ -28,6 +28,15 @@ fn plan(members: usize, senders: usize, pace: Pace) -> Plan {
     }
 }
 
+/// Every protocol that has a server, at ports of the kernel's choice.
+fn serve_all(arguments: &[&str]) -> Mynah {
+    let protocols = ["tcp-room", "group", "udp-room", "udp-login", "tcrp", "ucrp"];
+    let sockets = protocols.map(|protocol| format!("{protocol}=127.0.0.1:0"));
+    let listen = sockets.iter().flat_map(|socket| ["--listen", socket]);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(listen).collect();
+    Mynah::serve_with(&arguments)
+}
+
 fn part(protocol: Protocol, server: &Mynah, share: u16) -> Part {
     let listening = |protocol: Protocol| -> SocketAddr {
         let name = protocol.name();
@@ -83,6 +92,22 @@ fn tcp_room_hears_everything_at_any_pace() {
                 assert_eq!(outcome.lateness.each.len(), outcome.deliveries.received);
             }
         }
+    }
+}
+
+#[test]
+fn the_longest_text_comes_through_in_one_piece() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve_all(&["--isolate", "--data-dir", data.path().to_str().unwrap()]);
+    use Protocol::{Group, TcpRoom, Tcrp, UdpLogin, UdpRoom};
+    for protocol in [TcpRoom, Group, UdpRoom, UdpLogin, Tcrp] {
+        let parts = [part(protocol, &server, 1)];
+        let mix = Mix::new(&parts, "load").unwrap();
+        let mut plan = plan(3, 1, Pace::Window(1));
+        plan.payload = mix.longest_text();
+        plan.warm_up = Duration::ZERO;
+        let outcome = run(&plan, &mix, &mut |_| Verdict::GoOn).unwrap();
+        assert_whole(&outcome, if mix.echoes(0) { 3 } else { 2 });
     }
 }
 
@@ -146,14 +171,7 @@ fn udp_login_makes_its_accounts_once_and_hears_everything_of_others() {
 #[test]
 fn members_of_all_protocols_hear_each_other() {
     let data = tempfile::tempdir().unwrap();
-    let mut listen = vec!["--data-dir", data.path().to_str().unwrap()];
-    for socket in ["tcp-room", "group", "udp-room", "udp-login", "tcrp", "ucrp"] {
-        listen.extend([
-            "--listen",
-            Box::leak(format!("{socket}=127.0.0.1:0").into_boxed_str()),
-        ]);
-    }
-    let server = Mynah::serve_with(&listen);
+    let server = serve_all(&["--data-dir", data.path().to_str().unwrap()]);
     let parts = [
         part(Protocol::TcpRoom, &server, 3),
         part(Protocol::Group, &server, 2),
@@ -274,18 +292,14 @@ fn read_frame(stream: &mut TcpStream) -> Option<Vec<u8>> {
     Some(frame)
 }
 
-/// What is told of a server that makes its mistakes from the first message on, at a rate that makes 60 messages.
+/// What is told of a server that makes its mistakes from the first message on, in sixty messages.
 fn told_of(fault: Fault) -> Outcome {
     let address = faulty(fault);
     let crowd = FloorCrowd::new(Floor::Stream, address, 20, true);
     let mut plan = plan(2, 1, Pace::Rate(200.0));
     plan.warm_up = Duration::ZERO;
     let outcome = within_patience(move || run(&plan, &crowd, &mut |_| Verdict::GoOn).unwrap());
-    assert!(
-        outcome.deliveries.messages >= 20,
-        "{:?}",
-        outcome.deliveries
-    );
+    assert_eq!(outcome.deliveries.messages, 60, "{:?}", outcome.deliveries);
     outcome
 }
 
@@ -360,7 +374,7 @@ fn members_that_a_server_cuts_are_counted_and_the_others_go_on() {
 
 #[test]
 fn a_window_goes_on_over_what_is_lost() {
-    // The last of each window is lost, so that nothing behind it tells.
+    // Nothing behind it tells that it is lost.
     let address = faulty(|number| {
         if number == 0 {
             Does::Lose
@@ -371,8 +385,14 @@ fn a_window_goes_on_over_what_is_lost() {
     let crowd = FloorCrowd::new(Floor::Stream, address, 20, true);
     let mut plan = plan(2, 1, Pace::Window(1));
     plan.warm_up = Duration::ZERO;
-    plan.duration = Duration::from_millis(2500);
-    let outcome = within_patience(move || run(&plan, &crowd, &mut |_| Verdict::GoOn).unwrap());
+    plan.duration = PATIENCE;
+    let outcome = within_patience(move || {
+        run(&plan, &crowd, &mut |progress| match progress.received {
+            0 | 1 => Verdict::GoOn,
+            _ => Verdict::Stop,
+        })
+    });
+    let outcome = outcome.unwrap();
     assert_eq!(outcome.deliveries.lost, 1);
     assert!(outcome.deliveries.messages > 1, "{:?}", outcome.deliveries);
 }
@@ -392,10 +412,12 @@ fn whoever_watches_sees_the_stages_and_may_stop() {
         }
     });
     let outcome = outcome.unwrap();
-    assert!(outcome.deliveries.received > 0);
+    assert_whole(&outcome, 5);
     assert!(outcome.deliveries.elapsed < PATIENCE);
-    let last = seen.last().unwrap();
-    assert_eq!((last.stage, last.members), (Stage::Measuring, 5));
+    let stopped =
+        |progress: &&Progress| progress.stage == Stage::Measuring && progress.received > 0;
+    let last = seen.iter().find(stopped).unwrap();
+    assert_eq!(last.members, 5);
     assert!(last.rate > 0.0);
 }
 

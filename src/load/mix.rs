@@ -229,19 +229,18 @@ impl Crowd for Mix {
     }
 
     fn longest_text(&self) -> usize {
-        let name = self.prefix.len() + DIGITS;
         let mut longest = MAX_TEXT_BYTES;
         if self.has(Protocol::UdpRoom) {
-            longest = longest.min(UDP_ROOM_DATAGRAM - name - UDP_ROOM_HEAD);
+            longest = longest.min(udp_room::frame::say_space(&self.name(0)));
         }
         if self.has(Protocol::UdpLogin) {
-            longest = longest.min(MAX_TEXT_BYTES - name - UDP_LOGIN_HEAD);
+            longest = longest.min(udp_login::frame::data_space(""));
         }
         if self.has(Protocol::Tcrp) {
             longest = longest.min(MAX_TEXT_BYTES - UCRP_HEAD);
         }
         if self.has(Protocol::UdpMesh) {
-            longest = longest.min(MAX_TEXT_BYTES - name - MESH_HEAD);
+            longest = longest.min(MAX_TEXT_BYTES - MESH_HEAD);
         }
         longest
     }
@@ -254,18 +253,11 @@ impl Crowd for Mix {
     }
 }
 
-/// A whole datagram of `udp-room`, and what stands in it beside a name and a text.
-const UDP_ROOM_DATAGRAM: usize = 1024;
-const UDP_ROOM_HEAD: usize = "PM| : ".len();
-
-/// What stands in a datagram of `udp-login` beside a text, and a name: letters, numbers, a session id.
-const UDP_LOGIN_HEAD: usize = 64;
-
-/// Lengths, the room's name and a token.
+/// Lengths, the longest name of a room, and a token.
 const UCRP_HEAD: usize = 2 + 64 + 64;
 
-/// The rest of a pickle.
-const MESH_HEAD: usize = 96;
+/// A name, and the rest of a pickle.
+const MESH_HEAD: usize = 64 + 96;
 
 /// Every one of them hears what every one says at the same port, and each costs two sockets.
 const MESH_MEMBERS: usize = 200;

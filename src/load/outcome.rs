@@ -13,10 +13,14 @@ pub struct Outcome {
     pub lateness: Lateness,
     /// What the server spent, where its process is known.
     pub cost: Option<Cost>,
-    /// The share of the time in which the generator did something, from 0 to 1. Near one it may have been the
-    /// bottleneck.
+    /// The share of the measured time in which the generator did not wait for the kernel, or ask it in vain, from 0 to
+    /// 1. Near one it may have been the bottleneck.
     pub busy: f64,
     /// Whether the generator, not the server, bounded the figures, as far as it can tell.
+    ///
+    /// With a window: it was busy for more than 0.95 of the time, found more than 64 sockets ready on average whenever
+    /// there were any (it came late to all of them), and the server, if its process is known, used less than 0.9 of a
+    /// processor. At a rate: more than one message in a hundred was made over a millisecond late.
     pub is_bottleneck: bool,
 }
 
@@ -25,6 +29,7 @@ pub struct Outcome {
 pub struct Logins {
     /// Members that are in.
     pub members: usize,
+    /// From the first one's coming to the last thing that any of them was sent.
     pub elapsed: Duration,
     /// The server's processor time in that time, where its process is known.
     pub cpu: Option<Duration>,
@@ -41,7 +46,7 @@ pub struct Deliveries {
     pub received: u64,
     /// From the first message to the last receipt.
     pub elapsed: Duration,
-    /// Receipts that never came.
+    /// Receipts that never came. Members that were cut should have had what was sent before that was known.
     pub lost: u64,
     /// Receipts beyond the first of one message by one member.
     pub doubled: u64,
@@ -55,10 +60,12 @@ pub struct Deliveries {
     pub per_read: f64,
 }
 
-/// How late things were, in nanoseconds from when a message was to be sent.
+/// How late things were, in nanoseconds from when a message was to be sent, exact to one in a thousand.
 #[derive(Clone, Debug)]
 pub struct Lateness {
+    /// Of each receipt; with a window only of the last that each read of a stream brought, which costs less.
     pub each: Histogram<u64>,
+    /// Of the last receipt of each message.
     pub last: Histogram<u64>,
 }
 

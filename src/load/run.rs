@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const OTHER_DESCRIPTORS: u64 = 32;
 
 /// Does what a plan says with members of that crowd, and tells what came of it. `watch` is told about five times a
-/// second how far it is, and may stop it: then the outcome is of what was done until then.
+/// second how far it is, and may stop it: then nothing more is said, what is under way is waited for, and the outcome is of
+/// what was done.
 ///
 /// One thread does everything. It waits for the kernel while members come in; while they talk it asks it without ever
 /// waiting, where the machine has another processor for the server, so that no figure has the time in it that waking

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::outcome::Stage;
 use super::plan::{Pace, Plan};
 use super::text::Marking;
-use super::watch::{Verdict, Watch};
+use super::watch::Watch;
 
 /// The talking of one run.
 pub struct Talk {
@@ -93,19 +93,19 @@ impl Talk {
         let mut received = 0;
         let mut received_at = begun;
         loop {
+            let said = match sends && !watch.is_stopped() {
+                true => self.say(crew, begun, end, now, &mut talked),
+                false => 0,
+            };
             if sends && (now >= end || watch.is_stopped() || self.senders.is_empty()) {
                 sends = false;
                 if stage == Stage::Measuring {
                     watch.begin(Stage::Finishing, now);
                 }
             }
-            let said = match sends {
-                true => self.say(crew, begun, now, &mut talked),
-                false => 0,
-            };
             crew.send_out();
             self.miss(crew);
-            if !sends && (crew.ledger().outstanding() == 0 || watch.is_stopped()) {
+            if !sends && crew.ledger().outstanding() == 0 {
                 break;
             }
 
@@ -145,9 +145,7 @@ impl Talk {
                 }
             }
             let members = crew.tally().inside;
-            if watch.look(now, members, counts.received) == Verdict::Stop {
-                sends = false;
-            }
+            watch.look(now, members, counts.received);
         }
         let elapsed = received_at.saturating_duration_since(begun);
         talked.elapsed = elapsed;
@@ -163,11 +161,13 @@ impl Talk {
         &mut self,
         crew: &mut Crew<'_, C>,
         begun: Instant,
+        end: Instant,
         now: Instant,
         talked: &mut Talked,
     ) -> usize {
         let mut said = 0;
         match self.pace {
+            Pace::Window(_) if now >= end => {}
             Pace::Window(window) => {
                 // No more than that at once, even if nobody were there to hear it.
                 while said < window as usize && crew.ledger().in_flight() < window as usize {
@@ -180,7 +180,8 @@ impl Talk {
             }
             Pace::Rate(rate) => loop {
                 let due = due(begun, talked.messages, rate);
-                if due > now || !self.say_one(crew, due) {
+                // What was due in time is said, however late that is noticed.
+                if due > now || due >= end || !self.say_one(crew, due) {
                     break;
                 }
                 said += 1;
