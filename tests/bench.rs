@@ -2,16 +2,17 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
 use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use support::serve::Mynah;
-use support::{read_all, until, wait_for_exit, within_patience};
+use support::{PATIENCE, read_all, until, wait_for_exit, within_patience};
 
 /// With its own directory for temporary files, which must be empty in the end.
 fn bench(temporary: &Path, arguments: &[&str]) -> Command {
@@ -28,6 +29,12 @@ fn run(temporary: &Path, arguments: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
+}
+
+/// What a thread has read to the end.
+fn all_of(read: Receiver<io::Result<Vec<u8>>>) -> String {
+    let bytes = read.recv_timeout(PATIENCE).expect("in time").unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -249,39 +256,45 @@ fn what_cannot_be_is_named_with_what_would_be_right() {
 #[test]
 fn a_signal_ends_it_early_and_what_was_measured_is_shown() {
     let folder = tempfile::tempdir().unwrap();
-    for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        let flags = [
-            "--members=5",
-            "--window=1",
-            "--warm-up=1ms",
-            "--duration=10m",
-        ];
+    let flags = ["--members=5", "--window=1", "--repeat=100000"];
+    let mut bench = Running::start(bench(folder.path(), &[&SHORT[..], &flags].concat()));
+    let stdout = read_all(bench.process.stdout.take().unwrap());
+    let stderr = bench.process.stderr.take().unwrap();
+    // One is done, so there is something to show.
+    let (first, stderr) = within_patience(move || {
+        let mut lines = BufReader::new(stderr);
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        (first, lines)
+    });
+    assert!(
+        first.starts_with("1/100000 tcp-room, 5 members, window 1: "),
+        "{first}"
+    );
+    let stderr = read_all(stderr);
+    bench.signal(Signal::INT);
+    let ended = wait_for_exit(&mut bench.process);
+    let (stdout, stderr) = (all_of(stdout), all_of(stderr));
+    assert_eq!(ended.code(), Some(130), "{stderr}");
+    assert!(stdout.contains("ended early"), "{stdout}");
+    assert!(stderr.ends_with("mynah: ended by SIGINT\n"), "{stderr}");
+    assert!(is_empty(folder.path()));
+}
+
+#[test]
+fn no_child_is_left_whenever_a_signal_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    // While it starts, while its members come in, while it measures.
+    for sockets_open in [0, 1, 6] {
+        let flags = ["--members=5", "--window=1", "--duration=10m"];
         let mut bench = Running::start(bench(folder.path(), &flags));
         let server = bench.child_that_serves();
-        // It is being measured when its members have been in for a while; sooner there is nothing to show.
-        until("members", || (sockets(server) > 5).then_some(()));
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        bench.signal(signal);
+        until("members", || {
+            (sockets(server) >= sockets_open).then_some(())
+        });
+        bench.signal(Signal::TERM);
         let ended = wait_for_exit(&mut bench.process);
-        assert_eq!(ended.code(), Some(status));
-        let mut stdout = String::new();
-        let mut stderr = String::new();
-        bench
-            .process
-            .stdout
-            .take()
-            .unwrap()
-            .read_to_string(&mut stdout)
-            .unwrap();
-        bench
-            .process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
-        assert!(stdout.contains("ended early"), "{stdout}");
-        assert!(stderr.contains("mynah: ended by SIG"), "{stderr}");
+        assert_eq!(ended.code(), Some(143));
         assert!(!is_there(server), "no child is left");
         assert!(is_empty(folder.path()));
     }
@@ -327,10 +340,7 @@ fn loss_on_a_stream_is_a_failure() {
     let (time, name, text_of_first) = speaker.read_say();
     listener.say(&time, &name, &text_of_first);
     let ended = wait_for_exit(&mut bench.process);
-    let said = |from: std::sync::mpsc::Receiver<io::Result<Vec<u8>>>| {
-        String::from_utf8(from.recv_timeout(support::PATIENCE).unwrap().unwrap()).unwrap()
-    };
-    let (stdout, stderr) = (said(stdout), said(stderr));
+    let (stdout, stderr) = (all_of(stdout), all_of(stderr));
     assert_eq!(ended.code(), Some(1), "{stdout}{stderr}");
     assert!(
         stderr.contains("1 deliveries lost, on a stream"),
