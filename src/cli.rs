@@ -2,13 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 
 use crate::chat::{Name, NameError};
-use crate::config::{Advertise, LEVELS, Listen, Registration};
+use crate::config::{Advertise, LEVELS, Listen, Registration, Shares, Target, count, duration};
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
@@ -25,6 +26,11 @@ pub enum Command {
     Serve(ServeArgs),
     /// Talk to others through a server
     Chat(ChatArgs),
+    /// Measure a server: members of any protocol come in, talk, and count every delivery
+    Bench(BenchArgs),
+    /// The bare write loop that `bench` measures beside a server
+    #[command(hide = true)]
+    BenchFloor(BenchFloorArgs),
 }
 
 /// `mynah serve`
@@ -60,6 +66,100 @@ pub struct ServeArgs {
     /// Where the mesh gateway's broadcasts go [default: 255.255.255.255]
     #[arg(long, value_name = "ADDR")]
     pub mesh_broadcast: Option<Ipv4Addr>,
+    /// End when this process does, which has started us
+    #[arg(long, value_name = "PID", hide = true)]
+    pub parent: Option<u32>,
+}
+
+/// `mynah bench`
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What the members speak: tcp-room, group, udp-room, udp-login, tcrp or udp-mesh; several share the members.
+    /// With an address that server is measured, without one bench starts a server of its own [default: tcp-room]
+    #[arg(value_name = "PROTOCOL[=ADDR:PORT]")]
+    pub targets: Vec<Target>,
+    /// The proportion of several protocols' members, in their order [default: the same of each]
+    #[arg(long, value_name = "SHARE:SHARE...")]
+    pub mix: Option<Shares>,
+    /// The process of a server with an address, to measure its processor time and memory
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// How many there are in the room; several numbers are measured one after the other
+    #[arg(
+        long, short = 'n', value_name = "N", value_delimiter = ',', default_value = "1000",
+        value_parser = count, help_heading = MEASURED
+    )]
+    pub members: Vec<usize>,
+    /// How many of them take turns at talking
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count, help_heading = MEASURED)]
+    pub senders: usize,
+    /// As fast as it goes, with so many messages in flight; one is until everybody has it [default: 1,16,256]
+    #[arg(
+        long, short, value_name = "W", value_delimiter = ',', conflicts_with = "rate",
+        value_parser = clap::value_parser!(u32).range(1..), help_heading = MEASURED
+    )]
+    pub window: Vec<u32>,
+    /// So many messages a second by all senders together, come what may
+    #[arg(long, value_name = "MSGS_PER_S", value_delimiter = ',', help_heading = MEASURED)]
+    pub rate: Vec<f64>,
+    /// Bytes of one message's text
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = count, help_heading = MEASURED)]
+    pub payload: usize,
+    /// How long each run sends messages
+    #[arg(long, short, value_name = "TIME", default_value = "2s", value_parser = duration, help_heading = MEASURED)]
+    pub duration: Duration,
+    /// How long it sends before anything counts
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = duration, help_heading = MEASURED)]
+    pub warm_up: Duration,
+    /// How many members may be on their way in at one time
+    #[arg(long, value_name = "N", default_value = "16", value_parser = count, help_heading = MEASURED)]
+    pub logins_in_flight: usize,
+    /// Measure everything so often, and show medians
+    #[arg(long, short, value_name = "N", default_value = "1", value_parser = count, help_heading = MEASURED)]
+    pub repeat: usize,
+    /// Before each run measure the bare write loop, which no server can pass, and show the ratio
+    #[arg(long, short, help_heading = MEASURED)]
+    pub floor: bool,
+
+    /// Write an object for each run, and a summary, to this file; without one, to standard output instead of the
+    /// table
+    #[arg(
+        long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-",
+        help_heading = SHOWN
+    )]
+    pub json: Option<PathBuf>,
+    /// Draw the latency distribution, and deliveries against members, as SVG
+    #[arg(long, value_name = "FILE", help_heading = SHOWN)]
+    pub plot: Option<PathBuf>,
+    /// No word on standard error while it runs
+    #[arg(long, short, help_heading = SHOWN)]
+    pub quiet: bool,
+}
+
+const MEASURED: &str = "What is measured";
+const SHOWN: &str = "What is shown";
+
+/// `mynah bench-floor`
+#[derive(Debug, Args)]
+pub struct BenchFloorArgs {
+    /// Which of the loops
+    #[arg(long, value_enum)]
+    pub kind: FloorKind,
+    /// End when this process does, which has started us
+    #[arg(long, value_name = "PID")]
+    pub parent: Option<u32>,
+}
+
+/// A bare loop that hands on what it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FloorKind {
+    /// One write for each frame and member
+    Stream,
+    /// One write for each read and member
+    Gathering,
+    /// One datagram for each and member
+    Datagrams,
 }
 
 /// `mynah chat`

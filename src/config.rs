@@ -3,6 +3,7 @@
 //!
 //! A flag goes before the file, the file before the default. The defaults stand here, once.
 
+mod bench;
 mod file;
 
 use std::env;
@@ -21,6 +22,7 @@ pub use crate::server::Advertise;
 use crate::server::Limits;
 use crate::store::{FILE_NAME, HashCost};
 
+pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
 pub use file::{ConfigError, Problem, names};
 
 /// The levels of the `log` crate by their names.
@@ -132,6 +134,7 @@ impl Settings {
             advertise,
             mesh_name,
             mesh_broadcast,
+            parent: _,
         } = args;
         // Who names one socket gets that one and no others.
         replace(&mut self.listen, Some(listen).filter(|l| !l.is_empty()));

@@ -14,6 +14,7 @@
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
+//! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
@@ -51,5 +52,6 @@ pub mod journal;
 pub mod load;
 pub mod protocol;
 pub mod reactor;
+pub mod report;
 pub mod server;
 pub mod store;

@@ -61,7 +61,8 @@ fn without_tests(text: &str) -> &str {
 #[test]
 fn the_rooms_are_where_they_should_be() {
     for room in [
-        "chat", "protocol", "fanout", "store", "reactor", "server", "client", "commands",
+        "chat", "protocol", "fanout", "store", "reactor", "server", "client", "load", "report",
+        "commands",
     ] {
         assert!(
             !files(room).is_empty(),
@@ -88,7 +89,7 @@ fn the_pure_rooms_know_no_sockets_and_no_clock() {
         "Local::now",
         "Utc::now",
     ];
-    for room in ["chat", "protocol", "fanout", "store"] {
+    for room in ["chat", "protocol", "fanout", "store", "report"] {
         forbid(
             &format!("{room} names a socket"),
             lines_with(room, &sockets),
@@ -139,6 +140,46 @@ fn the_hub_the_fan_out_and_the_store_know_no_protocol() {
             lines_with(room, &words),
         );
     }
+}
+
+#[test]
+fn the_load_generator_knows_no_server_from_the_inside_and_no_terminal() {
+    let words = [
+        "crate::server",
+        "crate::fanout",
+        "crate::store",
+        "crate::report",
+        "crate::commands",
+        "crate::cli",
+        "Hub",
+        "stdout",
+        "stderr",
+        "println",
+        "termios",
+    ];
+    forbid(
+        "load names what it measures or who shows it",
+        lines_with("load", &words),
+    );
+}
+
+#[test]
+fn what_was_measured_is_shown_by_who_did_not_measure_it() {
+    let words = [
+        "crate::server",
+        "crate::reactor",
+        "crate::client",
+        "crate::commands",
+        "crate::cli",
+        "crate::chat",
+        "crate::protocol",
+        "std::fs",
+        "std::io",
+    ];
+    forbid(
+        "report names more than the load generator",
+        lines_with("report", &words),
+    );
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Owns what each subcommand does, one file each: thin, from its flags to the room that does the work.
 
+pub mod bench;
 pub mod chat;
+mod parent;
 pub mod serve;

@@ -25,8 +25,12 @@ enum Failure {
 /// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration or the
 /// accounts' file are wrong), standard error says why.
 pub fn run(args: ServeArgs) -> ExitCode {
-    let result = Settings::of_serve(args)
-        .map_err(|error| Failure::Configuration(error.to_string()))
+    let parent = args.parent.map_or(Ok(()), super::parent::end_with);
+    let result = parent
+        .map_err(|error| Failure::Other(error.to_string()))
+        .and_then(|()| {
+            Settings::of_serve(args).map_err(|error| Failure::Configuration(error.to_string()))
+        })
         .and_then(|settings| {
             // Dropped last: what is logged until then gets out.
             let _journal = journal::start(settings.log_level)

@@ -1,0 +1,318 @@
+//! Owns what there is to show: every round of every case, and where it was measured. Knows not how it looks.
+
+use crate::load::{Outcome, Pace, Plan};
+
+use super::Figures;
+
+/// Everything that one command measured.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The command, as it can be typed again.
+    pub command: String,
+    /// Who the members were: `tcp-room`, or `tcp-room and group 3:1`.
+    pub crowd: String,
+    /// Whose server it was: `its own server`, or an address.
+    pub server: String,
+    pub machine: Machine,
+    pub cases: Vec<Case>,
+    /// Whether somebody ended it early.
+    pub interrupted: bool,
+}
+
+/// Where it was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    pub cpus: usize,
+    /// What the processor calls itself, where it does.
+    pub model: Option<String>,
+    /// Name and version.
+    pub kernel: String,
+    /// The processors that server and generator were kept on.
+    pub pinned: Option<Pinned>,
+}
+
+/// A processor each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    pub server: usize,
+    pub generator: usize,
+}
+
+/// One number of members at one pace.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub plan: Plan,
+    /// In the order in which they were measured. Never empty.
+    pub rounds: Vec<Round>,
+}
+
+/// The server, and beside it the floor where that was asked for.
+#[derive(Clone, Debug)]
+pub struct Round {
+    pub server: Outcome,
+    pub floor: Option<Outcome>,
+}
+
+/// What no server on a stream may do, and what datagrams may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    pub lost: u64,
+    pub doubled: u64,
+    pub disordered: u64,
+    pub cut: usize,
+}
+
+impl Report {
+    /// The faults of the server in all rounds.
+    pub fn faults(&self) -> Faults {
+        let all = self.cases.iter().map(Case::faults);
+        all.fold(Faults::default(), Faults::plus)
+    }
+
+    /// Whether anything was measured against the floor.
+    pub fn has_floor(&self) -> bool {
+        self.cases.iter().any(|case| case.floor().is_some())
+    }
+}
+
+impl Case {
+    /// The medians of the server's rounds.
+    pub fn server(&self) -> Figures {
+        let rounds = self.rounds.iter();
+        let members: Vec<Figures> = rounds.map(|round| Figures::of(&round.server)).collect();
+        Figures::median(&members)
+    }
+
+    /// The medians of the floor's rounds.
+    pub fn floor(&self) -> Option<Figures> {
+        let floors = self.rounds.iter().filter_map(|round| round.floor.as_ref());
+        let floors: Vec<Figures> = floors.map(Figures::of).collect();
+        (!floors.is_empty()).then(|| Figures::median(&floors))
+    }
+
+    /// The medians of the ratios of each pair: the server's by the floor's.
+    pub fn ratio(&self) -> Option<Figures> {
+        let ratios: Vec<Figures> = self.rounds.iter().filter_map(Round::ratio).collect();
+        (!ratios.is_empty()).then(|| Figures::median(&ratios))
+    }
+
+    /// The faults of the server in all rounds.
+    pub fn faults(&self) -> Faults {
+        let all = self.rounds.iter().map(|round| Faults::of(&round.server));
+        all.fold(Faults::default(), Faults::plus)
+    }
+
+    /// What it is called in a sentence: `1000 members, window 16`.
+    pub fn title(&self) -> String {
+        title(&self.plan)
+    }
+}
+
+impl Round {
+    /// The server's figures by the floor's.
+    pub fn ratio(&self) -> Option<Figures> {
+        let floor = self.floor.as_ref()?;
+        Some(Figures::ratio(
+            &Figures::of(&self.server),
+            &Figures::of(floor),
+        ))
+    }
+}
+
+impl Faults {
+    pub fn of(outcome: &Outcome) -> Faults {
+        Faults {
+            lost: outcome.deliveries.lost,
+            doubled: outcome.deliveries.doubled,
+            disordered: outcome.deliveries.disordered,
+            cut: outcome.deliveries.cut,
+        }
+    }
+
+    pub fn any(self) -> bool {
+        self != Faults::default()
+    }
+
+    fn plus(self, other: Faults) -> Faults {
+        Faults {
+            lost: self.lost + other.lost,
+            doubled: self.doubled + other.doubled,
+            disordered: self.disordered + other.disordered,
+            cut: self.cut + other.cut,
+        }
+    }
+}
+
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Faults {
+            lost,
+            doubled,
+            disordered,
+            cut,
+        } = self;
+        let counted = [
+            (*lost, "lost"),
+            (*doubled, "doubled"),
+            (*disordered, "out of order"),
+        ];
+        let mut parts: Vec<String> = counted
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} deliveries {what}"))
+            .collect();
+        if *cut > 0 {
+            parts.push(format!("{cut} members let go by the server"));
+        }
+        match parts.is_empty() {
+            true => f.write_str("nothing lost"),
+            false => f.write_str(&parts.join(", ")),
+        }
+    }
+}
+
+/// Whom and how fast: `1000 members, window 16`.
+pub fn title(plan: &Plan) -> String {
+    format!("{} members, {}", plan.members, pace(plan.pace))
+}
+
+/// A pace in words.
+pub(super) fn pace(pace: Pace) -> String {
+    match pace {
+        Pace::Window(window) => format!("window {window}"),
+        Pace::Rate(rate) => format!("{rate} messages/s"),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use hdrhistogram::Histogram;
+
+    use super::*;
+    use crate::load::{Cost, Deliveries, Lateness, Logins};
+
+    pub fn plan(members: usize, pace: Pace) -> Plan {
+        Plan {
+            members,
+            senders: 1,
+            pace,
+            payload: 64,
+            duration: Duration::from_secs(2),
+            warm_up: Duration::from_millis(500),
+            logins_in_flight: 16,
+            server: Some(1),
+        }
+    }
+
+    /// What came of two seconds in which each delivery cost so many nanoseconds.
+    pub fn outcome(members: usize, received: u64, cost_ns: u64) -> Outcome {
+        let mut each = Histogram::new_with_bounds(1, 60_000_000_000, 3).unwrap();
+        for n in 1..=1000u64 {
+            each.record(100_000 + n * n * cost_ns / 100).unwrap();
+        }
+        let last = each.clone();
+        Outcome {
+            logins: Logins {
+                members,
+                elapsed: Duration::from_millis(members as u64 / 20),
+                cpu: Some(Duration::from_micros(17 * members as u64)),
+                bytes: 1000,
+            },
+            deliveries: Deliveries {
+                messages: received / members as u64,
+                received,
+                elapsed: Duration::from_secs(2),
+                bytes: received * 99,
+                per_read: 1.5,
+                ..Deliveries::default()
+            },
+            lateness: Lateness { each, last },
+            cost: Some(Cost {
+                cpu: Duration::from_nanos(received * cost_ns),
+                memory_before: 3_000_000,
+                memory_idle: 3_000_000 + 256 * members as u64,
+                memory_peak: 5_000_000,
+            }),
+            busy: 0.8,
+            is_bottleneck: false,
+        }
+    }
+
+    pub fn case(members: usize, pace: Pace, rate: u64, cost_ns: u64) -> Case {
+        let round = |server: u64, floor: u64| Round {
+            server: outcome(members, 2 * rate, server),
+            floor: Some(outcome(members, 2 * rate * 11 / 10, floor)),
+        };
+        Case {
+            plan: plan(members, pace),
+            rounds: vec![
+                round(cost_ns * 105 / 100, cost_ns),
+                // The machine was slow, for both.
+                round(cost_ns * 208 / 100, cost_ns * 2),
+                round(cost_ns * 103 / 100, cost_ns),
+            ],
+        }
+    }
+
+    pub fn report() -> Report {
+        let mut cases = Vec::new();
+        for members in [100, 1000, 5000] {
+            let slower = members / 500;
+            cases.push(case(
+                members,
+                Pace::Window(1),
+                431_000,
+                2300 + slower as u64,
+            ));
+            cases.push(case(members, Pace::Window(16), 6_600_000, 144));
+            cases.push(case(members, Pace::Window(256), 61_000_000, 18));
+        }
+        Report {
+            command: "mynah bench --members 100,1000,5000 --window 1,16,256 --floor --repeat 3"
+                .into(),
+            crowd: "tcp-room".into(),
+            server: "its own server".into(),
+            machine: Machine {
+                cpus: 2,
+                model: Some("Some Processor 3000".into()),
+                kernel: "Linux 6.18.44".into(),
+                pinned: Some(Pinned {
+                    server: 0,
+                    generator: 1,
+                }),
+            },
+            cases,
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn a_slow_machine_does_not_move_the_ratio() {
+        let case = case(1000, Pace::Window(1), 431_000, 2000);
+        let ratio = case.ratio().unwrap();
+        let cpu = ratio.cpu_us_per_delivery.unwrap();
+        assert!((cpu - 1.04).abs() < 0.001, "{cpu}");
+        let server = case.server().cpu_us_per_delivery.unwrap();
+        assert!((server - 2.1).abs() < 0.001, "{server}");
+        let per_second = ratio.deliveries_per_s.unwrap();
+        assert!((per_second - 1.0 / 1.1).abs() < 0.001, "{per_second}");
+    }
+
+    #[test]
+    fn faults_are_told_in_words() {
+        let faults = Faults {
+            lost: 2,
+            cut: 1,
+            ..Faults::default()
+        };
+        assert_eq!(
+            faults.to_string(),
+            "2 deliveries lost, 1 members let go by the server"
+        );
+        assert!(faults.any());
+        assert!(!report().faults().any());
+        assert_eq!(report().faults().to_string(), "nothing lost");
+    }
+}
