@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mynah::protocol::Secret;
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_login::frame::{Asked, Heard, Reply, decode_asked, decode_heard};
-use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing, Readiness};
+use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing, Readiness, SEND_BATCH};
 
 use crate::rng::Rng;
 
@@ -303,7 +303,7 @@ impl Air {
             port.room_again = Some(self.now + pause);
             return Err(ErrorKind::WouldBlock.into());
         }
-        let offered = outgoing.len().min(BATCH);
+        let offered = outgoing.len().min(SEND_BATCH);
         let mut taken = offered.min(port.room);
         if self.fierce && self.rng.once_in(3) {
             taken = 1 + self.rng.below(taken);

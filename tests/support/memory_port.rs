@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing};
+use mynah::reactor::{DatagramPort, Inbox, Outgoing, SEND_BATCH};
 
 /// Both ends of it.
 #[derive(Clone, Default)]
@@ -118,7 +118,7 @@ impl DatagramPort for MemoryPort {
         if let Some(error) = ends.errors.pop_front() {
             return Err(error.into());
         }
-        let room = ends.room.unwrap_or(BATCH).min(BATCH);
+        let room = ends.room.unwrap_or(SEND_BATCH).min(SEND_BATCH);
         let taken = outgoing.len().min(room);
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
