@@ -383,6 +383,10 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
                 CHUNK
             };
             self.members.reserve_exact(more);
+            if self.by_name.is_empty() {
+                // As many: one that doubled again and again would leave what it was before in the heap.
+                self.by_name.reserve(more, |_| 0);
+            }
         }
         let hash = self.member_hash(room, name.as_str());
         let previous = self.room(room).and_then(|room| room.last);

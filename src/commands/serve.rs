@@ -9,7 +9,7 @@ use crate::cli::ServeArgs;
 use crate::config::{Listen, MeshSettings, Registration, Settings};
 use crate::journal;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{give_back_what_starting_took, raise_descriptor_limit};
+use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
 use crate::server::{self, AccountSettings, Door, House};
 use crate::store::{self, Accounts, Lock, LockError};
 
@@ -80,8 +80,12 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         mesh_name: settings.mesh.name.clone(),
     };
     // What is needed from here on is needed for long.
-    give_back_what_starting_took();
-    let counters = server::run(doors, house, || announce(&listening))
+    give_back_free_memory();
+    let ready = || {
+        announce(&listening);
+        give_back_code();
+    };
+    let counters = server::run(doors, house, ready)
         .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
     Ok(())

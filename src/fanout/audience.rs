@@ -31,7 +31,7 @@ pub enum News {
     Messages,
 }
 
-/// Tables of members grow by this many: doubling would waste as much as it holds.
+/// Tables of members grow by this many, or by an eighth: doubling would waste as much as they hold.
 const CHUNK: usize = 256;
 
 impl<M> Default for Audience<M> {
@@ -85,7 +85,8 @@ impl<M: Copy + PartialEq> Audience<M> {
     /// Takes a member in and returns its seat. Its feed begins where the owner says.
     pub fn join(&mut self, member: M) -> usize {
         if self.members.len() == self.members.capacity() {
-            self.members.reserve_exact(CHUNK);
+            self.members
+                .reserve_exact(CHUNK.max(self.members.len() / 8));
         }
         self.members.push(member);
         self.members.len() - 1

@@ -5,18 +5,22 @@ use std::ops::Range;
 
 use super::sys;
 
-/// Gives back what only the beginning has needed: the pages of code that ran once, and the heap's free end.
+/// Gives back the pages of code that only the beginning has needed.
 ///
-/// Reading a command line and a configuration runs through half a megabyte of code and tables, and the kernel
-/// maps 64 KiB around each page that is run. Such pages stay in its page cache, and the few that are needed
-/// again come back from there without reading a disk; until then they are not counted as ours and are the
-/// first to go when memory is short.
+/// To read a command line and a configuration and to set everything up runs through a megabyte of code, and the
+/// kernel maps 64 KiB around each page that is run. Such pages stay in its page cache, and those that are needed
+/// again come back from there without reading a disk; until then they are not counted as ours and are the first to
+/// go when memory is short.
 ///
 /// Only a saving: where the kernel does not tell what is mapped, or will not have it back, nothing happens.
-pub fn give_back_what_starting_took() {
+pub fn give_back_code() {
     if let Ok(maps) = fs::read_to_string("/proc/self/maps") {
         maps.lines().filter_map(code).for_each(sys::forget_code);
     }
+}
+
+/// Gives back what the heap holds and nobody uses, where the C library can.
+pub fn give_back_free_memory() {
     sys::trim_heap();
 }
 
@@ -53,13 +57,14 @@ mod tests {
 
     #[test]
     fn everything_still_runs_afterwards() {
-        give_back_what_starting_took();
+        give_back_code();
+        give_back_free_memory();
         let sorted = {
             let mut numbers: Vec<u32> = (0..1000).rev().collect();
             numbers.sort_unstable();
             numbers
         };
         assert!(sorted.is_sorted(), "code that was given back comes back");
-        give_back_what_starting_took();
+        give_back_code();
     }
 }

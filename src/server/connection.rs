@@ -40,11 +40,11 @@ pub(super) struct Connection<S> {
     pub(super) peer: PeerAddress,
     /// What happens if the peer takes too long.
     pub(super) deadline: Option<TimerId>,
+    pub(super) rate: Bucket,
     pub(super) session: Session,
     pub(super) place: Place,
     /// The bytes of an unfinished frame.
     pub(super) carry: Option<Box<Carry>>,
-    pub(super) rate: Bucket,
 }
 
 /// How far a connection is from its end.
@@ -272,6 +272,8 @@ mod tests {
     fn an_idle_connection_is_small() {
         // What 10,000 idle members cost is this, the slab's share, a name and its index.
         let size = size_of::<Connection<mio::net::TcpStream>>();
-        assert!(size <= 112, "a connection takes {size} bytes");
+        // A stream of mio's knows its poll where assertions are on.
+        let most = if cfg!(debug_assertions) { 112 } else { 96 };
+        assert!(size <= most, "a connection takes {size} bytes");
     }
 }

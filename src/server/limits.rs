@@ -139,22 +139,26 @@ impl Default for MessageRate {
     }
 }
 
-/// A token bucket in eight bytes: when it would be full again, in milliseconds of its server's time.
+/// A token bucket in four bytes: when it would be full again, in milliseconds of its server's time, which begin anew
+/// every 49 days. Who has said nothing for just that long may be taken for one that has just spoken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
-    full_at: u64,
+    full_at: u32,
 }
 
 impl Bucket {
     /// Takes one token out, if there is one. `start` is any instant that stays the same.
     pub(super) fn take(&mut self, rate: MessageRate, start: Instant, now: Instant) -> bool {
-        let now = now.saturating_duration_since(start).as_millis() as u64;
-        let each = 1000 / u64::from(rate.per_second.clamp(1, 1000));
-        let full_at = self.full_at.max(now) + each;
-        if full_at > now + each * u64::from(rate.burst) {
+        let now = now.saturating_duration_since(start).as_millis() as u32;
+        let each = 1000 / u32::from(rate.per_second.clamp(1, 1000));
+        let most = each * u32::from(rate.burst);
+        // What is further away than it can be lies behind us.
+        let left = self.full_at.wrapping_sub(now);
+        let left = if left > most { 0 } else { left };
+        if left + each > most {
             return false;
         }
-        self.full_at = full_at;
+        self.full_at = now.wrapping_add(left + each);
         true
     }
 }
@@ -181,5 +185,9 @@ mod tests {
             50,
             "it holds no more than the burst"
         );
+        // The milliseconds begin anew.
+        let late = u64::from(u32::MAX) - 500;
+        assert_eq!(taken(&mut bucket, at(late)), 50);
+        assert_eq!(taken(&mut bucket, at(late + 1000)), 20);
     }
 }
