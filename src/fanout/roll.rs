@@ -32,9 +32,9 @@ pub struct Shared {
     pieces: Box<[Rc<[u8]>]>,
 }
 
-/// The bytes of a piece, about: what a newcomer is given a copy of is shorter, and what ten thousand members come to
-/// is one write.
-const PIECE: usize = if cfg!(test) { 100 } else { 32 * 1024 };
+/// The bytes of a piece, about. A newcomer has a copy of what is no whole piece yet, so that is to be short; ten thousand
+/// members come to three writes.
+const PIECE: usize = if cfg!(test) { 100 } else { 8 * 1024 };
 
 impl Roll {
     /// Not current, no memory.
