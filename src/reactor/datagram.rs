@@ -43,16 +43,6 @@ pub trait DatagramPort {
     /// behind it.
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize>;
 
-    /// Many datagrams will be sent, a batch at a time and nothing else in between, until
-    /// [`end_burst`](DatagramPort::end_burst): a port may save on all of them what watching it costs on each.
-    fn begin_burst(&mut self) {}
-
-    /// That was all. What became of the port in between is told as if it had just happened. An error means that it is
-    /// not watched: ask again.
-    fn end_burst(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
     /// Where it receives, where that is known.
     fn own_address(&self) -> Option<SocketAddr> {
         None
@@ -91,17 +81,16 @@ pub const BATCH: usize = 32;
 
 /// Datagrams sent per system call, at the most.
 ///
-/// What one of 70 bytes costs on loopback, in nanoseconds, by a socket in an epoll set and (for 32 and more) by one that
-/// is in none during the burst:
+/// What one of 70 bytes costs on loopback, in nanoseconds:
 ///
-/// | members | `sendto` | `sendmmsg`, 32 | 64 | 128 | `sendto`, in none | 64, in none | 1024, in none |
-/// |---|---|---|---|---|---|---|---|
-/// | 1 | 945 | 1000 | | | | | |
-/// | 8 | 732 | 704 | | | | | |
-/// | 32 | 716 | 677 | | | 700 | 671 | |
-/// | 100 | 711 | 680 | 674 | 670 | 685 | 651 | 646 |
-/// | 256 | 715 | 682 | 679 | 677 | 689 | 649 | 647 |
-/// | 1000 | 793 | 765 | 761 | 760 | 764 | 732 | 734 |
+/// | members | `sendto` | `sendmmsg`, 32 | 64 | 128 |
+/// |---|---|---|---|---|
+/// | 1 | 945 | 1000 | | |
+/// | 8 | 732 | 704 | | |
+/// | 32 | 716 | 677 | | |
+/// | 100 | 711 | 680 | 674 | 670 |
+/// | 256 | 715 | 682 | 679 | 677 |
+/// | 1000 | 793 | 765 | 761 | 760 |
 pub const SEND_BATCH: usize = 64;
 
 /// What is kept of a datagram. No protocol here has longer ones; a peer that sends them is told apart
@@ -169,14 +158,6 @@ impl Default for Inbox {
     }
 }
 
-/// How a socket is registered.
-#[derive(Debug)]
-struct Watch {
-    registry: Registry,
-    token: Token,
-    what: Interest,
-}
-
 /// A UDP socket.
 ///
 /// Register it with [`register`](super::Poller::register), once.
@@ -187,10 +168,6 @@ pub struct UdpPort {
     batching: bool,
     /// Hears what this one does not; all is sent by this one.
     twin: Option<Box<UdpPort>>,
-    /// Where and how it is watched.
-    watched: Option<Watch>,
-    /// It is not, until the burst is over.
-    in_burst: bool,
     /// The twin is asked first the next time: they take turns, so that whoever floods one keeps nobody from
     /// being heard by the other.
     twin_is_next: bool,
@@ -212,8 +189,6 @@ impl UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
             twin: None,
-            watched: None,
-            in_burst: false,
             twin_is_next: false,
         })
     }
@@ -249,8 +224,6 @@ impl UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
             twin: None,
-            watched: None,
-            in_burst: false,
             twin_is_next: false,
         })
     }
@@ -361,24 +334,6 @@ impl DatagramPort for UdpPort {
         }
     }
 
-    /// While a socket stands in an epoll set, the kernel calls on the set for every single datagram that has left it:
-    /// 34 ns of 770 on loopback, whatever is waited for. To take it out and put it in again costs as much as thirty
-    /// datagrams.
-    fn begin_burst(&mut self) {
-        if let (None, false, Some(watch)) = (&self.twin, self.in_burst, &self.watched) {
-            self.in_burst = self.inner.deregister(&watch.registry).is_ok();
-        }
-    }
-
-    fn end_burst(&mut self) -> io::Result<()> {
-        if let (true, Some(watch)) = (self.in_burst, &self.watched) {
-            self.inner
-                .register(&watch.registry, watch.token, watch.what)?;
-            self.in_burst = false;
-        }
-        Ok(())
-    }
-
     fn own_address(&self) -> Option<SocketAddr> {
         self.local_addr().ok()
     }
@@ -409,12 +364,6 @@ fn is_unknown_call(error: &io::Error) -> bool {
 impl Source for UdpPort {
     fn register(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
         self.inner.register(registry, token, what)?;
-        // Without one it is watched all the time.
-        self.watched = registry.try_clone().ok().map(|registry| Watch {
-            registry,
-            token,
-            what,
-        });
         match &mut self.twin {
             Some(twin) => twin.register(registry, token, what),
             None => Ok(()),
@@ -423,9 +372,6 @@ impl Source for UdpPort {
 
     fn reregister(&mut self, registry: &Registry, token: Token, what: Interest) -> io::Result<()> {
         self.inner.reregister(registry, token, what)?;
-        if let Some(watch) = &mut self.watched {
-            (watch.token, watch.what) = (token, what);
-        }
         match &mut self.twin {
             Some(twin) => twin.reregister(registry, token, what),
             None => Ok(()),
@@ -434,7 +380,6 @@ impl Source for UdpPort {
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         self.inner.deregister(registry)?;
-        self.watched = None;
         match &mut self.twin {
             Some(twin) => twin.deregister(registry),
             None => Ok(()),
@@ -591,36 +536,6 @@ mod tests {
                     (1, false)
                 ]
             );
-        });
-    }
-
-    #[test]
-    fn what_comes_during_a_burst_is_told_behind_it() {
-        on_every_port(|mut receiver| {
-            let told = |receiver: &mut Receiver, wait| {
-                let events = receiver.poller.wait(Some(wait)).unwrap();
-                events.fold((false, false), |told, event| {
-                    (told.0 | event.readable, told.1 | event.writable)
-                })
-            };
-            // What being registered brings.
-            told(&mut receiver, Duration::ZERO);
-            receiver.port.end_burst().unwrap();
-            for _ in 0..2 {
-                receiver.port.begin_burst();
-                receiver.port.begin_burst();
-                let hello = [Outgoing {
-                    to: receiver.addr.into(),
-                    bytes: b"hello",
-                }];
-                assert!(send_all(&mut receiver.other, &hello).is_empty());
-                let during = told(&mut receiver, Duration::ZERO);
-                assert_eq!(during, (false, false), "nobody watches");
-                receiver.port.end_burst().unwrap();
-                let behind = told(&mut receiver, Duration::from_secs(10));
-                assert_eq!(behind, (true, true));
-                assert_eq!(receiver.recv(1).0.len(), 1);
-            }
         });
     }
 

@@ -38,9 +38,6 @@ const LONGEST_FRAME: usize = 16 * 1024;
 /// For those whose protocol gives out none.
 pub(super) const NO_SECRET: Secret = Secret::new([0; 16]);
 
-/// How often a port is looked at of which the kernel cannot tell for want of memory.
-const UNWATCHED_TICK: Duration = Duration::from_millis(10);
-
 /// How often those that lag are looked at.
 pub(super) const LAGGARDS_TICK: Duration = Duration::from_secs(1);
 
@@ -269,12 +266,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if at_once {
             return Some(self.now);
         }
-        let unwatched = self.ports.iter().any(|port| port.unwatched);
-        let look_again = unwatched.then(|| self.now + UNWATCHED_TICK);
         self.timers
             .next_deadline()
             .into_iter()
-            .chain(look_again)
             .chain(self.notices_due)
             .min()
     }

@@ -29,8 +29,6 @@ pub(super) struct Port<D> {
     pub(super) readable: bool,
     /// The kernel took no more: wait for the writable edge.
     pub(super) blocked: bool,
-    /// The kernel could not be told to tell of it again: it is looked at now and then until it can.
-    pub(super) unwatched: bool,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
     /// Where it receives, if that is known: what comes from there is forged.
@@ -58,7 +56,6 @@ impl<D> Port<D> {
             guests: HashMap::new(),
             readable: false,
             blocked: false,
-            unwatched: false,
             erred: false,
             gateway: None,
         }

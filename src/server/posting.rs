@@ -19,7 +19,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn send_out_datagrams(&mut self) {
         for port in &mut self.ports {
             send_out(port, &mut self.allowances, &mut self.counters, self.now);
-            port.unwatched = port.socket.end_burst().is_err();
             let tenants = &mut self.tenants;
             port.mailing.tidy(|moved, to| tenants.reseat(moved, to));
         }
@@ -94,9 +93,6 @@ fn send_out<D: DatagramPort>(
         });
         let end = letters.place();
         let offered = batch.get(..count).unwrap_or_default();
-        if count == SEND_BATCH {
-            port.socket.begin_burst();
-        }
         let sent = match offered.is_empty() {
             true => Ok(0),
             false => port.socket.send_batch(offered),

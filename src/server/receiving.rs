@@ -44,9 +44,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(mut inbox) = self.inbox.take() else {
             return;
         };
-        for port in self.ports.iter_mut().filter(|port| port.unwatched) {
-            (port.readable, port.blocked) = (true, false);
-        }
         for id in 0..self.ports.len() as PortId {
             self.take_in_batch(id, &mut inbox);
         }
