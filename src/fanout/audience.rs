@@ -17,6 +17,8 @@ pub struct Audience<M> {
     behind: Vec<M>,
     /// What was appended that members were not offered yet.
     news: News,
+    /// See [`owed`](Audience::owed).
+    owed: u64,
 }
 
 /// What is new, and whether it can wait for more.
@@ -41,6 +43,7 @@ impl<M> Default for Audience<M> {
             members: Vec::new(),
             behind: Vec::new(),
             news: News::None,
+            owed: 0,
         }
     }
 }
@@ -79,6 +82,9 @@ impl<M: Copy + PartialEq> Audience<M> {
         if !range.is_empty() {
             self.news = self.news.max(news);
         }
+        if news == News::Messages {
+            self.owed = range.end;
+        }
         range
     }
 
@@ -112,7 +118,24 @@ impl<M: Copy + PartialEq> Audience<M> {
 
     /// Whether there is something that members were not offered yet; asking takes note of it.
     pub fn take_news(&mut self) -> bool {
+        self.owed = self.log.end();
         std::mem::take(&mut self.news) != News::None
+    }
+
+    /// Where the log ends for who leaves now: all that was said, and all that was offered. Notices of others who came
+    /// or went since it needs no more; when all leave at once, each would be told of all before it.
+    pub fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// How many bytes of notices were appended that members were not offered yet, behind what was said last.
+    pub fn waiting(&self) -> usize {
+        usize::try_from(self.log.end() - self.owed).unwrap_or(usize::MAX)
+    }
+
+    /// Owes what there is to those, too, who leave from now on.
+    pub fn owe_notices(&mut self) {
+        self.owed = self.log.end();
     }
 
     /// Remembers a reader that did not get everything. Once only, until [`settle`](Audience::settle)
@@ -189,6 +212,24 @@ mod tests {
         assert_eq!(audience.news(), News::Messages);
         assert!(audience.take_news());
         assert_eq!(audience.news(), News::None);
+    }
+
+    #[test]
+    fn who_leaves_is_owed_what_was_said_and_no_later_notices() {
+        let mut audience = Audience::new();
+        audience.join(1);
+        assert_eq!((audience.owed(), audience.waiting()), (0, 0));
+        audience.append_notice(|bytes| bytes.extend_from_slice(b"bob came"));
+        assert_eq!((audience.owed(), audience.waiting()), (0, 8));
+        audience.append(|bytes| bytes.extend_from_slice(b"hello"));
+        audience.append_notice(|bytes| bytes.extend_from_slice(b"bob went"));
+        assert_eq!((audience.owed(), audience.waiting()), (13, 8));
+        assert!(audience.take_news());
+        assert_eq!((audience.owed(), audience.waiting()), (21, 0));
+        audience.append_notice(|bytes| bytes.extend_from_slice(b"eve came"));
+        audience.owe_notices();
+        assert_eq!((audience.owed(), audience.waiting()), (29, 0));
+        assert_eq!(audience.news(), News::Notices, "it waits all the same");
     }
 
     #[test]

@@ -127,10 +127,12 @@ impl Feed {
         }
     }
 
-    /// Hears nothing that comes after the log's present end: what is due until here is still sent.
-    pub fn end(&mut self, log: &Log) {
-        let here = log.end().max(self.cursor);
-        self.skip(here..FOR_EVER);
+    /// Hears nothing of the log from `at` on: what is due until there is still sent, and so is what it was given for
+    /// itself alone, with all that the log has before that.
+    pub fn end(&mut self, at: u64) {
+        let last = self.detours.as_deref().and_then(VecDeque::back);
+        let last = last.map_or(self.cursor, Detour::resumes_at);
+        self.skip(at.max(last)..FOR_EVER);
     }
 
     /// Drops all that is due, as for a connection that is dead.
@@ -418,11 +420,36 @@ mod tests {
     }
 
     #[test]
+    fn who_ends_before_the_end_hears_no_more_but_what_is_its_own() {
+        let (mut log, mut feed, mut told) = (Log::new(), Feed::default(), Feed::default());
+        let mut quick = Feed::default();
+        append(&mut log, "hello ");
+        let said = log.end();
+        append(&mut log, "bob went ");
+        quick.advance(&log, log.end() as usize);
+        told.push_private(&log, b"(bye) ");
+        append(&mut log, "eve went ");
+        feed.end(said);
+        assert_eq!(
+            (offered(&feed, &log).as_str(), feed.has_ended()),
+            ("hello ", true)
+        );
+        feed.advance(&log, 6);
+        assert!(feed.is_done(&log));
+        told.end(said);
+        assert_eq!(offered(&told, &log), "hello bob went (bye) ");
+        told.advance(&log, 21);
+        assert!(told.is_done(&log) && told.has_ended());
+        quick.end(said);
+        assert!(quick.is_done(&log) && quick.has_ended());
+    }
+
+    #[test]
     fn who_has_left_may_join_again_and_hears() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "due ");
         feed.push_private(&log, b"bye ");
-        feed.end(&log);
+        feed.end(log.end());
         feed.join(log.end());
         append(&mut log, "hello");
         assert!(!feed.has_ended());
@@ -434,7 +461,7 @@ mod tests {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "due ");
         feed.push_private(&log, b"bye ");
-        feed.end(&log);
+        feed.end(log.end());
         assert!(feed.has_ended());
         append(&mut log, "too late ");
         feed.push_private(&log, b"too late");

@@ -212,7 +212,7 @@ impl World {
             member.dead = true;
             member.feed.abandon();
         } else {
-            member.feed.end(self.audience.log());
+            member.feed.end(self.audience.owed());
         }
         if let Some(seat) = member.seat.take()
             && let Some(moved) = self.audience.leave(seat)

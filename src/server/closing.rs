@@ -117,6 +117,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn stop(&mut self, now: Instant) {
         self.now = now;
         self.stopping = true;
+        for house in &mut self.houses {
+            house.exchange.owe_notices();
+        }
         for key in self.tenants.keys() {
             self.begin_close(key, CloseReason::Stopping);
         }

@@ -234,6 +234,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// Whether it takes what it is due, but for `unsent_bytes` at the most. What it was not offered yet, notices that
+    /// wait among it, is not its fault.
+    pub(super) fn listens(&self, log: &Log, unsent_bytes: usize) -> bool {
+        !self.lagging || self.feed.unsent(log) <= unsent_bytes
+    }
+
     /// How many bytes of an unfinished frame there are.
     pub(super) fn partial(&self) -> usize {
         self.carry.as_ref().map_or(0, |carry| carry.bytes.len())

@@ -31,6 +31,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// limit, so that nobody becomes a slow consumer by what it was never offered.
 const TURN_BYTES: usize = 256 * 1024;
 
+/// What notices of who goes may come to besides, under the backlog limit with the others. Ten thousand who go at once
+/// are not halted halfway: the half that is left would be told of the other, to no use.
+const TURN_DEPARTURE_BYTES: usize = 512 * 1024;
+
 /// The longest frame of any protocol that a server takes; an unfinished one is put before what is read,
 /// so that sessions always see one slice.
 const LONGEST_FRAME: usize = 16 * 1024;
@@ -233,7 +237,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             connection.readable = true;
             connection.read_closed |= readiness.read_closed;
             if !std::mem::replace(&mut connection.in_ready, true) {
-                self.ready.push_back(key);
+                // Who goes goes first, lest it is still told what others say in the same turn.
+                match readiness.read_closed {
+                    true => self.ready.push_front(key),
+                    false => self.ready.push_back(key),
+                }
             }
         }
         if readiness.writable && std::mem::replace(&mut connection.blocked, false) {
@@ -433,9 +441,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Steps 2 and 3: reads in turn, until everybody had theirs or the turn has its fill.
     fn take_in(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut intake = 0;
+        let (mut intake, mut departures) = (0, 0);
         for _ in 0..self.ready.len() {
-            if intake >= TURN_BYTES {
+            if intake >= TURN_BYTES || departures >= TURN_DEPARTURE_BYTES {
                 break;
             }
             let Some(key) = self.ready.pop_front() else {
@@ -444,6 +452,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             intake += self.read(key, &mut scratch);
             for house in &mut self.houses {
                 intake += house.exchange.take_appended();
+                departures += house.exchange.take_departures();
             }
         }
         self.scratch = scratch;
@@ -462,7 +471,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         if let Some(house) = self.houses.get(connection.house()) {
             let log = house.exchange.log(connection.room(), connection.protocol);
-            if connection.feed.unsent(log) > self.limits.unsent_bytes {
+            if !connection.listens(log, self.limits.unsent_bytes) {
                 // It stays `readable` and is taken up again when enough is sent.
                 return 0;
             }

@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     postponed: Vec<RoomId>,
     /// Bytes appended to the logs: what the turn's intake has come to.
     appended: usize,
+    /// The same of notices of who went, apart.
+    departures: usize,
     /// Where frames for one member are encoded.
     frame: Vec<u8>,
 }
@@ -148,6 +150,12 @@ impl Exchange {
         }
     }
 
+    /// Has those who leave from now on sent the notices, too, that wait.
+    pub(super) fn owe_notices(&mut self) {
+        let all = self.rooms.iter_mut().flat_map(|room| &mut room.by_format);
+        all.for_each(|of| of.audience.owe_notices());
+    }
+
     /// What a newcomer to a room is sent of those who are in, if its protocol has that.
     pub(super) fn roll(
         &mut self,
@@ -175,9 +183,14 @@ impl Exchange {
         all.map(|of| of.audience.log().memory()).sum()
     }
 
-    /// The bytes appended to all logs since this was asked before.
+    /// The bytes appended to all logs since this was asked before, but for notices of who went.
     pub(super) fn take_appended(&mut self) -> usize {
         std::mem::take(&mut self.appended)
+    }
+
+    /// The bytes of notices of who went that were appended since this was asked before.
+    pub(super) fn take_departures(&mut self) -> usize {
+        std::mem::take(&mut self.departures)
     }
 
     /// The audience of a format in a room, made if it is the first of its kind.
@@ -358,7 +371,14 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
             }
         }
         if appended > 0 {
-            self.exchange.appended += appended;
+            match event {
+                Event::Left { .. } => self.exchange.departures += appended,
+                Event::Arrived { .. }
+                | Event::Said { .. }
+                | Event::Direct { .. }
+                | Event::NameAsked
+                | Event::RoomClosed => self.exchange.appended += appended,
+            }
             self.exchange.touch(room);
         }
     }
@@ -444,7 +464,7 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
         let Some(audience) = self.exchange.audience_mut(room, format) else {
             return;
         };
-        connection.feed.end(audience.log());
+        connection.feed.end(audience.owed());
         if let Some(moved) = audience.leave(seat as usize)
             && let Some(moved) = self.tenants.get_mut(moved)
             && let Place::In { seat: place, .. } = &mut moved.place

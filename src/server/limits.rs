@@ -61,6 +61,9 @@ pub struct Gathering {
     pub time_per_member: Duration,
     /// But no longer.
     pub limit: Duration,
+    /// Nor when there are so many bytes of them: one write is worth it, and a socket's buffer takes it. Nobody becomes
+    /// a slow consumer by what it was not offered.
+    pub bytes: usize,
 }
 
 impl Gathering {
@@ -78,6 +81,7 @@ impl Default for Gathering {
             members: 64,
             time_per_member: Duration::from_micros(4),
             limit: Duration::from_millis(20),
+            bytes: 256 * 1024,
         }
     }
 }

@@ -43,7 +43,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         for &room in &rooms {
             let mut postponed = None;
             for audience in exchange.audiences_mut(room) {
-                if wait && audience.news() == News::Notices {
+                if wait
+                    && audience.news() == News::Notices
+                    && audience.waiting() < self.limits.gathering.bytes
+                {
                     let time = self.limits.gathering.time(audience.members().len());
                     if time.is_some() {
                         postponed = postponed.min(time).or(time);
@@ -132,9 +135,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             Offered::Refused => match self.judge(key) {
                 Ok(()) => {
-                    self.resume_reading(key);
                     self.mark_behind(key);
                     self.watch(key);
+                    self.resume_reading(key);
                 }
                 Err(slow) => {
                     self.counters.slow += 1;
@@ -171,7 +174,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let log = house.exchange.log(connection.room(), connection.protocol);
-        if connection.feed.unsent(log) <= self.limits.unsent_bytes {
+        if connection.listens(log, self.limits.unsent_bytes) {
             connection.in_ready = true;
             self.ready.push_back(key);
         }

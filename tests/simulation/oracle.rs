@@ -478,8 +478,13 @@ fn check_group_member(client: &Client, happened: &[Happened<'_>]) {
         .iter()
         .zip(&expected)
         .position(|(one, other)| one != other);
+    // Of who came and went just before it went itself, it may not have been told.
+    let untold = expected.get(heard.len()..).unwrap_or_default();
+    let only_notices = untold
+        .iter()
+        .all(|(what, _)| matches!(*what, "came" | "went"));
     assert!(
-        heard == expected,
+        expected.starts_with(&heard) && only_notices,
         "group {} heard {} of {}, the first difference: {:?}",
         client.name,
         heard.len(),
