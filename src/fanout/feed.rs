@@ -38,7 +38,7 @@ enum Detour {
         sent: usize,
     },
     /// The same with bytes that others are sent too.
-    Shared { at: u64, bytes: Shared, sent: usize },
+    Shared { at: u64, bytes: Shared },
     /// The cursor jumps from `from` to `to`.
     Skip { from: u64, to: u64 },
 }
@@ -97,15 +97,15 @@ impl Feed {
         }
     }
 
-    /// The same as [`push_private`](Feed::push_private) with what others are sent too: it costs this member next to
-    /// nothing, so it does not count as waiting for it alone.
+    /// The same as [`push_private`](Feed::push_private) with what others are sent too. Only what is not theirs counts as
+    /// waiting for this one alone.
     pub fn push_shared(&mut self, log: &Log, bytes: Shared) {
-        if self.has_ended() || bytes.len() == 0 {
+        if self.has_ended() || bytes.unsent() == 0 {
             return;
         }
         let at = log.end().max(self.cursor);
         let detours = self.detours.get_or_insert_default();
-        detours.push_back(Detour::Shared { at, bytes, sent: 0 });
+        detours.push_back(Detour::Shared { at, bytes });
     }
 
     /// Keeps the range just appended from this member. Ranges come in the log's order.
@@ -155,9 +155,9 @@ impl Feed {
                     pieces.push(log.slice(cursor, *at))
                         && pieces.push(bytes.get(*sent..).unwrap_or_default())
                 }
-                Detour::Shared { at, bytes, sent } => {
+                Detour::Shared { at, bytes } => {
                     pieces.push(log.slice(cursor, *at))
-                        && bytes.slices(*sent).all(|slice| pieces.push(slice))
+                        && bytes.slices().all(|slice| pieces.push(slice))
                 }
                 Detour::Skip { from, .. } => pieces.push(log.slice(cursor, *from)),
             };
@@ -186,18 +186,24 @@ impl Feed {
             }
             bytes -= before;
             self.cursor = front.begins_at();
-            let own = match front {
-                Detour::Private { bytes, sent, .. } => Some((bytes.len(), sent)),
-                Detour::Shared { bytes, sent, .. } => Some((bytes.len(), sent)),
-                Detour::Skip { .. } => None,
-            };
-            if let Some((length, sent)) = own {
-                let taken = bytes.min(length - *sent);
-                *sent += taken;
-                bytes -= taken;
-                if *sent < length {
-                    return;
+            match front {
+                Detour::Private {
+                    bytes: frame, sent, ..
+                } => {
+                    let taken = bytes.min(frame.len() - *sent);
+                    *sent += taken;
+                    bytes -= taken;
+                    if *sent < frame.len() {
+                        return;
+                    }
                 }
+                Detour::Shared { bytes: shared, .. } => {
+                    bytes = shared.advance(bytes);
+                    if shared.unsent() > 0 {
+                        return;
+                    }
+                }
+                Detour::Skip { .. } => {}
             }
             self.cursor = front.resumes_at();
             detours.pop_front();
@@ -280,15 +286,21 @@ impl Feed {
             .flat_map(|detours| detours.iter())
             .map(|detour| match detour {
                 Detour::Private { bytes, sent, .. } => bytes.len() - sent,
-                Detour::Shared { .. } | Detour::Skip { .. } => 0,
+                Detour::Shared { bytes, .. } => bytes.own(),
+                Detour::Skip { .. } => 0,
             })
             .sum()
     }
 
-    /// Bytes not sent of detours of either kind: what this member holds on to.
+    /// Bytes of its own and of others' that this member keeps from being let go.
     pub fn held_bytes(&self) -> usize {
         let detours = self.detours.iter().flat_map(|detours| detours.iter());
-        detours.map(Detour::unsent).sum()
+        let held = detours.map(|detour| match detour {
+            Detour::Private { bytes, sent, .. } => bytes.len() - sent,
+            Detour::Shared { bytes, .. } => bytes.held(),
+            Detour::Skip { .. } => 0,
+        });
+        held.sum()
     }
 
     /// How many detours lie ahead: bounded by the owner, as they take memory.
@@ -316,7 +328,7 @@ impl Detour {
     fn unsent(&self) -> usize {
         match self {
             Detour::Private { bytes, sent, .. } => bytes.len() - sent,
-            Detour::Shared { bytes, sent, .. } => bytes.len() - sent,
+            Detour::Shared { bytes, .. } => bytes.unsent(),
             Detour::Skip { .. } => 0,
         }
     }

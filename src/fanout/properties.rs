@@ -176,10 +176,10 @@ impl World {
             Step::Share { member, length } => {
                 let (entry, end) = (self.frame(length), self.frame(0));
                 if !self.roll.is_current() || self.frames.is_multiple_of(7) {
-                    self.roll.begin(|_| {});
+                    self.roll.begin(b"");
                     self.shared.clear();
                 }
-                self.roll.append(|bytes| bytes.extend_from_slice(&entry));
+                self.roll.append(&entry);
                 self.shared.extend_from_slice(&entry);
                 if let Some(member) = self.members.get_mut(member % count)
                     && member.seat.is_some()

@@ -166,8 +166,13 @@ impl Exchange {
         let RollCall { begin, encode, end } = format.roll_call()?;
         let roll = &mut self.hearers_mut(room, format)?.roll;
         if !roll.is_current() {
-            roll.begin(|out| out.extend_from_slice(begin));
-            members.tell(&mut |name, contact| roll.append(|out| encode(name, contact, out)));
+            roll.begin(begin);
+            let mut entry = Vec::new();
+            members.tell(&mut |name, contact| {
+                entry.clear();
+                encode(name, contact, &mut entry);
+                roll.append(&entry);
+            });
         }
         Some(roll.share(end))
     }
@@ -218,15 +223,24 @@ impl Exchange {
 impl Hearers {
     /// Keeps the roll true, or lets it go.
     fn keep_roll(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Arrived { name, contact } if !self.audience.members().is_empty() => {
-                if let Some(roll_call) = self.format.roll_call() {
-                    self.roll
-                        .append(|out| (roll_call.encode)(name, *contact, out));
-                }
+        let (name, contact, comes) = match event {
+            Event::Arrived { name, contact } => (*name, *contact, true),
+            Event::Left { name, contact } => (*name, *contact, false),
+            Event::RoomClosed => return self.roll.clear(),
+            Event::Said { .. } | Event::Direct { .. } | Event::NameAsked => return,
+        };
+        if self.audience.members().is_empty() {
+            return self.roll.clear();
+        }
+        if let Some(RollCall { encode, .. }) = self.format.roll_call()
+            && self.roll.is_current()
+        {
+            let mut entry = Vec::new();
+            encode(name, contact, &mut entry);
+            match comes {
+                true => self.roll.append(&entry),
+                false => self.roll.remove(&entry),
             }
-            Event::Arrived { .. } | Event::Left { .. } | Event::RoomClosed => self.roll.clear(),
-            Event::Said { .. } | Event::Direct { .. } | Event::NameAsked => {}
         }
     }
 }
