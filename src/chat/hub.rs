@@ -376,17 +376,12 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     }
 
     fn add_member(&mut self, name: Name, room: RoomId, contact: Contact, seat: Seat) -> MemberId {
-        if self.members.len() == self.members.capacity() {
-            let more = if self.members.is_empty() {
-                FIRST
-            } else {
-                CHUNK
-            };
-            self.members.reserve_exact(more);
-            if self.by_name.is_empty() {
-                // As many: one that doubled again and again would leave what it was before in the heap.
-                self.by_name.reserve(more, |_| 0);
-            }
+        if self.members.is_empty() && self.members.capacity() == 0 {
+            self.members.reserve_exact(FIRST);
+            // As many: one that doubled again and again would leave what it was before in the heap.
+            self.by_name.reserve(FIRST, |_| 0);
+        } else if self.members.len() == self.members.capacity() {
+            self.members.reserve_exact(CHUNK);
         }
         let hash = self.member_hash(room, name.as_str());
         let previous = self.room(room).and_then(|room| room.last);

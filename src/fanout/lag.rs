@@ -13,7 +13,8 @@ pub struct LagLimits {
     pub backlog_bytes: usize,
     /// Bytes of its own (direct messages, replies) that may wait for one member.
     pub outbox_bytes: usize,
-    /// Who is behind by more than this for all of `stall_time` reads too slowly, too.
+    /// Who is behind by more than this for all of `stall_time` reads too slowly, too; what it is sent that others are sent
+    /// as well counts here, for it keeps that from being let go.
     pub stall_bytes: usize,
     /// See `stall_bytes`.
     pub stall_time: Duration,

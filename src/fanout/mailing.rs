@@ -86,6 +86,7 @@ struct Reader<M, A, W> {
 /// The readers of one room.
 #[derive(Debug)]
 struct Readers<M, A, W> {
+    /// In the order in which they came.
     list: Vec<Reader<M, A, W>>,
     /// How many of them are gone, and stand here until they are swept out.
     gone: usize,
@@ -310,6 +311,10 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
     }
 
     fn push(&mut self, to: To<M, A>, datagram: &[u8]) -> usize {
+        debug_assert!(
+            !datagram.is_empty(),
+            "invariant: what is sent is counted in bytes"
+        );
         let range = self.log.append(|log| log.extend_from_slice(datagram));
         self.queue.push_back(Entry {
             from: range.start,
@@ -421,7 +426,12 @@ impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Letters<'a, M, A, W> {
             let run = self.said.get(..self.place.run).unwrap_or_default();
             let readers = self.readers.get(self.place.reader..).unwrap_or_default();
             let (mut index, mut within) = (self.place.reader, self.place.within);
+            let until = run.last().map_or(0, |said| said.from);
             for reader in readers {
+                if reader.from > until {
+                    // Nor is it said to anybody behind: they stand in the order in which they came.
+                    break;
+                }
                 for said in run.get(within..).unwrap_or_default() {
                     within += 1;
                     if !reader.is_due(said) {

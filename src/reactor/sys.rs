@@ -6,11 +6,11 @@
 
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
 
 use super::datagram::{BATCH, Outgoing, ROOM, SEND_BATCH};
+use super::memory::code;
 
 /// recvmmsg(2): fills the first of `buffers` with what has arrived, and tells `arrived` from whom
 /// and how long each is. Never waits; at least one datagram, or an error.
@@ -246,19 +246,25 @@ fn decode_name(name: &libc::sockaddr_in6) -> Option<SocketAddr> {
 const _: () = assert!(size_of::<libc::sockaddr_in>() <= size_of::<libc::sockaddr_in6>());
 const _: () = assert!(align_of::<libc::sockaddr_in>() <= align_of::<libc::sockaddr_in6>());
 
-/// madvise(2): gives pages of code back to the kernel; they are read again from their file when they run again.
-pub(super) fn forget_code(pages: Range<usize>) {
-    // SAFETY: the caller has these from the kernel as code that was mapped from a file, privately and not to be
-    // written: it holds what the file holds, and that is what MADV_DONTNEED restores. What the dynamic linker has
-    // changed is in other mappings. If something else lies there by now that is mapped so too, the same holds of it;
-    // an error (nothing there, pages locked) changes nothing.
-    unsafe {
-        libc::madvise(
-            ptr::with_exposed_provenance_mut(pages.start),
-            pages.len(),
-            libc::MADV_DONTNEED,
-        );
+/// madvise(2): gives the pages of all code back to the kernel; they are read again from their files when they run again.
+pub(super) fn forget_code() -> io::Result<()> {
+    for pages in std::fs::read_to_string("/proc/self/maps")?
+        .lines()
+        .filter_map(code)
+    {
+        // SAFETY: the kernel says that this is code mapped from a file, privately and not to be written, so it holds what
+        // the file holds, and that is what MADV_DONTNEED restores. It is still the same mapping: nobody here unloads
+        // code (dlclose(3)). Rust makes no code that the dynamic linker writes to. What a debugger has written there,
+        // its breakpoints, is lost, which changes nothing of what the program does. An error changes nothing at all.
+        unsafe {
+            libc::madvise(
+                ptr::with_exposed_provenance_mut(pages.start),
+                pages.len(),
+                libc::MADV_DONTNEED,
+            );
+        }
     }
+    Ok(())
 }
 
 /// malloc_trim(3): gives free memory of the heap back to the kernel, where the C library can.

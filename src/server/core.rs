@@ -28,7 +28,8 @@ use crate::reactor::{DatagramPort, Inbox, Key, Readiness, Stream, Timers, UdpPor
 const READ_BYTES: usize = 64 * 1024;
 
 /// What all connections together may bring in one turn, read and appended. Well under the backlog
-/// limit, so that nobody becomes a slow consumer by what it was never offered.
+/// limit, also with the notices that wait ([`Gathering::bytes`](super::limits::Gathering::bytes)), so that nobody becomes
+/// a slow consumer by what it was never offered.
 const TURN_BYTES: usize = 256 * 1024;
 
 /// What notices of who goes may come to besides, under the backlog limit with the others. Ten thousand who go at once

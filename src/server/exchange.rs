@@ -140,6 +140,13 @@ impl Exchange {
         }
     }
 
+    /// Whether notices of a room wait for more.
+    pub(super) fn is_postponed(&self, id: RoomId) -> bool {
+        self.rooms
+            .get(id.index())
+            .is_some_and(|room| room.postponed)
+    }
+
     /// Has notices wait no longer.
     pub(super) fn recall_postponed(&mut self) {
         while let Some(id) = self.postponed.pop() {

@@ -57,7 +57,8 @@ pub struct Limits {
 pub struct Gathering {
     /// In audiences of so many and more; with fewer, the writes cost less than the wait is worth.
     pub members: usize,
-    /// For so long for each of the members, after the first notice: about twice what the write to it takes.
+    /// For so long for each of the members, after the first notice: about twice what the write to it takes. Less than a
+    /// millisecond is a millisecond, for the poll knows nothing shorter.
     pub time_per_member: Duration,
     /// But no longer.
     pub limit: Duration,
@@ -144,7 +145,7 @@ impl Default for MessageRate {
 }
 
 /// A token bucket in four bytes: when it would be full again, in milliseconds of its server's time, which begin anew
-/// every 49 days. Who has said nothing for just that long may be taken for one that has just spoken.
+/// every 49 days. Who has said nothing for just that long, or comes just then, may be taken for one that has just spoken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     full_at: u32,

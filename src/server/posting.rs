@@ -10,7 +10,7 @@ use super::exchange::Post;
 use super::port::{AllowanceId, Allowances, Port};
 use crate::reactor::{DatagramPort, Destination, Outgoing, SEND_BATCH, Stream};
 
-/// Datagrams that one port may send in one turn, or not send for want of an allowance: some ten milliseconds' worth.
+/// Datagrams that one port may send in one turn, or not send for want of an allowance: some five milliseconds' worth.
 /// With more members than that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
 const SENDS_PER_TURN: usize = 4096;
 

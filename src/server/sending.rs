@@ -260,9 +260,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let mut rooms = std::mem::take(&mut self.rooms);
         exchange.take_touched(&mut rooms);
         for room in rooms.drain(..) {
+            let is_postponed = exchange.is_postponed(room);
             for audience in exchange.audiences_mut(room) {
                 if audience.news() != News::None {
                     // Everybody needs what waits.
+                    debug_assert!(is_postponed, "invariant: news is offered or waits");
                     continue;
                 }
                 let end = audience.log().end();

@@ -107,6 +107,13 @@ impl Stream for Eager {
         if ends.refuses {
             return Err(ErrorKind::WouldBlock.into());
         }
+        let first = pieces.iter().find_map(|piece| piece.first());
+        ends.first = ends.first.or(first.copied());
+        if let Some(received) = &mut ends.received {
+            pieces
+                .iter()
+                .for_each(|piece| received.extend_from_slice(piece));
+        }
         ends.delivered += bytes;
         ends.writes += 1;
         Ok(bytes)

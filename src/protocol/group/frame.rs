@@ -12,7 +12,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::participants::{self, Participant};
-use crate::chat::{Contact, Roster};
+use crate::chat::Contact;
+#[cfg(test)]
+use crate::chat::Roster;
 use crate::protocol::Decoded;
 
 /// The longest frame that a server takes, in bytes, its CRLF included. Text and name of a `BROADCAST` are less.
@@ -163,6 +165,7 @@ pub fn encode_participant(nickname: &str, contact: Contact, out: &mut Vec<u8>) {
 }
 
 /// Appends a `LIST` of everybody.
+#[cfg(test)]
 pub fn encode_list(members: &dyn Roster, out: &mut Vec<u8>) {
     out.extend_from_slice(LIST_BEGIN);
     let nobody = out.len();
