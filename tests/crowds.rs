@@ -139,6 +139,10 @@ fn among_few_nothing_waits() {
         let wanted = [Heard::Came(name(newcomer))];
         let at_once = if waits { &[][..] } else { &wanted };
         assert_eq!(crowd.members[0].heard(), at_once, "{members}");
+        // Nothing else would wake the server for it.
+        let limit = crowd.now + Gathering::default().limit;
+        let due = crowd.server.next_deadline().filter(|due| *due <= limit);
+        assert_eq!(due.is_some(), waits, "{members}");
         crowd.pass(Gathering::default().limit);
         let later = if waits { &wanted } else { &[][..] };
         assert_eq!(crowd.members[0].heard(), later, "{members}");
