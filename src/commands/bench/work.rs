@@ -49,7 +49,7 @@ impl Work<'_> {
         };
         let address = child.address(floor::NAME);
         let address = address.ok_or_else(|| Failure::Other("the floor is nowhere".into()))?;
-        let crowd = floor::crowd(self.order, kind, address);
+        let crowd = floor::crowd(self.order, kind, address)?;
         self.measure(floor::NAME, &plan, &crowd)
     }
 
