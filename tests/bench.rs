@@ -230,7 +230,7 @@ fn what_cannot_be_is_named_with_what_would_be_right() {
         (
             &["--mix=1:2"],
             2,
-            "--mix 1:2 are 2 shares, and there are 1 protocols: tcp-room",
+            "--mix 1:2 are 2 shares, and there is 1 protocol: tcp-room",
         ),
         (&["--duration=2"], 2, "2 seconds are 2s"),
         (&["--payload=3"], 2, "payload: 3 is not between 32 and 4096"),
@@ -342,11 +342,8 @@ fn loss_on_a_stream_is_a_failure() {
     let ended = wait_for_exit(&mut bench.process);
     let (stdout, stderr) = (all_of(stdout), all_of(stderr));
     assert_eq!(ended.code(), Some(1), "{stdout}{stderr}");
-    assert!(
-        stderr.contains("1 deliveries lost, on a stream"),
-        "{stderr}"
-    );
-    assert!(stdout.contains("1 deliveries lost"), "{stdout}");
+    assert!(stderr.contains("1 delivery lost, on a stream"), "{stderr}");
+    assert!(stdout.contains("1 delivery lost"), "{stdout}");
 }
 
 /// A measurement under way, ended with the test.

@@ -78,7 +78,7 @@ fn bench(args: BenchArgs) -> Result<(), Failure> {
         runs: 0,
         order: &order,
     };
-    let machine = machine::facts();
+    let machine = machine::facts(order.has_streams());
     let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); order.plans.len()];
     let mut ended = Ok(());
     'measured: for _ in 0..order.repeat {

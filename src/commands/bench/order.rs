@@ -42,10 +42,14 @@ impl Order {
         }
         let shares = args.mix.clone().unwrap_or(Shares::even(targets.len()));
         if shares.each().len() != targets.len() {
+            let are = |count: usize, what: &str| match count {
+                1 => format!("is 1 {what}"),
+                count => format!("are {count} {what}s"),
+            };
             return usage(&format!(
-                "--mix {shares} are {} shares, and there are {} protocols: {}",
-                shares.each().len(),
-                targets.len(),
+                "--mix {shares} {}, and there {}: {}",
+                are(shares.each().len(), "share"),
+                are(targets.len(), "protocol"),
                 names(&targets).join(", ")
             ));
         }
@@ -122,6 +126,11 @@ impl Order {
     /// Whether nothing may be lost.
     pub fn is_stream(&self) -> bool {
         self.targets.iter().all(is_stream)
+    }
+
+    /// Whether anybody talks over a stream.
+    pub fn has_streams(&self) -> bool {
+        self.targets.iter().any(is_stream)
     }
 
     /// The members' protocols where the server is at these addresses.
@@ -234,7 +243,15 @@ mod tests {
 
     #[test]
     fn what_does_not_go_together_is_refused() {
-        let table: [(&[&str], &str); 4] = [
+        let table: [(&[&str], &str); 6] = [
+            (
+                &["--mix", "1:2"],
+                "--mix 1:2 are 2 shares, and there is 1 protocol: tcp-room",
+            ),
+            (
+                &["tcp-room", "group", "--mix", "3"],
+                "--mix 3 is 1 share, and there are 2 protocols: tcp-room, group",
+            ),
             (&["group=127.0.0.1:1", "udp-room"], "either all protocols"),
             (
                 &["group", "udp-room", "-f"],
