@@ -82,18 +82,19 @@ fn machine(report: &Report) -> String {
         let _ = write!(out, " ({})", cut(model, 30));
     }
     let _ = write!(out, ", {}", cut(&machine.kernel, 30));
-    if let Some(name) = &machine.congestion_control {
-        let _ = write!(out, ", TCP {}", cut(name, 15));
-    }
     let places = match &machine.pinned {
         Some(Pinned { server, generator }) => {
             format!("server on CPU {server}, generator on CPU {generator}")
         }
         None => "not pinned".to_string(),
     };
-    let together = out.chars().count() + 2 + places.chars().count();
-    out.push_str(if together <= WIDTH { "; " } else { "\n" });
-    out.push_str(&places);
+    let (between, rest) = match &machine.congestion_control {
+        Some(name) => (", ", format!("TCP {}; {places}", cut(name, 15))),
+        None => ("; ", places),
+    };
+    let together = out.chars().count() + between.len() + rest.chars().count();
+    out.push_str(if together <= WIDTH { between } else { "\n" });
+    out.push_str(&rest);
     out
 }
 
@@ -293,7 +294,7 @@ ratio                          0.91      1.04     1.04  1.04   1.04  1.04       
         for line in table.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
-        let places = "TCP bbr\nserver on CPU 0, generator on CPU 1\n";
+        let places = "\nTCP bbr; server on CPU 0, generator on CPU 1\n";
         assert!(table.contains(places), "{table}");
         assert!(table.contains(PACED[1]), "{table}");
     }
