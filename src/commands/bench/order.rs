@@ -98,6 +98,40 @@ impl Order {
         })
     }
 
+    /// Whether this process may have the descriptors that each plan takes: none is measured if one cannot be.
+    pub fn check_descriptors(&self, limit: u64) -> Result<(), Failure> {
+        for plan in &self.plans {
+            let needed = |members: usize| self.descriptors(members, plan.logins_in_flight);
+            if needed(plan.members) <= limit {
+                continue;
+            }
+            let most = (1..plan.members).rev().find(|most| needed(*most) <= limit);
+            return Err(Failure::Usage(format!(
+                "{} members need {} descriptors, and the limit here (ulimit -Hn) is {limit}: {} would do",
+                plan.members,
+                needed(plan.members),
+                most.unwrap_or(0)
+            )));
+        }
+        Ok(())
+    }
+
+    /// What so many members take: one each, or two in a mesh; those on their way in another one for a moment.
+    fn descriptors(&self, members: usize, logins_in_flight: usize) -> u64 {
+        let each = self.targets.iter().zip(self.shares.each());
+        let (mut descriptors, mut shares) = (0, 0);
+        for (target, share) in each {
+            let of_one = match target.protocol {
+                Protocol::UdpMesh => 2,
+                _ => 1,
+            };
+            descriptors += of_one * u64::from(*share);
+            shares += u64::from(*share);
+        }
+        let all = (members as u64 * descriptors).div_ceil(shares.max(1));
+        all + members.min(logins_in_flight) as u64 + OTHER_DESCRIPTORS
+    }
+
     /// How often something is measured.
     pub fn runs(&self) -> usize {
         self.plans.len() * self.repeat * if self.floor { 2 } else { 1 }
@@ -173,6 +207,9 @@ fn names(targets: &[Target]) -> Vec<String> {
         .collect()
 }
 
+/// Beside those of members: standard streams, the poll, files of `/proc`.
+const OTHER_DESCRIPTORS: u64 = 32;
+
 /// One at a time, a few, and as many as anybody has seen a room say at once.
 const DEFAULT_WINDOWS: [u32; 3] = [1, 16, 256];
 
@@ -239,6 +276,26 @@ mod tests {
         };
         let shares: Vec<u16> = parts.iter().map(|part| part.share).collect();
         assert_eq!(shares, [3, 1, 2]);
+    }
+
+    #[test]
+    fn every_plan_is_checked_before_any_is_measured() {
+        let said = |flags: &[&str], limit: u64| match order(flags).unwrap().check_descriptors(limit)
+        {
+            Ok(()) => None,
+            Err(Failure::Usage(reason)) => Some(reason),
+            Err(_) => panic!("{flags:?}"),
+        };
+        let flags = ["-n", "100,30000", "--logins-in-flight", "16"];
+        assert_eq!(said(&flags, 30_048), None);
+        assert_eq!(
+            said(&flags, 20_000).unwrap(),
+            "30000 members need 30048 descriptors, and the limit here (ulimit -Hn) is 20000: 19952 would do"
+        );
+        let flags = ["udp-mesh", "-n", "100", "--logins-in-flight", "1"];
+        assert!(said(&flags, 133).unwrap().ends_with("50 would do"));
+        assert!(said(&flags, 20).unwrap().ends_with(": 0 would do"));
+        assert_eq!(said(&flags, 233), None);
     }
 
     #[test]
