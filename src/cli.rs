@@ -156,7 +156,7 @@ pub struct BenchFloorArgs {
 pub enum FloorKind {
     /// One write for each frame and member
     Stream,
-    /// One write for each read and member
+    /// One write for each member with all that is there
     Gathering,
     /// One datagram for each and member
     Datagrams,

@@ -82,6 +82,10 @@ fn a_server_of_its_own_is_measured_beside_the_floor() {
     };
     let labelled = ["server ", "floor ", "ratio "].map(lines);
     assert_eq!(labelled, [2, 2, 2], "{stdout}");
+    assert!(
+        stdout.contains(", TCP ") || stdout.contains("\nTCP "),
+        "{stdout}"
+    );
     assert_eq!(stderr.lines().count(), 8, "a line for each run: {stderr}");
 
     let objects = objects(&fs::read_to_string(&json).unwrap());
@@ -107,6 +111,7 @@ fn a_server_of_its_own_is_measured_beside_the_floor() {
     assert_eq!(summary["cases"].as_array().unwrap().len(), 2);
     for case in summary["cases"].as_array().unwrap() {
         assert!(case["ratio"]["cpu_us_per_delivery"].is_number(), "{case}");
+        assert_eq!(case["floor_faults"]["lost"], 0, "{case}");
     }
     let command = summary["command"].as_str().unwrap();
     assert!(
@@ -203,7 +208,7 @@ fn what_cannot_be_is_named_with_what_would_be_right() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("tcp-room={}", nobody.local_addr().unwrap());
     drop(nobody);
-    let table: [(&[&str], i32, &str); 14] = [
+    let table: [(&[&str], i32, &str); 15] = [
         (
             &["irc"],
             2,
@@ -230,7 +235,12 @@ fn what_cannot_be_is_named_with_what_would_be_right() {
         (
             &["--mix=1:2"],
             2,
-            "--mix 1:2 are 2 shares, and there are 1 protocols: tcp-room",
+            "--mix 1:2 are 2 shares, and there is 1 protocol: tcp-room",
+        ),
+        (
+            &["--json=/nonexistent/x", "--plot=/nonexistent/x"],
+            2,
+            "--json and --plot are one file, /nonexistent/x",
         ),
         (&["--duration=2"], 2, "2 seconds are 2s"),
         (&["--payload=3"], 2, "payload: 3 is not between 32 and 4096"),
@@ -313,6 +323,86 @@ fn a_server_ends_with_whoever_measures_it() {
     until("its end", || (!is_there(server)).then_some(()));
 }
 
+/// Its log is gone with its directory, so what it said last is told.
+#[test]
+fn a_server_of_its_own_that_ends_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--members=5", "--window=1", "--duration=10m", "--quiet"];
+    let mut bench = Running::start(bench(folder.path(), &flags));
+    let stderr = read_all(bench.process.stderr.take().unwrap());
+    let server = bench.child_that_serves();
+    until("members", || (sockets(server) > 5).then_some(()));
+    let server = Pid::from_raw(server as i32).unwrap();
+    kill_process(server, Signal::KILL).unwrap();
+    let ended = wait_for_exit(&mut bench.process);
+    let stderr = all_of(stderr);
+    assert_eq!(ended.code(), Some(1), "{stderr}");
+    assert_eq!(stderr, "mynah: the server ended with signal: 9 (SIGKILL)\n");
+    assert!(is_empty(folder.path()));
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_looked_at_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Mynah::serve();
+    let mut looked_at = Command::new("sleep").arg("600").spawn().unwrap();
+    let target = format!("tcp-room={}", server.address());
+    let pid = looked_at.id().to_string();
+    let flags = [&target, "--members=5", "-w=1", "--duration=1s", "--pid"];
+    let mut bench = Running::start(bench(folder.path(), &[&flags[..], &[&pid]].concat()));
+    let stdout = read_all(bench.process.stdout.take().unwrap());
+    let measuring = bench.process.id();
+    until("members", || (sockets(measuring) > 5).then_some(()));
+    looked_at.kill().unwrap();
+    looked_at.wait().unwrap();
+    let ended = wait_for_exit(&mut bench.process);
+    let stdout = all_of(stdout);
+    assert_eq!(ended.code(), Some(0), "{stdout}");
+    let said = format!("process {pid} ended meanwhile: what it cost is not known");
+    assert!(stdout.contains(&said), "{stdout}");
+    assert!(server.terminate().success());
+}
+
+/// Not after an hour with the first of them.
+#[test]
+fn more_members_than_there_can_be_are_refused_before_any_are_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = "ulimit -n 200 && exec \"$0\" bench -n 5,300 -w 1 -d 50ms";
+    let mut command = Command::new("sh");
+    command.args(["-c", shell, env!("CARGO_BIN_EXE_mynah")]);
+    command.env("TMPDIR", folder.path()).stdin(Stdio::null());
+    let output = within_patience(move || command.output().unwrap());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("300 members need "), "{stderr}");
+    assert!(stderr.ends_with(" would do\n"), "{stderr}");
+    assert!(output.stdout.is_empty());
+}
+
+/// A measurement of hours goes on when the program is built anew.
+#[test]
+fn a_program_whose_file_is_gone_measures_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let program = folder.path().join("mynah");
+    fs::copy(env!("CARGO_BIN_EXE_mynah"), &program).unwrap();
+    let mut command = Command::new(&program);
+    let flags = ["bench", "--members=5", "--window=1", "--repeat=3"];
+    command.args(flags).args(SHORT).env("TMPDIR", &temporary);
+    let mut bench = Running::start(command);
+    let (stdout, stderr) = (
+        read_all(bench.process.stdout.take().unwrap()),
+        read_all(bench.process.stderr.take().unwrap()),
+    );
+    bench.child_that_serves();
+    fs::remove_file(&program).unwrap();
+    let ended = wait_for_exit(&mut bench.process);
+    let (stdout, stderr) = (all_of(stdout), all_of(stderr));
+    assert_eq!(ended.code(), Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains("medians of 3"), "{stdout}");
+}
+
 /// A server that loses what it was given, or says it twice, has no result.
 #[test]
 fn loss_on_a_stream_is_a_failure() {
@@ -342,11 +432,8 @@ fn loss_on_a_stream_is_a_failure() {
     let ended = wait_for_exit(&mut bench.process);
     let (stdout, stderr) = (all_of(stdout), all_of(stderr));
     assert_eq!(ended.code(), Some(1), "{stdout}{stderr}");
-    assert!(
-        stderr.contains("1 deliveries lost, on a stream"),
-        "{stderr}"
-    );
-    assert!(stdout.contains("1 deliveries lost"), "{stdout}");
+    assert!(stderr.contains("1 delivery lost, on a stream"), "{stderr}");
+    assert!(stdout.contains("1 delivery lost"), "{stdout}");
 }
 
 /// A measurement under way, ended with the test.

@@ -115,13 +115,33 @@ fn the_table_has_medians_of_paired_ratios_and_says_what_went_wrong() {
         // The machine that was half as fast moves the median, not the ratio.
         "| redis 7.0.15-1 | 2.60 | 4.00 M† | 250 | 1.50 | 17.2 |",
         "| nats | – | – | – | – | – |",
-        "| redis | 1.10 | 0.50 |",
+        // The pair of which something was lost is left out.
+        "| redis | 1.10 | 0.40† |",
         "| nats | – | – |",
         "† something was lost",
     ];
     for row in rows {
         assert!(made.contains(row), "no {row:?} in\n{made}");
     }
+}
+
+#[test]
+fn a_floor_that_lost_something_is_in_no_ratio() {
+    let mut results = results();
+    let pairs = &mut results["cells"][0]["pairs"];
+    for pair in [0, 1] {
+        pairs[pair]["floor"]["members_cut"] = json!(1);
+    }
+    let document = "<!-- peers:begin -->\n<!-- peers:end -->\n";
+    let Some((_, made)) = table_only(&results, document) else {
+        return;
+    };
+    assert!(made.contains("| redis | 1.30† | 0.40† |"), "{made}");
+    results["cells"][0]["pairs"][2]["server"]["doubled"] = json!(1);
+    let Some((_, made)) = table_only(&results, document) else {
+        return;
+    };
+    assert!(made.contains("| redis | –† | 0.40† |"), "{made}");
 }
 
 #[test]

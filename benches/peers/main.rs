@@ -4,7 +4,6 @@
 //!     peers --server redis --address 127.0.0.1:6379 --pid 4711 --members 1000 --window 16
 //!     peers --serve bare-tcp --address 127.0.0.1:7001
 
-mod figures;
 mod irc;
 mod mqtt;
 mod nats;
@@ -18,8 +17,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use mynah::load::{self, Crowd, Failure, Outcome, Pace, Plan, Verdict, floor};
+use mynah::report::{Against, Run};
 
 use self::people::{Server, Visitor};
 
@@ -112,17 +112,29 @@ fn run(args: &Args) -> Result<(), String> {
         return Ok(());
     };
     let plan = args.plan();
-    for _ in 0..args.repeat {
+    for round in 1..=args.repeat {
         let outcome = server
             .visit(args.address, Load(&plan))?
             .map_err(|failure| failure.to_string())?;
-        let mut line = figures::json(&plan, &outcome).to_string();
+        let mut line = line(server, &plan, round, &outcome)?;
         line.push('\n');
         io::stdout()
             .write_all(line.as_bytes())
             .map_err(|error| format!("standard output: {error}"))?;
     }
     Ok(())
+}
+
+/// A run as `mynah bench` tells it.
+fn line(server: Server, plan: &Plan, round: usize, outcome: &Outcome) -> Result<String, String> {
+    let against = match server.floor() {
+        Some(_) => Against::Floor,
+        None => Against::Server,
+    };
+    let name = server.to_possible_value();
+    let name = name.as_ref().map_or("", |name| name.get_name());
+    let run = Run::of(name, plan, round, against, outcome);
+    serde_json::to_string(&run).map_err(|error| error.to_string())
 }
 
 impl Args {
@@ -196,7 +208,9 @@ mod tests {
                 (0, 0, 0)
             );
 
-            let said = figures::json(&plan, &outcome);
+            let said = line(server, &plan, 1, &outcome).unwrap();
+            let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(said["against"], "floor");
             // What the table is made of.
             for figure in [
                 "deliveries_per_s",

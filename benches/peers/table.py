@@ -2,7 +2,8 @@
 
 A cell is one server, one number of members, one window: some pairs of runs, the floor's and the server's, one
 straight after the other. Absolute figures are medians of the server's runs; ratios are medians over the pairs, so
-that a machine that is slower in one minute than in the next does not show in them.
+that a machine that is slower in one minute than in the next does not show in them. A pair in which either lost
+something is in no ratio: who loses deliveries has not done the same work.
 """
 
 from statistics import median
@@ -96,12 +97,17 @@ class Table:
 
     def paired(self, name, members, window):
         figure, _ = self.figure(window)
-        ratios = []
+        ratios, marks = [], ""
         for pair in self.cells.get((name, members, window), {}).get("pairs", []):
+            if not (is_good(pair["server"]) and is_good(pair["floor"])):
+                continue
+            if not (is_whole(pair["server"]) and is_whole(pair["floor"])):
+                marks = "†"
+                continue
             server, floor = pair["server"].get(figure), pair["floor"].get(figure)
             if server is not None and floor:
                 ratios.append(server / floor)
-        return three_digits(median(ratios)) if ratios else "–"
+        return (three_digits(median(ratios)) if ratios else "–") + marks
 
     def over_windows(self, figure, name, members):
         """A figure that no window bears on, from the runs of all of them."""
@@ -177,7 +183,7 @@ class Table:
         ]
         body = f"{self.field()}\n{self.ratios()}"
         if "†" in body:
-            notes.append("† something was lost, doubled, out of order, or somebody was cut.")
+            notes.append("† something was lost, doubled, out of order, or somebody was cut; such a pair is in no ratio.")
         if "‡" in body:
             notes.append("‡ the generator may have been the bottleneck.")
         if "¹" in body:

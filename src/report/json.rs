@@ -14,9 +14,12 @@ pub fn write_json(report: &Report, out: &mut Vec<u8>) {
     for case in &report.cases {
         for (number, round) in (1..).zip(&case.rounds) {
             if let Some(floor) = &round.floor {
-                put(&Run::of(report, case, number, "floor", floor), out);
+                let run = Run::of(&report.crowd, &case.plan, number, Against::Floor, floor);
+                put(&run, out);
             }
-            put(&Run::of(report, case, number, "server", &round.server), out);
+            let against = Against::Server;
+            let run = Run::of(&report.crowd, &case.plan, number, against, &round.server);
+            put(&run, out);
         }
     }
     put(&Summary::of(report), out);
@@ -27,11 +30,19 @@ fn put(object: &impl Serialize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Whom a run was against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Against {
+    Server,
+    Floor,
+}
+
+/// One run as the object that it is in the JSON: [`write_json`]'s, or by itself.
 #[derive(Serialize)]
-struct Run<'a> {
+pub struct Run<'a> {
     r#type: &'static str,
-    /// `server` or `floor`.
-    against: &'static str,
+    against: Against,
     crowd: &'a str,
     round: usize,
     #[serde(flatten)]
@@ -115,6 +126,7 @@ struct MachineFacts<'a> {
     cpus: usize,
     model: Option<&'a str>,
     kernel: &'a str,
+    tcp_congestion_control: Option<&'a str>,
     server_on_cpu: Option<usize>,
     generator_on_cpu: Option<usize>,
 }
@@ -126,11 +138,15 @@ struct CaseMedians {
     rounds: usize,
     #[serde(flatten)]
     faults: Counted,
+    /// The floor's.
+    floor_faults: Option<Counted>,
     server: Medians,
     floor: Option<Medians>,
     /// The medians of the ratios of each pair, without a unit whatever the names say.
     ratio: Option<Medians>,
+    /// Against the server, and against the floor.
     generator_was_bottleneck: bool,
+    generator_was_floor_bottleneck: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -146,11 +162,12 @@ struct Medians {
 }
 
 impl<'a> Run<'a> {
-    fn of(
-        report: &'a Report,
-        case: &Case,
+    /// What came of a plan with these members (`tcp-room`), for the first time if `round` is 1.
+    pub fn of(
+        crowd: &'a str,
+        plan: &Plan,
         round: usize,
-        against: &'static str,
+        against: Against,
         outcome: &Outcome,
     ) -> Run<'a> {
         let Outcome {
@@ -165,9 +182,9 @@ impl<'a> Run<'a> {
         Run {
             r#type: "run",
             against,
-            crowd: &report.crowd,
+            crowd,
             round,
-            setting: Setting::of(&case.plan),
+            setting: Setting::of(plan),
             members_in: logins.members,
             messages: deliveries.messages,
             deliveries: deliveries.received,
@@ -255,6 +272,7 @@ impl<'a> Summary<'a> {
                 cpus: machine.cpus,
                 model: machine.model.as_deref(),
                 kernel: &machine.kernel,
+                tcp_congestion_control: machine.congestion_control.as_deref(),
                 server_on_cpu: machine.pinned.map(|pinned| pinned.server),
                 generator_on_cpu: machine.pinned.map(|pinned| pinned.generator),
             },
@@ -266,15 +284,20 @@ impl<'a> Summary<'a> {
 
 impl CaseMedians {
     fn of(case: &Case) -> CaseMedians {
-        let outcomes = case.rounds.iter().map(|round| &round.server);
+        let servers = case.rounds.iter().map(|round| &round.server);
+        let floors = case.rounds.iter().filter_map(|round| round.floor.as_ref());
         CaseMedians {
             setting: Setting::of(&case.plan),
             rounds: case.rounds.len(),
             faults: Counted::of(case.faults()),
+            floor_faults: case.floor_faults().map(Counted::of),
             server: Medians::of(&case.server()),
             floor: case.floor().as_ref().map(Medians::of),
             ratio: case.ratio().as_ref().map(Medians::of),
-            generator_was_bottleneck: outcomes.into_iter().any(|outcome| outcome.is_bottleneck),
+            generator_was_bottleneck: servers.into_iter().any(|outcome| outcome.is_bottleneck),
+            generator_was_floor_bottleneck: floors
+                .map(|outcome| outcome.is_bottleneck)
+                .reduce(|any, is_bottleneck| any || is_bottleneck),
         }
     }
 }
@@ -350,6 +373,28 @@ mod tests {
         assert_eq!(cases[0]["rounds"], 3);
         let ratio = cases[0]["ratio"]["cpu_us_per_delivery"].as_f64().unwrap();
         assert!((ratio - 1.04).abs() < 0.01, "{ratio}");
+        assert_eq!(summary["machine"]["tcp_congestion_control"], "reno");
+    }
+
+    #[test]
+    fn what_the_floor_lost_is_told_beside_what_the_server_lost() {
+        let mut report = report();
+        let floor = report.cases[0].rounds[1].floor.as_mut().unwrap();
+        floor.deliveries.lost = 2;
+        floor.is_bottleneck = true;
+        report.cases[0].rounds[2].server.deliveries.lost = 7;
+        for round in &mut report.cases[1].rounds {
+            round.floor = None;
+        }
+        let objects = objects(&report);
+        let cases = &objects.last().unwrap()["cases"];
+        assert_eq!(cases[0]["lost"], 7);
+        assert_eq!(cases[0]["floor_faults"]["lost"], 2);
+        assert_eq!(cases[0]["generator_was_bottleneck"], false);
+        assert_eq!(cases[0]["generator_was_floor_bottleneck"], true);
+        assert_eq!(cases[1]["floor_faults"], Value::Null);
+        assert_eq!(cases[1]["generator_was_floor_bottleneck"], Value::Null);
+        assert_eq!(cases[2]["generator_was_floor_bottleneck"], false);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod rounds;
 mod table;
 
 pub use figures::{Figures, with_thousands};
-pub use json::write_json;
+pub use json::{Against, Run, write_json};
 pub use plot::{PlotError, plot};
 pub use rounds::{Case, Faults, Machine, Pinned, Report, Round, title};
 pub use table::table;

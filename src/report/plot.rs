@@ -225,7 +225,7 @@ fn draw_scaling<B: DrawingBackend>(
         .x_desc("members")
         .y_desc("deliveries per second")
         .x_label_formatter(&|members| plain(*members))
-        .y_label_formatter(&|rate| with_thousands(*rate).replace(".00", "").replace(".0", ""))
+        .y_label_formatter(&|rate| short(*rate))
         .draw()?;
     for line in lines {
         draw_line(&mut chart, line)?;
@@ -273,23 +273,29 @@ fn draw_legend<'a, B: DrawingBackend>(
 ) -> Result<(), PlotError> {
     let latency = latency.iter().map(|line| (line, false));
     let scaling = scaling.map(|line| (line, true));
+    let titled = latency.chain(scaling).filter_map(|(line, is_scaling)| {
+        let title = line.title.as_deref()?;
+        Some((line, title, is_scaling))
+    });
+    let titled: Vec<(&Line, &str, bool)> = titled.collect();
     let style = font(15).into_text_style(area);
+    let bottom = area.dim_in_pixel().1 as i32;
     let mut y = 24;
     let mut was_scaling = false;
-    for (line, is_scaling) in latency.chain(scaling) {
-        let Some(title) = &line.title else {
-            continue;
-        };
-        if y + LEGEND_LINE > area.dim_in_pixel().1 as i32 {
-            break;
-        }
-        if is_scaling && !was_scaling {
+    for (drawn, (line, title, is_scaling)) in titled.iter().enumerate() {
+        if *is_scaling && !was_scaling {
             y += LEGEND_LINE / 2;
             was_scaling = true;
         }
+        let more = titled.len() - drawn;
+        // The last line that there is room for tells of the rest, if it is more than one.
+        if y + 2 * LEGEND_LINE > bottom && more > 1 {
+            area.draw_text(&format!("and {more} more"), &style, (24, y - 6))?;
+            break;
+        }
         let stroke = line.colour.stroke_width(2);
         area.draw(&PathElement::new([(0, y), (18, y)], stroke))?;
-        if is_scaling {
+        if *is_scaling {
             area.draw(&Circle::new((9, y), 3, line.colour.filled()))?;
         }
         area.draw_text(title, &style, (24, y - 6))?;
@@ -370,6 +376,17 @@ fn plain(value: f64) -> String {
         true => text.trim_end_matches('0').trim_end_matches('.').into(),
         false => text,
     }
+}
+
+/// The same with a letter for thousands: `2.05 k`, `10 M`.
+fn short(value: f64) -> String {
+    let text = with_thousands(value);
+    let (number, letter) = text.split_once(' ').unwrap_or((&text, ""));
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    format!("{number} {letter}").trim_end().into()
 }
 
 /// A text in lines of at most so many characters, broken at spaces; what does not fit ends in dots.
@@ -509,12 +526,41 @@ mod tests {
     }
 
     #[test]
+    fn a_legend_that_is_too_long_says_so() {
+        let mut report = report();
+        let few = texts(&plot(&report).unwrap());
+        assert!(!few.iter().any(|text| text.ends_with(" more")), "{few:?}");
+        let case = report.cases[0].clone();
+        report.cases = (1..=50)
+            .map(|members| {
+                let mut case = case.clone();
+                case.plan.members = members;
+                case
+            })
+            .collect();
+        let texts = texts(&plot(&report).unwrap());
+        let shown = |members: &usize| texts.contains(&format!("{members} members, window 1"));
+        let shown = 1 + (2..=50).filter(shown).count();
+        assert!(shown > 20, "{shown}");
+        let rest = format!("and {} more", 50 - shown);
+        assert!(texts.contains(&rest), "{rest}: {texts:?}");
+    }
+
+    #[test]
     fn labels_are_short() {
         for (nines, text) in [(0.0, "0 %"), (1.0, "90 %"), (2.0, "99 %"), (4.0, "99.99 %")] {
             assert_eq!(percent(nines), text);
         }
         for (value, text) in [(0.01, "0.01"), (2.5, "2.5"), (1000.0, "1000")] {
             assert_eq!(plain(value), text);
+        }
+        for (value, text) in [
+            (2050.0, "2.05 k"),
+            (1e7, "10 M"),
+            (100.0, "100"),
+            (1.0, "1"),
+        ] {
+            assert_eq!(short(value), text);
         }
         assert_eq!(wrapped("a bb ccc dddd", 4, 2), ["a bb", "ccc ..."]);
         assert_eq!(decades(0.3..20.0), 0.1..100.0);

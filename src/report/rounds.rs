@@ -27,6 +27,8 @@ pub struct Machine {
     pub model: Option<String>,
     /// Name and version.
     pub kernel: String,
+    /// How TCP decides when to send (`bbr` paces, `reno` and `cubic` do not), where anybody talks over TCP.
+    pub congestion_control: Option<String>,
     /// The processors that server and generator were kept on.
     pub pinned: Option<Pinned>,
 }
@@ -69,6 +71,12 @@ impl Report {
         all.fold(Faults::default(), Faults::plus)
     }
 
+    /// Whether the kernel's pacing is in the figures: with one message in flight there is nothing to pace.
+    pub fn is_paced(&self) -> bool {
+        let several = |case: &Case| case.plan.pace != Pace::Window(1);
+        self.machine.congestion_control.as_deref() == Some("bbr") && self.cases.iter().any(several)
+    }
+
     /// Whether anything was measured against the floor.
     pub fn has_floor(&self) -> bool {
         self.cases.iter().any(|case| case.floor().is_some())
@@ -100,6 +108,18 @@ impl Case {
     pub fn faults(&self) -> Faults {
         let all = self.rounds.iter().map(|round| Faults::of(&round.server));
         all.fold(Faults::default(), Faults::plus)
+    }
+
+    /// The faults of the floor in all rounds, where there is one: they are the generator's or the machine's.
+    pub fn floor_faults(&self) -> Option<Faults> {
+        let floors = self.rounds.iter().filter_map(|round| round.floor.as_ref());
+        floors.map(Faults::of).reduce(Faults::plus)
+    }
+
+    /// The process that was to be looked at and ended before that was done.
+    pub fn ended_process(&self) -> Option<u32> {
+        let is_unknown = self.rounds.iter().any(|round| round.server.cost.is_none());
+        self.plan.server.filter(|_| is_unknown)
     }
 
     /// What it is called in a sentence: `1000 members, window 16`.
@@ -151,18 +171,19 @@ impl std::fmt::Display for Faults {
             disordered,
             cut,
         } = self;
-        let counted = [
+        let all = [
             (*lost, "lost"),
             (*doubled, "doubled"),
             (*disordered, "out of order"),
         ];
-        let mut parts: Vec<String> = counted
+        let mut parts: Vec<String> = all
             .iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} deliveries {what}"))
+            .map(|(count, what)| format!("{} {what}", counted(*count, "delivery", "deliveries")))
             .collect();
         if *cut > 0 {
-            parts.push(format!("{cut} members let go by the server"));
+            let members = counted(*cut as u64, "member", "members");
+            parts.push(format!("{members} let go by the server"));
         }
         match parts.is_empty() {
             true => f.write_str("nothing lost"),
@@ -173,7 +194,13 @@ impl std::fmt::Display for Faults {
 
 /// Whom and how fast: `1000 members, window 16`.
 pub fn title(plan: &Plan) -> String {
-    format!("{} members, {}", plan.members, pace(plan.pace))
+    let members = counted(plan.members as u64, "member", "members");
+    format!("{members}, {}", pace(plan.pace))
+}
+
+/// A number of things, with the word for one or for several.
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// A pace in words.
@@ -202,7 +229,7 @@ pub(super) mod tests {
             duration: Duration::from_secs(2),
             warm_up: Duration::from_millis(500),
             logins_in_flight: 16,
-            server: Some(1),
+            server: None,
         }
     }
 
@@ -278,6 +305,7 @@ pub(super) mod tests {
                 cpus: 2,
                 model: Some("Some Processor 3000".into()),
                 kernel: "Linux 6.18.44".into(),
+                congestion_control: Some("reno".into()),
                 pinned: Some(Pinned {
                     server: 0,
                     generator: 1,
@@ -309,8 +337,19 @@ pub(super) mod tests {
         };
         assert_eq!(
             faults.to_string(),
-            "2 deliveries lost, 1 members let go by the server"
+            "2 deliveries lost, 1 member let go by the server"
         );
+        let faults = Faults {
+            doubled: 1,
+            cut: 2,
+            ..Faults::default()
+        };
+        assert_eq!(
+            faults.to_string(),
+            "1 delivery doubled, 2 members let go by the server"
+        );
+        let alone = title(&plan(1, Pace::Window(1)));
+        assert_eq!(alone, "1 member, window 1");
         assert!(faults.any());
         assert!(!report().faults().any());
         assert_eq!(report().faults().to_string(), "nothing lost");

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::figures::{three_digits, with_thousands};
-use super::{Case, Figures, Report};
+use super::{Case, Figures, Pinned, Report};
 use crate::load::Pace;
 
 /// What a column is called, in two lines.
@@ -82,16 +82,19 @@ fn machine(report: &Report) -> String {
         let _ = write!(out, " ({})", cut(model, 30));
     }
     let _ = write!(out, ", {}", cut(&machine.kernel, 30));
-    match &machine.pinned {
-        Some(pinned) => {
-            let (server, generator) = (pinned.server, pinned.generator);
-            let _ = write!(
-                out,
-                "; server on CPU {server}, generator on CPU {generator}"
-            );
+    let places = match &machine.pinned {
+        Some(Pinned { server, generator }) => {
+            format!("server on CPU {server}, generator on CPU {generator}")
         }
-        None => out.push_str("; not pinned"),
-    }
+        None => "not pinned".to_string(),
+    };
+    let (between, rest) = match &machine.congestion_control {
+        Some(name) => (", ", format!("TCP {}; {places}", cut(name, 15))),
+        None => ("; ", places),
+    };
+    let together = out.chars().count() + between.len() + rest.chars().count();
+    out.push_str(if together <= WIDTH { between } else { "\n" });
+    out.push_str(&rest);
     out
 }
 
@@ -111,14 +114,16 @@ fn lines_of(case: &Case, with_floor: bool) -> Vec<Row> {
         Pace::Window(window) => window.to_string(),
         Pace::Rate(rate) => format!("{}/s", with_thousands(rate)),
     };
-    server[LOST] = match case.faults().lost {
+    let lost = |lost: u64| match lost {
         lost if lost < 10_000 => lost.to_string(),
         lost => with_thousands(lost as f64),
     };
+    server[LOST] = lost(case.faults().lost);
     let mut lines = vec![server];
     if let Some(floor) = case.floor() {
         let mut line = figures(&floor, three_digits, with_thousands);
         line[0] = "floor".into();
+        line[LOST] = lost(case.floor_faults().unwrap_or_default().lost);
         lines.push(line);
     }
     if let Some(ratio) = case.ratio() {
@@ -180,6 +185,9 @@ fn write_aligned(rows: &[Row], out: &mut String) {
 
 const GAP: &str = "  ";
 
+/// Columns of a terminal that nobody has narrower for long.
+const WIDTH: usize = 100;
+
 /// What a reader must not overlook.
 fn remarks(report: &Report) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -187,6 +195,16 @@ fn remarks(report: &Report) -> Vec<String> {
         let faults = case.faults();
         if faults.any() {
             remarks.push(format!("{}: {faults}", case.title()));
+        }
+        if let Some(faults) = case.floor_faults().filter(|faults| faults.any()) {
+            // Nobody doubts the floor: it is what the generator or the machine did.
+            remarks.push(format!("{}: the floor: {faults}", case.title()));
+        }
+        if let Some(process) = case.ended_process() {
+            remarks.push(format!(
+                "{}: process {process} ended meanwhile: what it cost is not known",
+                case.title()
+            ));
         }
         let floors = case.rounds.iter().filter_map(|round| round.floor.as_ref());
         let servers = case.rounds.iter().map(|round| &round.server);
@@ -207,11 +225,21 @@ fn remarks(report: &Report) -> Vec<String> {
             }
         }
     }
+    if report.is_paced() {
+        remarks.extend(PACED.map(String::from));
+    }
     if report.interrupted {
         remarks.push("ended early: this is what was measured until then".into());
     }
     remarks
 }
+
+/// What is said where TCP paces.
+const PACED: [&str; 3] = [
+    "TCP congestion control is bbr, which paces: figures with several messages in flight are its,",
+    "not the server's; `sysctl net.ipv4.tcp_congestion_control=reno`",
+    "(or run in a network namespace that has it)",
+];
 
 #[cfg(test)]
 mod tests {
@@ -225,12 +253,12 @@ mod tests {
         let expected = "\
 tcp-room against its own server
 texts of 64 bytes, 1 sender, 2s, medians of 3
-2 CPUs (Some Processor 3000), Linux 6.18.44; server on CPU 0, generator on CPU 1
+2 CPUs (Some Processor 3000), Linux 6.18.44, TCP reno; server on CPU 0, generator on CPU 1
 
                   window  delivered   CPU µs/  latency                           bytes/  CPU µs/
         members  or rate      per s  delivery   p50 ms   p99  p99.9   max  lost  member    login
 server      100        1      431 k      2.41     6.14  23.8   24.2  24.3     0     256     17.0
-floor                         474 k      2.30     5.85  22.6   23.1  23.1           256     17.0
+floor                         474 k      2.30     5.85  22.6   23.1  23.1     0     256     17.0
 ratio                          0.91      1.04     1.04  1.04   1.04  1.04          1.00     1.00
 ";
         assert_eq!(table(&report), expected);
@@ -253,6 +281,8 @@ ratio                          0.91      1.04     1.04  1.04   1.04  1.04       
     fn it_is_never_wider_than_a_hundred_columns() {
         let mut report = report();
         report.crowd = "tcp-room, group, udp-room and udp-login 3:2:1:1".into();
+        report.machine.congestion_control = Some("bbr".into());
+        report.machine.kernel = "Linux 6.18.44-somebodys-v595".into();
         report.machine.model = Some("A Processor With Quite Some Name (TM) v7 @ 3.00GHz".into());
         report
             .cases
@@ -262,8 +292,11 @@ ratio                          0.91      1.04     1.04  1.04   1.04  1.04       
         }
         let table = table(&report);
         for line in table.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
+            assert!(line.chars().count() <= WIDTH, "{line}");
         }
+        let places = "\nTCP bbr; server on CPU 0, generator on CPU 1\n";
+        assert!(table.contains(places), "{table}");
+        assert!(table.contains(PACED[1]), "{table}");
     }
 
     #[test]
@@ -273,16 +306,38 @@ ratio                          0.91      1.04     1.04  1.04   1.04  1.04       
         report.cases[0].rounds[1].server.is_bottleneck = true;
         report.cases[0].rounds[1].server.busy = 0.987;
         report.cases[1].rounds[2].server.deliveries.lost = 3;
+        let floor = report.cases[1].rounds[0].floor.as_mut().unwrap();
+        floor.deliveries.lost = 1;
+        report.cases[1].plan.server = Some(4711);
+        report.cases[1].rounds[2].server.cost = None;
         report.interrupted = true;
         let table = table(&report);
-        let remarks: Vec<&str> = table.lines().rev().take(3).collect();
+        assert!(table.contains("1.54     1"), "the floor's cell: {table}");
+        let remarks: Vec<&str> = table.lines().rev().take(5).collect();
         assert_eq!(
             remarks,
             [
                 "ended early: this is what was measured until then",
+                "100 members, window 16: process 4711 ended meanwhile: what it cost is not known",
+                "100 members, window 16: the floor: 1 delivery lost",
                 "100 members, window 16: 3 deliveries lost",
                 "100 members, window 1: the generator was the bottleneck (99 % busy); the server can do more",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_paced_is_said_where_it_matters() {
+        let mut report = report();
+        report.machine.congestion_control = Some("bbr".into());
+        let said = |report: &Report| table(report).contains(PACED[0]);
+        assert!(said(&report));
+        // One message at a time is never held back.
+        report.cases.truncate(1);
+        assert!(!said(&report));
+        report.cases[0].plan.pace = Pace::Rate(1000.0);
+        assert!(said(&report));
+        report.machine.congestion_control = Some("cubic".into());
+        assert!(!said(&report));
     }
 }

@@ -1,5 +1,7 @@
 //! Owns the processes that a measurement starts: our own binary again, its files in a directory of its own, gone
-//! with everything it made whatever comes of the measurement. Knows nothing of what is measured.
+//! with everything it made when the measurement is over, fails or is interrupted. Knows nothing of what is measured.
+//!
+//! After SIGKILL nobody is left to clean up: the process ends with us even then, its directory stays.
 
 use std::fmt::Display;
 use std::fs::{self, DirBuilder, File};
@@ -18,11 +20,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Something that listens for us. Dropped, it is stopped and waited for.
 pub struct Child {
+    /// What it is, in a sentence: `the server`.
+    what: &'static str,
     process: Process,
     /// What it said it listens on, in order: protocol and address.
     listening: Vec<(String, SocketAddr)>,
     /// Kept: it would be told that nobody reads what it says.
     _stdout: ChildStdout,
+    /// What it says on standard error.
+    log: PathBuf,
     /// Dropped after it has ended.
     _home: Home,
 }
@@ -38,6 +44,7 @@ impl Child {
     /// Starts `mynah` with these arguments, in a directory that is made for it, and waits until it says `ready`.
     /// Meanwhile `is_interrupted` is asked often.
     pub fn start(
+        what: &'static str,
         arguments: impl FnOnce(&Path) -> io::Result<Vec<String>>,
         mut is_interrupted: impl FnMut() -> bool,
     ) -> Result<Child, NoChild> {
@@ -45,8 +52,10 @@ impl Child {
         let arguments = arguments(&home.path).map_err(failed("writing its settings"))?;
         let log = home.path.join(LOG);
         let stderr = File::create(&log).map_err(failed("making a temporary file"))?;
-        let binary = env::current_exe().map_err(failed("finding our own program"))?;
+        let binary = own_program().map_err(failed("finding our own program"))?;
         let mut process = Command::new(binary)
+            // As it is known, wherever it was found.
+            .arg0("mynah")
             .args(arguments)
             .arg("--parent")
             .arg(process::id().to_string())
@@ -59,13 +68,31 @@ impl Child {
             .map_err(failed("starting our own program again"))?;
         let stdout = process.stdout.take();
         let mut child = Child {
+            what,
             process,
             listening: Vec::new(),
             _stdout: stdout.expect("invariant: it was asked for above"),
+            log,
             _home: home,
         };
-        child.wait_until_ready(&log, &mut is_interrupted)?;
+        child.wait_until_ready(&mut is_interrupted)?;
         Ok(child)
+    }
+
+    /// How it ended and what it said last, in a sentence, if it did. Waits so long to see it: a process's connections end
+    /// before it does.
+    pub fn ended(&mut self, patience: Duration) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) => {
+                    let (what, said) = (self.what, self.said_last());
+                    return Some(format!("{what} ended with {status}{said}"));
+                }
+                Ok(None) if Instant::now() < deadline => thread::sleep(Duration::from_millis(2)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -81,7 +108,6 @@ impl Child {
 
     fn wait_until_ready(
         &mut self,
-        log: &Path,
         is_interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<(), NoChild> {
         let deadline = Instant::now() + PATIENCE;
@@ -92,7 +118,7 @@ impl Child {
             }
             if Instant::now() > deadline {
                 let waited = PATIENCE.as_secs();
-                return Err(self.not_ready(log, &format!("was not ready within {waited} s")));
+                return Err(self.not_ready(&format!("was not ready within {waited} s")));
             }
             let mut ready = [PollFd::new(&self._stdout, PollFlags::IN)];
             match poll(&mut ready, Some(&GLANCE)) {
@@ -102,7 +128,7 @@ impl Child {
             }
             let mut piece = [0; 1024];
             match self._stdout.read(&mut piece) {
-                Ok(0) => return Err(self.not_ready(log, "did not start")),
+                Ok(0) => return Err(self.not_ready("did not start")),
                 Ok(length) => said.extend(piece.iter().take(length)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(failed("listening to it")(error)),
@@ -114,16 +140,19 @@ impl Child {
         Ok(())
     }
 
-    fn not_ready(&mut self, log: &Path, what: &str) -> NoChild {
+    fn not_ready(&mut self, how: &str) -> NoChild {
         // Before its log is read, everything is in it.
         self.stop();
-        let log = fs::read_to_string(log).unwrap_or_default();
-        let last = log
-            .lines()
-            .last()
-            .map(|line| line.trim_start_matches("mynah: "));
-        let reason = last.map(|line| format!(": {line}")).unwrap_or_default();
-        NoChild::Failed(format!("what was to be measured {what}{reason}"))
+        NoChild::Failed(format!("{} {how}{}", self.what, self.said_last()))
+    }
+
+    /// The last line of its log behind a colon, or nothing.
+    fn said_last(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        // A panic's last line says how to see more of it.
+        let last = log.lines().rfind(|line| !line.starts_with("note: "));
+        last.map(|line| format!(": {}", line.trim_start_matches("mynah: ")))
+            .unwrap_or_default()
     }
 
     /// Ends it politely, and otherwise in time.
@@ -146,6 +175,16 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The program that runs, even when its file has been replaced since it started.
+fn own_program() -> io::Result<PathBuf> {
+    // Once the process is split in two, this leads to the same file from either.
+    let running = Path::new("/proc/self/exe");
+    match fs::metadata(running) {
+        Ok(_) => Ok(running.into()),
+        Err(_) => env::current_exe(),
     }
 }
 

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 
-use super::order::Order;
+use super::Failure;
+use super::order::{Order, Place};
 use crate::chat::{Event, TimeOfDay};
 use crate::cli::{BenchFloorArgs, FloorKind};
 use crate::commands::parent;
 use crate::load::floor::{self, Floor, FloorCrowd};
-use crate::load::{Pace, Plan};
+use crate::load::{Crowd, Mix, Pace, Plan};
 use crate::protocol::Datagrams;
 use crate::protocol::registry::{Protocol, Transport};
 
@@ -41,24 +42,33 @@ fn announce(address: SocketAddr) {
 pub fn of(order: &Order, plan: &Plan) -> (Floor, Vec<String>) {
     let (floor, kind) = match (order.is_stream(), plan.pace) {
         (false, _) => (Floor::Datagrams, "datagrams"),
-        (true, Pace::Window(1) | Pace::Rate(_)) => (Floor::Stream, "stream"),
-        (true, Pace::Window(_)) => (Floor::Gathering, "gathering"),
+        (true, Pace::Window(1)) => (Floor::Stream, "stream"),
+        // At a rate too: a server that falls behind gathers what has come meanwhile, and so may the floor.
+        (true, Pace::Window(_) | Pace::Rate(_)) => (Floor::Gathering, "gathering"),
     };
     let arguments = vec!["bench-floor".into(), format!("--kind={kind}")];
     (floor, arguments)
 }
 
-/// Its members, whose frames are as long as those of the order's protocols are in the mean.
-pub fn crowd(order: &Order, floor: Floor, address: SocketAddr) -> FloorCrowd {
+/// Its members, whose frames are as long as those of the order's protocols are in the mean, and who hear themselves
+/// where the same members of the order do: there are as many deliveries.
+pub fn crowd(order: &Order, floor: Floor, address: SocketAddr) -> Result<FloorCrowd, Failure> {
     let each = order.targets.iter().zip(order.shares.each());
     let (mut bytes, mut shares) = (0, 0);
     for (target, share) in each {
         bytes += overhead(target.protocol) * usize::from(*share);
         shares += usize::from(*share);
     }
-    let protocols = order.targets.iter().map(|target| target.protocol);
-    let echoes = protocols.into_iter().all(Protocol::echoes);
-    FloorCrowd::new(floor, address, bytes.div_ceil(shares.max(1)), echoes)
+    let parts = order.parts(|_| {
+        Some(Place {
+            address,
+            ucrp: Some(address),
+        })
+    })?;
+    let mix = Mix::new(&parts, MEMBER).map_err(|error| Failure::Usage(error.to_string()))?;
+    let echoes: Vec<bool> = (0..shares).map(|member| mix.echoes(member)).collect();
+    let crowd = FloorCrowd::new(floor, address, bytes.div_ceil(shares.max(1)), true);
+    Ok(crowd.echoing(&echoes))
 }
 
 /// What stands around a text in this protocol when a member hears it.
@@ -94,7 +104,45 @@ const MEMBER: &str = "ab00000";
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn order(flags: &[&str]) -> Order {
+        let cli = Cli::try_parse_from(["mynah", "bench"].iter().chain(flags)).unwrap();
+        match cli.command {
+            Command::Bench(args) => Order::of(&args).unwrap_or_else(|_| panic!("{flags:?}")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_one_message_at_a_time_is_not_gathered() {
+        let floors = |flags: &[&str]| -> Vec<Floor> {
+            let order = order(flags);
+            order.plans.iter().map(|plan| of(&order, plan).0).collect()
+        };
+        assert_eq!(
+            floors(&["-w", "1,16"]),
+            [Floor::Stream, Floor::Gathering],
+            "by window"
+        );
+        assert_eq!(floors(&["--rate", "10"]), [Floor::Gathering]);
+        assert_eq!(floors(&["udp-room", "-w", "1"]), [Floor::Datagrams]);
+    }
+
+    #[test]
+    fn members_hear_themselves_as_those_of_the_mix_do() {
+        let order = order(&["tcp-room", "group", "--mix", "2:1"]);
+        let address = "127.0.0.1:65535".parse().unwrap();
+        let Ok(crowd) = crowd(&order, Floor::Gathering, address) else {
+            panic!("there is a crowd");
+        };
+        let echoes: Vec<bool> = (0..6).map(|member| crowd.echoes(member)).collect();
+        let turn = [true, false, true];
+        assert_eq!(echoes, [turn, turn].concat());
+    }
 
     #[test]
     fn frames_are_as_long_as_the_protocols() {

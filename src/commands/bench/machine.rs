@@ -58,8 +58,10 @@ fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
-/// What stands above the table. To be called before anything is pinned.
-pub fn facts() -> Machine {
+/// What stands above the table; how TCP sends only where that matters. To be called before anything is pinned.
+pub fn facts(is_over_tcp: bool) -> Machine {
+    let control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    let control = control.ok().filter(|_| is_over_tcp);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));
@@ -68,6 +70,7 @@ pub fn facts() -> Machine {
         cpus: thread::available_parallelism().map_or(1, usize::from),
         model: model.map(|(_, name)| name.trim().into()),
         kernel: format!("Linux {}", release.trim()),
+        congestion_control: control.map(|name| name.trim().into()),
         pinned: None,
     }
 }

@@ -64,10 +64,12 @@ fn status_of(signal: Signal) -> u8 {
 
 fn bench(args: BenchArgs) -> Result<(), Failure> {
     let order = Order::of(&args)?;
+    // What it cannot be raised to will be told when it is too low.
+    if let Ok(limit) = raise_descriptor_limit() {
+        order.check_descriptors(limit)?;
+    }
     // Before anything is measured that could not be kept.
     let mut outputs = Outputs::open(args.json, args.plot)?;
-    // What it cannot be raised to will be told when it is too low.
-    let _ = raise_descriptor_limit();
     let mut work = Work {
         cpus: match order.is_own {
             true => Cpus::choose(),
@@ -78,7 +80,7 @@ fn bench(args: BenchArgs) -> Result<(), Failure> {
         runs: 0,
         order: &order,
     };
-    let machine = machine::facts();
+    let machine = machine::facts(order.has_streams());
     let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); order.plans.len()];
     let mut ended = Ok(());
     'measured: for _ in 0..order.repeat {

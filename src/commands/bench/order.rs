@@ -42,10 +42,14 @@ impl Order {
         }
         let shares = args.mix.clone().unwrap_or(Shares::even(targets.len()));
         if shares.each().len() != targets.len() {
+            let are = |count: usize, what: &str| match count {
+                1 => format!("is 1 {what}"),
+                count => format!("are {count} {what}s"),
+            };
             return usage(&format!(
-                "--mix {shares} are {} shares, and there are {} protocols: {}",
-                shares.each().len(),
-                targets.len(),
+                "--mix {shares} {}, and there {}: {}",
+                are(shares.each().len(), "share"),
+                are(targets.len(), "protocol"),
                 names(&targets).join(", ")
             ));
         }
@@ -94,6 +98,40 @@ impl Order {
         })
     }
 
+    /// Whether this process may have the descriptors that each plan takes: none is measured if one cannot be.
+    pub fn check_descriptors(&self, limit: u64) -> Result<(), Failure> {
+        for plan in &self.plans {
+            let needed = |members: usize| self.descriptors(members, plan.logins_in_flight);
+            if needed(plan.members) <= limit {
+                continue;
+            }
+            let most = (1..plan.members).rev().find(|most| needed(*most) <= limit);
+            return Err(Failure::Usage(format!(
+                "{} members need {} descriptors, and the limit here (ulimit -Hn) is {limit}: {} would do",
+                plan.members,
+                needed(plan.members),
+                most.unwrap_or(0)
+            )));
+        }
+        Ok(())
+    }
+
+    /// What so many members take: one each, or two in a mesh; those on their way in another one for a moment.
+    fn descriptors(&self, members: usize, logins_in_flight: usize) -> u64 {
+        let each = self.targets.iter().zip(self.shares.each());
+        let (mut descriptors, mut shares) = (0, 0);
+        for (target, share) in each {
+            let of_one = match target.protocol {
+                Protocol::UdpMesh => 2,
+                _ => 1,
+            };
+            descriptors += of_one * u64::from(*share);
+            shares += u64::from(*share);
+        }
+        let all = (members as u64 * descriptors).div_ceil(shares.max(1));
+        all + members.min(logins_in_flight) as u64 + OTHER_DESCRIPTORS
+    }
+
     /// How often something is measured.
     pub fn runs(&self) -> usize {
         self.plans.len() * self.repeat * if self.floor { 2 } else { 1 }
@@ -122,6 +160,11 @@ impl Order {
     /// Whether nothing may be lost.
     pub fn is_stream(&self) -> bool {
         self.targets.iter().all(is_stream)
+    }
+
+    /// Whether anybody talks over a stream.
+    pub fn has_streams(&self) -> bool {
+        self.targets.iter().any(is_stream)
     }
 
     /// The members' protocols where the server is at these addresses.
@@ -163,6 +206,9 @@ fn names(targets: &[Target]) -> Vec<String> {
         .map(|target| target.protocol.to_string())
         .collect()
 }
+
+/// Beside those of members: standard streams, the poll, files of `/proc`.
+const OTHER_DESCRIPTORS: u64 = 32;
 
 /// One at a time, a few, and as many as anybody has seen a room say at once.
 const DEFAULT_WINDOWS: [u32; 3] = [1, 16, 256];
@@ -233,8 +279,36 @@ mod tests {
     }
 
     #[test]
+    fn every_plan_is_checked_before_any_is_measured() {
+        let said = |flags: &[&str], limit: u64| match order(flags).unwrap().check_descriptors(limit)
+        {
+            Ok(()) => None,
+            Err(Failure::Usage(reason)) => Some(reason),
+            Err(_) => panic!("{flags:?}"),
+        };
+        let flags = ["-n", "100,30000", "--logins-in-flight", "16"];
+        assert_eq!(said(&flags, 30_048), None);
+        assert_eq!(
+            said(&flags, 20_000).unwrap(),
+            "30000 members need 30048 descriptors, and the limit here (ulimit -Hn) is 20000: 19952 would do"
+        );
+        let flags = ["udp-mesh", "-n", "100", "--logins-in-flight", "1"];
+        assert!(said(&flags, 133).unwrap().ends_with("50 would do"));
+        assert!(said(&flags, 20).unwrap().ends_with(": 0 would do"));
+        assert_eq!(said(&flags, 233), None);
+    }
+
+    #[test]
     fn what_does_not_go_together_is_refused() {
-        let table: [(&[&str], &str); 4] = [
+        let table: [(&[&str], &str); 6] = [
+            (
+                &["--mix", "1:2"],
+                "--mix 1:2 are 2 shares, and there is 1 protocol: tcp-room",
+            ),
+            (
+                &["tcp-room", "group", "--mix", "3"],
+                "--mix 3 is 1 share, and there are 2 protocols: tcp-room, group",
+            ),
             (&["group=127.0.0.1:1", "udp-room"], "either all protocols"),
             (
                 &["group", "udp-room", "-f"],

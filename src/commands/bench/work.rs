@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process;
+use std::time::Duration;
 
 use super::Failure;
 use super::child::{Child, NoChild};
@@ -11,7 +12,7 @@ use super::machine::Cpus;
 use super::order::{Order, Place};
 use super::settings;
 use super::watch::Watch;
-use crate::load::{self, Crowd, Mix, Outcome, Part, Plan};
+use crate::load::{self, Crowd, Mix, Outcome, Part, Plan, Verdict};
 use crate::protocol::registry::Protocol;
 use crate::report::{self, Round};
 
@@ -40,7 +41,7 @@ impl Work<'_> {
 
     fn floor(&mut self, plan: &Plan) -> Result<Option<Outcome>, Failure> {
         let (kind, arguments) = floor::of(self.order, plan);
-        let Some(child) = self.start(|_| Ok(arguments))? else {
+        let Some(mut child) = self.start("the floor", |_| Ok(arguments))? else {
             return Ok(None);
         };
         let plan = Plan {
@@ -49,8 +50,8 @@ impl Work<'_> {
         };
         let address = child.address(floor::NAME);
         let address = address.ok_or_else(|| Failure::Other("the floor is nowhere".into()))?;
-        let crowd = floor::crowd(self.order, kind, address);
-        self.measure(floor::NAME, &plan, &crowd)
+        let crowd = floor::crowd(self.order, kind, address)?;
+        self.measure(floor::NAME, &plan, &crowd, Some(&mut child))
     }
 
     fn server(&mut self, plan: &Plan) -> Result<Option<Outcome>, Failure> {
@@ -64,9 +65,10 @@ impl Work<'_> {
                 })
             })?;
             let mix = self.mix(&parts)?;
-            return self.measure(&crowd, plan, &mix);
+            return self.measure(&crowd, plan, &mix, None);
         }
-        let Some(child) = self.start(|home| settings::serve(&order.targets, plan, home))? else {
+        let arguments = |home: &Path| settings::serve(&order.targets, plan, home);
+        let Some(mut child) = self.start("the server", arguments)? else {
             return Ok(None);
         };
         let plan = Plan {
@@ -84,15 +86,17 @@ impl Work<'_> {
             })
         })?;
         let mix = self.mix(&parts)?;
-        self.measure(&crowd, &plan, &mix)
+        self.measure(&crowd, &plan, &mix, Some(&mut child))
     }
 
     fn start(
         &mut self,
+        what: &'static str,
         arguments: impl FnOnce(&Path) -> io::Result<Vec<String>>,
     ) -> Result<Option<Child>, Failure> {
         let (cpus, watch) = (&mut self.cpus, &mut self.watch);
-        let started = cpus.starting(|| Child::start(arguments, || watch.interrupted().is_some()));
+        let started =
+            cpus.starting(|| Child::start(what, arguments, || watch.interrupted().is_some()));
         match started {
             Ok(child) => Ok(Some(child)),
             Err(NoChild::Interrupted) => Ok(None),
@@ -100,17 +104,38 @@ impl Work<'_> {
         }
     }
 
-    /// `None` where a signal came before anything was heard.
+    /// `None` where a signal came before anything was heard. A child that ends meanwhile is a failure.
     fn measure<C: Crowd>(
         &mut self,
         whom: &str,
         plan: &Plan,
         crowd: &C,
+        mut child: Option<&mut Child>,
     ) -> Result<Option<Outcome>, Failure> {
+        let mut how_it_ended = |patience| child.as_mut().and_then(|child| child.ended(patience));
         let title = format!("{whom}, {}", report::title(plan));
-        let mut look = |progress: &load::Progress| self.watch.look(&title, plan, progress);
-        let outcome = load::run(plan, crowd, &mut look).map_err(|failure| match failure {
-            load::Failure::Plan(_) => Failure::Usage(failure.to_string()),
+        let mut look = |progress: &load::Progress| {
+            let verdict = self.watch.look(&title, plan, progress);
+            match how_it_ended(Duration::ZERO) {
+                Some(_) => Verdict::Stop,
+                None => verdict,
+            }
+        };
+        let outcome = load::run(plan, crowd, &mut look);
+        let patience = match &outcome {
+            Ok(outcome) if outcome.deliveries.cut == 0 => Duration::ZERO,
+            // It may be about to end.
+            Ok(_) | Err(_) => GRACE,
+        };
+        if self.watch.interrupted().is_none()
+            && let Some(how) = how_it_ended(patience)
+        {
+            return Err(Failure::Other(how));
+        }
+        let outcome = outcome.map_err(|failure| match failure {
+            load::Failure::Plan(_) | load::Failure::Descriptors { .. } => {
+                Failure::Usage(failure.to_string())
+            }
             other => Failure::Other(other.to_string()),
         })?;
         if self.watch.interrupted().is_some() && outcome.deliveries.received == 0 {
@@ -132,3 +157,6 @@ impl Work<'_> {
         Mix::new(parts, &prefix).map_err(|error| Failure::Usage(error.to_string()))
     }
 }
+
+/// From the end of a process's connections to its own.
+const GRACE: Duration = Duration::from_millis(500);
