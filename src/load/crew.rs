@@ -76,6 +76,8 @@ struct Member<S> {
     stream: Vec<u8>,
     sent: usize,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Once everything is sent, its stream's sending half ends.
+    finishes: bool,
     /// It is in the list of those who have something to send.
     listed: bool,
     /// It waits until the kernel takes more.
@@ -577,6 +579,12 @@ impl<'c, C: Crowd> Crew<'c, C> {
         }
         member.stream.clear();
         member.sent = 0;
+        if let (true, Some(stream)) = (
+            std::mem::take(&mut member.finishes),
+            &mut self.streams[number],
+        ) {
+            let _ = stream.finish();
+        }
         let Some(port) = &mut self.ports[number] else {
             return Ok(());
         };
@@ -636,10 +644,12 @@ impl<'c, C: Crowd> Crew<'c, C> {
         self.listening = false;
         for number in 0..self.members.len() {
             let is_in = self.members[number].state == State::In;
-            match &mut self.streams[number] {
+            if is_in && self.streams[number].is_some() {
                 // Whatever else it sends is read until it ends, too.
-                Some(stream) if is_in => drop(stream.finish()),
-                _ => self.streams[number] = None,
+                self.members[number].finishes = true;
+                self.flush(number);
+            } else {
+                self.streams[number] = None;
             }
             if self.ports[number].is_some() {
                 let _ = self.with(number, |session, context| {
@@ -704,6 +714,7 @@ impl<S> Member<S> {
             stream: Vec::new(),
             sent: 0,
             datagrams: VecDeque::new(),
+            finishes: false,
             listed: false,
             blocked: false,
             deadline: None,
@@ -795,5 +806,56 @@ fn connected(stream: &TcpStream) -> io::Result<bool> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+    use crate::load::floor::{Floor, FloorCrowd};
+    use crate::load::text::Marking;
+
+    #[test]
+    fn whatever_was_said_goes_out_before_a_member_leaves() {
+        const TEXT: usize = 1000;
+        const MESSAGES: usize = 8000;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let crowd = FloorCrowd::new(Floor::Stream, listener.local_addr().unwrap(), 0, true);
+        let mut crew = Crew::new(
+            &crowd,
+            1,
+            1,
+            Scanner::new(Marking::new(1, TEXT)),
+            Ledger::new(1, &[true]),
+        )
+        .unwrap();
+        let server = thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let mut hello = [0; 4];
+            stream.read_exact(&mut hello).unwrap();
+            let length = u32::from_le_bytes(hello) as usize;
+            stream.read_exact(&mut vec![0; length]).unwrap();
+            stream.write_all(&[1, 0, 0, 0, b'A']).unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).map(|_| rest)
+        });
+        crew.open(0).unwrap();
+        while crew.tally().inside == 0 {
+            crew.send_out();
+            crew.take_in(Some(Duration::from_millis(10))).unwrap();
+        }
+        let text = "x".repeat(TEXT);
+        for _ in 0..MESSAGES {
+            crew.say(0, &text);
+        }
+        crew.leave().unwrap();
+        drop(crew);
+        let rest = server.join().unwrap().unwrap();
+        let said = rest.iter().filter(|byte| **byte == b'x').count();
+        assert_eq!(said, MESSAGES * TEXT);
     }
 }
