@@ -19,8 +19,8 @@ pub struct Outcome {
     /// Whether the generator, not the server, bounded the figures, as far as it can tell.
     ///
     /// With a window: it was busy for more than 0.95 of the time, and the server, if its process is known, used less
-    /// than 0.9 of a processor. At a rate: more than one message in a hundred, and at least ten, were made over five
-    /// milliseconds late though the server took whatever was to be sent.
+    /// than 0.9 of a processor. At a rate: it was busy for more than half of the time, and more than one message in a
+    /// hundred, and at least ten, were made over five milliseconds late though the server took whatever was to be sent.
     pub is_bottleneck: bool,
     /// How long processors were wanted and not to be had while messages were sent and under way.
     pub waited: Waited,

@@ -64,8 +64,11 @@ const LATE: Duration = Duration::from_millis(5);
 /// More than this share of them, and we were the bottleneck,
 const LATE_SHARE: f64 = 0.01;
 
-/// if they are not fewer than this.
+/// if they are not fewer than this,
 const LEAST_LATE: u64 = 10;
+
+/// and we had no more rest than this: otherwise it was a burst that we were late for, or others had our processor.
+const BUSY_AT_A_RATE: f64 = 0.5;
 
 /// With a window we were if we never rested,
 const BUSY: f64 = 0.95;
@@ -326,7 +329,7 @@ impl Talked {
     }
 
     /// Whether we, not the server, set the pace: at a window, if we never rested and the server (if its processor time
-    /// is known) did; at a rate, if we did not keep it.
+    /// is known) did; at a rate, if we did not keep it and hardly rested.
     pub fn is_bottleneck(&self, pace: Pace, cpu: Option<Duration>) -> bool {
         match pace {
             Pace::Window(_) => {
@@ -334,7 +337,9 @@ impl Talked {
                 self.busy > BUSY && cpu.is_none_or(|cpu| cpu.as_secs_f64() < most)
             }
             Pace::Rate(_) => {
-                self.late >= LEAST_LATE && self.late as f64 > LATE_SHARE * self.messages as f64
+                let many = LATE_SHARE * self.messages as f64;
+                let is_late = self.late >= LEAST_LATE && self.late as f64 > many;
+                self.busy > BUSY_AT_A_RATE && is_late
             }
         }
     }
@@ -424,25 +429,28 @@ mod tests {
 
     #[test]
     fn a_rate_that_we_did_not_keep_makes_us_the_bottleneck() {
-        for (messages, late, wanted) in [
-            (3, 1, false),
-            (3, 3, false),
-            (9, 9, false),
-            (10, 10, true),
-            (1000, 10, false),
-            (1000, 11, true),
-            (100_000, 1000, false),
-            (100_000, 1001, true),
-            (0, 0, false),
+        for (messages, late, busy, wanted) in [
+            (3, 1, 1.0, false),
+            (3, 3, 1.0, false),
+            (9, 9, 1.0, false),
+            (10, 10, 1.0, true),
+            (1000, 10, 1.0, false),
+            (1000, 11, 1.0, true),
+            (1000, 1000, 0.51, true),
+            (1000, 1000, 0.5, false),
+            (1000, 1000, 0.01, false),
+            (100_000, 1000, 1.0, false),
+            (100_000, 1001, 1.0, true),
+            (0, 0, 1.0, false),
         ] {
             let talked = Talked {
                 messages,
                 late,
-                busy: 1.0,
+                busy,
                 ..Talked::default()
             };
             let told = talked.is_bottleneck(Pace::Rate(100.0), None);
-            assert_eq!(told, wanted, "{late} of {messages}");
+            assert_eq!(told, wanted, "{late} of {messages}, {busy}");
         }
     }
 
