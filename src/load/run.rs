@@ -45,8 +45,8 @@ const OTHER_DESCRIPTORS: u64 = 32;
 /// up takes.
 ///
 /// A member that the server lets go while messages are sent is counted and missed by nobody: what was sent until then
-/// and did not reach it is lost. What nobody received for two seconds is waited for no longer: there is room in a window
-/// again, and the run ends if nothing more is to be sent.
+/// and did not reach it is lost. When nothing was received for two seconds, what is under way is waited for no longer:
+/// there is room in a window again, and the run ends if nothing more is to be sent.
 pub fn run<C: Crowd>(
     plan: &Plan,
     crowd: &C,

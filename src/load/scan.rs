@@ -1,8 +1,8 @@
 //! Owns how messages are found in what one member is sent over a stream. Knows no protocol: only what a message
 //! begins with, and that the frames around equal texts are equally long.
 //!
-//! Once two messages were found, the next is looked for where the distance between them says, and is known by two
-//! comparisons; nothing between is read. Where it does not stand there, it is searched for.
+//! Once two messages were found, the next is looked for where the distance between them says, and is known by
+//! three comparisons, the last of its last byte; nothing between is read. Where it does not stand there, it is searched for.
 
 use memchr::memmem::Finder;
 
