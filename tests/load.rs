@@ -73,7 +73,8 @@ fn assert_whole(outcome: &Outcome, per_message: u64) {
     assert_eq!(wrong, [0; 3], "{deliveries:?}");
     assert_eq!(deliveries.cut, 0, "{deliveries:?}");
     assert_eq!(outcome.lateness.last.len(), deliveries.messages);
-    assert!(!outcome.lateness.each.is_empty());
+    assert_eq!(outcome.lateness.each.len(), deliveries.received);
+    assert_eq!(deliveries.unsaid, 0, "{deliveries:?}");
 }
 
 #[test]
@@ -88,8 +89,9 @@ fn tcp_room_hears_everything_at_any_pace() {
             assert_eq!(outcome.logins.members, 30);
             assert_whole(&outcome, 30);
             assert!(outcome.cost.unwrap().memory_idle > 0);
+            assert!(outcome.waited.server.is_some() && outcome.waited.generator.is_some());
             if let Pace::Rate(_) = pace {
-                assert_eq!(outcome.lateness.each.len(), outcome.deliveries.received);
+                assert!(outcome.deliveries.elapsed >= plan.duration);
             }
         }
     }
@@ -240,6 +242,8 @@ enum Does {
     HandOnLater,
     /// Lets everybody go but the sender, having handed on half of it.
     Cut,
+    /// Does nothing else for so long, then hands it on.
+    Hold(Duration),
 }
 
 /// A bare server of one member that talks (the first) and another that listens, which makes its mistakes to the
@@ -257,6 +261,10 @@ fn faulty(fault: Fault) -> SocketAddr {
             let held = mem::take(&mut later);
             match fault(number) {
                 Does::HandOn => stream.write_all(&frame).unwrap(),
+                Does::Hold(time) => {
+                    thread::sleep(time);
+                    stream.write_all(&frame).unwrap();
+                }
                 Does::Lose => {}
                 Does::Double => stream.write_all(&[&frame[..], &frame].concat()).unwrap(),
                 Does::HandOnLater => later = frame,
@@ -299,7 +307,13 @@ fn told_of(fault: Fault) -> Outcome {
     let mut plan = plan(2, 1, Pace::Rate(200.0));
     plan.warm_up = Duration::ZERO;
     let outcome = within_patience(move || run(&plan, &crowd, &mut |_| Verdict::GoOn).unwrap());
-    assert_eq!(outcome.deliveries.messages, 60, "{:?}", outcome.deliveries);
+    let deliveries = &outcome.deliveries;
+    assert_eq!((deliveries.messages, deliveries.unsaid), (60, 0));
+    // The last of them is due before the end.
+    assert!(
+        deliveries.elapsed >= Duration::from_millis(300),
+        "{deliveries:?}"
+    );
     outcome
 }
 
@@ -370,6 +384,61 @@ fn members_that_a_server_cuts_are_counted_and_the_others_go_on() {
     assert!(deliveries.lost >= 1, "{deliveries:?}");
     assert_eq!(deliveries.received, deliveries.messages + 10);
     assert_eq!((deliveries.doubled, deliveries.disordered), (0, 0));
+}
+
+/// Longer than anything is waited for.
+const HOLD: Duration = Duration::from_millis(2500);
+
+#[test]
+fn a_server_that_stalls_is_as_late_as_it_is() {
+    let address = faulty(|number| match number {
+        5 => Does::Hold(HOLD),
+        _ => Does::HandOn,
+    });
+    let crowd = FloorCrowd::new(Floor::Stream, address, 20, true);
+    let mut plan = plan(2, 1, Pace::Rate(50.0));
+    plan.warm_up = Duration::ZERO;
+    plan.duration = HOLD + Duration::from_millis(500);
+    let outcome = within_patience(move || run(&plan, &crowd, &mut |_| Verdict::GoOn).unwrap());
+    assert_eq!(outcome.deliveries.messages, 150);
+    assert_whole(&outcome, 2);
+    for lateness in [&outcome.lateness.each, &outcome.lateness.last] {
+        assert!(u128::from(lateness.max()) >= HOLD.as_nanos());
+    }
+}
+
+/// More than the kernel keeps for a server that does not read.
+const FLOOD: Plan = Plan {
+    members: 2,
+    senders: 1,
+    pace: Pace::Rate(40_000.0),
+    payload: 1000,
+    duration: Duration::from_millis(300),
+    warm_up: Duration::ZERO,
+    logins_in_flight: 1,
+    server: None,
+};
+
+#[test]
+fn what_a_server_held_back_is_said_after_the_end() {
+    let address = faulty(|number| match number {
+        0 => Does::Hold(Duration::from_millis(500)),
+        _ => Does::HandOn,
+    });
+    let crowd = FloorCrowd::new(Floor::Stream, address, 20, true);
+    let outcome = within_patience(move || run(&FLOOD, &crowd, &mut |_| Verdict::GoOn).unwrap());
+    assert_eq!(outcome.deliveries.messages, 12_000);
+    assert_whole(&outcome, 2);
+}
+
+#[test]
+fn what_could_not_be_said_is_counted() {
+    let address = faulty(|_| Does::Hold(PATIENCE));
+    let crowd = FloorCrowd::new(Floor::Stream, address, 20, true);
+    let outcome = within_patience(move || run(&FLOOD, &crowd, &mut |_| Verdict::GoOn).unwrap());
+    let deliveries = outcome.deliveries;
+    assert!(deliveries.unsaid > 0, "{deliveries:?}");
+    assert_eq!(deliveries.messages + deliveries.unsaid, 12_000);
 }
 
 #[test]

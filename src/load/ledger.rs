@@ -4,8 +4,11 @@
 //! A member mostly receives what follows the last it received of that sender. So per member and sender there is one
 //! number, the next expected, and per message in flight one difference: how many more members have it than have the
 //! message before. A run of messages received by one member changes two of those, however long it is.
+//!
+//! When a message was due is remembered until everybody has it who may still get it, even if nobody waits for it any
+//! more: what comes after all has its lateness recorded, however late that is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use hdrhistogram::Histogram;
 
@@ -36,19 +39,10 @@ pub struct Ledger {
     gaps: HashMap<(u32, u16), Vec<(u32, u32)>>,
     counts: Counts,
     in_flight: usize,
-    sampling: Sampling,
     each: Histogram<u64>,
     last: Histogram<u64>,
     /// When what is told now was received: nanoseconds from the run's start.
     now: u64,
-}
-
-/// Which receipts' lateness is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sampling {
-    Every,
-    /// The last of those that one read brought.
-    OnePerRead,
 }
 
 /// What one sender says.
@@ -57,15 +51,19 @@ struct Flow {
     echoes: bool,
     /// The first message that counts.
     begun: u32,
-    /// The first message that is in flight, and the next that will be sent.
+    /// The first message that not everybody has, and the next that will be sent.
     oldest: u32,
     next: u32,
+    /// What is before that is waited for no longer: it is not in flight, even if it is not before `oldest`.
+    given_up: u32,
     /// Of messages `oldest` to `next`, each at its number modulo the length, which is a power of two.
     slots: Vec<Slot>,
     /// How many members have the message before `oldest`, and those after it that are over.
     before: i64,
     /// The difference of the message that will be sent next.
     change_at_next: i64,
+    /// Messages before `oldest` that members have not received though they received something later.
+    missed: BTreeMap<u32, Missed>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,10 +72,24 @@ struct Slot {
     /// How many members should have it.
     wanted: i64,
     due: u64,
+    /// The first of the messages up to this one that were due at the same time as it.
+    since: u32,
+    /// How many members have received something later instead.
+    missed: u32,
+}
+
+/// A message that came late to nobody yet, or to not all of those who missed it.
+#[derive(Clone, Copy, Debug)]
+struct Missed {
+    due: u64,
+    members: u32,
 }
 
 /// Gaps that are remembered of one member and sender: what is received from before those counts as doubled.
 const MAX_GAPS: usize = 1024;
+
+/// Messages of one sender that are remembered because somebody missed them: the oldest are forgotten.
+const MAX_MISSED: usize = 1 << 16;
 
 /// What a lateness can be at the most, in nanoseconds: an hour.
 const MAX_LATENESS: u64 = 3_600_000_000_000;
@@ -87,15 +99,17 @@ const DIGITS: u8 = 3;
 
 impl Ledger {
     /// For so many members, of whom the first `echoes.len()` speak; those hear themselves where it says so.
-    pub fn new(members: usize, echoes: &[bool], sampling: Sampling) -> Ledger {
+    pub fn new(members: usize, echoes: &[bool]) -> Ledger {
         let flow = |echoes: &bool| Flow {
             echoes: *echoes,
             begun: 0,
             oldest: 0,
             next: 0,
+            given_up: 0,
             slots: vec![Slot::default(); 16],
             before: 0,
             change_at_next: 0,
+            missed: BTreeMap::new(),
         };
         Ledger {
             flows: echoes.iter().map(flow).collect(),
@@ -103,7 +117,6 @@ impl Ledger {
             gaps: HashMap::new(),
             counts: Counts::default(),
             in_flight: 0,
-            sampling,
             each: histogram(),
             last: histogram(),
             now: 0,
@@ -115,8 +128,10 @@ impl Ledger {
         for flow in &mut self.flows {
             flow.begun = flow.next;
             flow.oldest = flow.next;
+            flow.given_up = flow.next;
             flow.before = 0;
             flow.change_at_next = 0;
+            flow.missed.clear();
         }
         let senders = self.flows.len();
         for row in self.expected.chunks_exact_mut(senders.max(1)) {
@@ -140,7 +155,7 @@ impl Ledger {
         self.counts.owed.saturating_sub(self.counts.received)
     }
 
-    /// Messages that not everybody has who should.
+    /// Messages that not everybody has who should, and that are waited for.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -173,7 +188,7 @@ impl Ledger {
         self.in_flight += 1;
         self.counts.messages += 1;
         self.counts.owed += wanted as u64;
-        self.advance(usize::from(sender));
+        self.advance(usize::from(sender), Over::Received);
     }
 
     /// What this member expects next of that sender.
@@ -203,21 +218,18 @@ impl Ledger {
             return;
         }
         self.counts.received += count;
-        let due = |flow: &Flow, sequence: u32| flow.slot(sequence).map(|slot| slot.due);
-        match self.sampling {
-            Sampling::OnePerRead => {
-                if let Some(due) = due(flow, end - 1) {
-                    self.each.saturating_record(self.now.saturating_sub(due));
-                }
-            }
-            Sampling::Every => {
-                for due in (first..end).filter_map(|sequence| due(flow, sequence)) {
-                    self.each.saturating_record(self.now.saturating_sub(due));
-                }
-            }
+        // Those of one window were due at one time.
+        let mut rest = end;
+        while first < rest
+            && let Some(slot) = flow.slot(rest - 1)
+        {
+            let from = slot.since.max(first);
+            self.each
+                .saturating_record_n(self.now.saturating_sub(slot.due), u64::from(rest - from));
+            rest = from;
         }
         flow.credit(first, end);
-        self.advance(number);
+        self.advance(number, Over::Received);
     }
 
     /// This member has received that message, whatever it expected.
@@ -241,13 +253,15 @@ impl Ledger {
             {
                 self.counts.received += 1;
                 self.counts.disordered += 1;
-                if let Some(slot) = self.flows.get(number).and_then(|flow| flow.slot(sequence)) {
-                    self.each
-                        .saturating_record(self.now.saturating_sub(slot.due));
-                }
+                self.receive_missed(number, sequence);
             } else {
                 self.counts.doubled += 1;
             }
+            return;
+        }
+        if number == member && !flow.echoes {
+            // It should hear none of its own at all.
+            self.counts.doubled += 1;
             return;
         }
         if expected < sequence {
@@ -259,9 +273,30 @@ impl Ledger {
             // Nobody waits for those any more: they are lost, or come too late for the window.
             if let Some(flow) = self.flows.get_mut(number) {
                 flow.credit(expected, sequence);
+                flow.miss(expected, sequence);
             }
         }
         self.receive_run(member, sender, sequence, sequence + 1);
+    }
+
+    /// A member has received that message behind something later.
+    fn receive_missed(&mut self, sender: usize, sequence: u32) {
+        let now = self.now;
+        let Some(flow) = self.flows.get_mut(sender) else {
+            return;
+        };
+        if let Some(slot) = flow.slot_mut(sequence) {
+            slot.missed = slot.missed.saturating_sub(1);
+            self.each.saturating_record(now.saturating_sub(slot.due));
+        } else if let Some(missed) = flow.missed.get_mut(&sequence) {
+            missed.members -= 1;
+            let lateness = now.saturating_sub(missed.due);
+            self.each.saturating_record(lateness);
+            if missed.members == 0 {
+                flow.missed.remove(&sequence);
+                self.last.saturating_record(lateness);
+            }
+        }
     }
 
     /// The server has let this member go: what it has not received, nobody waits for.
@@ -278,38 +313,51 @@ impl Ledger {
             if let Some(own) = self.expected.get_mut(member * senders + number) {
                 *own = flow.next;
             }
-            self.advance(number);
+            self.advance(number, Over::Cut);
         }
     }
 
-    /// Waits no more for what was due before then. It is received if it comes all the same.
+    /// Waits no more for what was due before then: it is not in flight. It is received if it comes all the same, and
+    /// is as late then as it is.
     pub fn give_up(&mut self, due_before: u64) {
         for flow in &mut self.flows {
-            while let Some(slot) = flow.slot(flow.oldest)
+            flow.given_up = flow.given_up.max(flow.oldest);
+            while let Some(slot) = flow.slot(flow.given_up)
                 && slot.due < due_before
             {
-                flow.pop();
+                flow.given_up += 1;
                 self.in_flight -= 1;
             }
         }
     }
 
     /// Messages at the front that everybody has are in flight no more.
-    fn advance(&mut self, sender: usize) {
+    fn advance(&mut self, sender: usize, over: Over) {
         let Some(flow) = self.flows.get_mut(sender) else {
             return;
         };
         while let Some(slot) = flow.slot(flow.oldest)
             && flow.before + slot.change >= slot.wanted
         {
-            if slot.wanted > 0 {
+            if slot.missed > 0 {
+                flow.remember(flow.oldest, slot);
+            } else if slot.wanted > 0 && over == Over::Received {
                 self.last
                     .saturating_record(self.now.saturating_sub(slot.due));
             }
+            self.in_flight -= usize::from(flow.oldest >= flow.given_up);
             flow.pop();
-            self.in_flight -= 1;
         }
     }
+}
+
+/// Why nobody waits for a message any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// The last that could have it has it, or something later.
+    Received,
+    /// Whoever did not have it is gone.
+    Cut,
 }
 
 impl Flow {
@@ -317,22 +365,35 @@ impl Flow {
         sequence as usize & (self.slots.len() - 1)
     }
 
-    /// A message in flight.
+    /// A message that not everybody has.
     fn slot(&self, sequence: u32) -> Option<Slot> {
         let in_flight = self.oldest <= sequence && sequence < self.next;
         in_flight.then(|| self.slots.get(self.index(sequence)).copied())?
+    }
+
+    fn slot_mut(&mut self, sequence: u32) -> Option<&mut Slot> {
+        let index = self.index(sequence);
+        let in_flight = self.oldest <= sequence && sequence < self.next;
+        in_flight.then(|| self.slots.get_mut(index))?
     }
 
     fn push(&mut self, wanted: i64, due: u64) {
         if (self.next - self.oldest) as usize == self.slots.len() {
             self.grow();
         }
+        let before = self.next.checked_sub(1).and_then(|last| self.slot(last));
+        let since = match before {
+            Some(slot) if slot.due == due => slot.since,
+            _ => self.next,
+        };
         let index = self.index(self.next);
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Slot {
                 change: std::mem::take(&mut self.change_at_next),
                 wanted,
                 due,
+                since,
+                missed: 0,
             };
         }
         self.next += 1;
@@ -357,6 +418,27 @@ impl Flow {
         if let Some(slot) = self.slot(self.oldest) {
             self.before += slot.change;
             self.oldest += 1;
+        }
+    }
+
+    /// A member has received something later than the messages from `first` to before `end`.
+    fn miss(&mut self, first: u32, end: u32) {
+        for sequence in first.max(self.oldest)..end {
+            if let Some(slot) = self.slot_mut(sequence) {
+                slot.missed += 1;
+            }
+        }
+    }
+
+    /// The oldest is over, but for those who missed it.
+    fn remember(&mut self, sequence: u32, slot: Slot) {
+        let missed = Missed {
+            due: slot.due,
+            members: slot.missed,
+        };
+        self.missed.insert(sequence, missed);
+        if self.missed.len() > MAX_MISSED {
+            self.missed.pop_first();
         }
     }
 
@@ -410,7 +492,7 @@ mod tests {
 
     /// Of so many members the first are senders, who hear themselves.
     fn ledger(members: usize, senders: usize) -> Ledger {
-        Ledger::new(members, &vec![true; senders], Sampling::Every)
+        Ledger::new(members, &vec![true; senders])
     }
 
     fn send(ledger: &mut Ledger, sender: u16, members: usize, count: usize) {
@@ -523,6 +605,117 @@ mod tests {
         assert_eq!(figures(&ledger), [3, 1, 0, 0]);
     }
 
+    /// All that was recorded, rounded to thousands.
+    fn recorded(histogram: &Histogram<u64>) -> Vec<(u64, u64)> {
+        let thousands = |value: u64| (value + 500) / 1000 * 1000;
+        let values = histogram.iter_recorded();
+        values
+            .map(|value| (thousands(value.value_iterated_to()), value.count_at_value()))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_given_up_is_as_late_as_it_is() {
+        let mut ledger = ledger(2, 1);
+        for due in [1000, 2000, 3000] {
+            ledger.send(0, due, 2);
+        }
+        ledger.set_now(4000);
+        ledger.receive_run(0, 0, 0, 3);
+        ledger.give_up(2500);
+        assert_eq!(ledger.in_flight(), 1);
+        ledger.give_up(2500);
+        assert_eq!(ledger.in_flight(), 1);
+        assert!(ledger.lateness().1.is_empty());
+        ledger.set_now(90_000);
+        ledger.receive_run(1, 0, 0, 2);
+        assert_eq!(ledger.in_flight(), 1);
+        ledger.receive_run(1, 0, 2, 3);
+        assert_eq!(ledger.in_flight(), 0);
+        let (each, last) = ledger.lateness();
+        let late = [(87_000, 1), (88_000, 1), (89_000, 1)];
+        assert_eq!(recorded(last), late);
+        assert_eq!(recorded(each)[..3], [(1000, 1), (2000, 1), (3000, 1)]);
+        assert_eq!(recorded(each)[3..], late);
+    }
+
+    #[test]
+    fn all_of_a_run_are_recorded_those_due_together_together() {
+        let mut ledger = ledger(2, 1);
+        for due in [1000, 1000, 1000, 2000, 3000, 3000] {
+            ledger.send(0, due, 2);
+        }
+        ledger.set_now(10_000);
+        ledger.receive_run(0, 0, 0, 6);
+        assert_eq!(
+            recorded(ledger.lateness().0),
+            [(7000, 2), (8000, 1), (9000, 3)]
+        );
+        ledger.set_now(20_000);
+        ledger.receive_run(1, 0, 0, 2);
+        ledger.receive_run(1, 0, 2, 5);
+        let wanted = [(17_000, 1), (18_000, 1), (19_000, 3)];
+        assert_eq!(recorded(ledger.lateness().0)[3..], wanted);
+        assert_eq!(recorded(ledger.lateness().1), wanted);
+        ledger.receive_run(1, 0, 5, 6);
+        assert_eq!(ledger.lateness().0.len(), 12);
+        // Due when those before were, though those are over.
+        ledger.send(0, 3000, 2);
+        ledger.receive_run(0, 0, 6, 7);
+        assert_eq!(ledger.lateness().0.len(), 13);
+    }
+
+    #[test]
+    fn what_comes_out_of_order_is_as_late_as_it_is() {
+        let mut ledger = ledger(2, 1);
+        ledger.send(0, 1000, 2);
+        ledger.send(0, 2000, 2);
+        ledger.set_now(3000);
+        receive(&mut ledger, 0, 0, &[1]);
+        // Neither is in flight for anybody, but the first came to nobody.
+        receive(&mut ledger, 1, 0, &[1]);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(recorded(ledger.lateness().0), [(1000, 2)]);
+        assert_eq!(recorded(ledger.lateness().1), [(1000, 1)]);
+        ledger.set_now(51_000);
+        receive(&mut ledger, 1, 0, &[0, 0]);
+        assert_eq!(recorded(ledger.lateness().1), [(1000, 1)]);
+        ledger.set_now(61_000);
+        receive(&mut ledger, 0, 0, &[0]);
+        assert_eq!(figures(&ledger), [4, 0, 1, 2]);
+        let (each, last) = ledger.lateness();
+        assert_eq!(recorded(each), [(1000, 2), (50_000, 1), (60_000, 1)]);
+        assert_eq!(recorded(last), [(1000, 1), (60_000, 1)]);
+        assert!(ledger.flows[0].missed.is_empty());
+    }
+
+    #[test]
+    fn the_last_receipt_is_none_of_a_member_that_was_cut_or_missed_it() {
+        let mut ledger = ledger(2, 1);
+        send(&mut ledger, 0, 2, 3);
+        ledger.set_now(1000);
+        receive(&mut ledger, 0, 0, &[0, 1, 2]);
+        receive(&mut ledger, 1, 0, &[1]);
+        assert_eq!(recorded(ledger.lateness().1), [(1000, 1)]);
+        ledger.set_now(5000);
+        ledger.cut(1);
+        assert_eq!(ledger.in_flight(), 0);
+        assert_eq!(recorded(ledger.lateness().1), [(1000, 1)]);
+    }
+
+    #[test]
+    fn missed_messages_are_not_remembered_without_end() {
+        let mut ledger = ledger(1, 1);
+        let messages = 2 * MAX_MISSED as u32 + 100;
+        send(&mut ledger, 0, 1, messages as usize);
+        receive(&mut ledger, 0, 0, &[messages - 1]);
+        assert_eq!(ledger.flows[0].missed.len(), MAX_MISSED);
+        receive(&mut ledger, 0, 0, &[0, messages - 2]);
+        assert_eq!(ledger.lateness().0.len(), 2);
+        ledger.begin();
+        assert!(ledger.flows[0].missed.is_empty());
+    }
+
     #[test]
     fn what_was_given_up_may_come_all_the_same() {
         let mut ledger = ledger(2, 1);
@@ -564,12 +757,15 @@ mod tests {
 
     #[test]
     fn a_sender_that_should_not_hear_itself_and_does_hears_double() {
-        let mut ledger = Ledger::new(2, &[false], Sampling::OnePerRead);
+        let mut ledger = Ledger::new(2, &[false]);
         send(&mut ledger, 0, 2, 2);
         receive(&mut ledger, 1, 0, &[0, 1]);
         assert_eq!(ledger.in_flight(), 0);
-        receive(&mut ledger, 0, 0, &[0, 1]);
+        receive(&mut ledger, 0, 0, &[1, 0]);
         assert_eq!(figures(&ledger), [2, 0, 2, 0]);
+        send(&mut ledger, 0, 2, 1);
+        receive(&mut ledger, 0, 0, &[2]);
+        assert_eq!(ledger.in_flight(), 1);
     }
 
     #[test]

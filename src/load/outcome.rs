@@ -18,10 +18,22 @@ pub struct Outcome {
     pub busy: f64,
     /// Whether the generator, not the server, bounded the figures, as far as it can tell.
     ///
-    /// With a window: it was busy for more than 0.95 of the time, found more than 64 sockets ready on average whenever
-    /// there were any (it came late to all of them), and the server, if its process is known, used less than 0.9 of a
-    /// processor. At a rate: more than one message in a hundred was made over a millisecond late.
+    /// With a window: it was busy for more than 0.95 of the time, and the server, if its process is known, used less
+    /// than 0.9 of a processor. At a rate: it was busy for more than half of the time, and more than one message in a
+    /// hundred, and at least ten, were made over five milliseconds late though the server took whatever was to be sent.
     pub is_bottleneck: bool,
+    /// How long processors were wanted and not to be had while messages were sent and under way.
+    pub waited: Waited,
+}
+
+/// How long threads that could run did not, since others ran: much of it (a hundredth of the time), and the machine was
+/// not quiet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// All threads of the server together, where its process is known.
+    pub server: Option<Duration>,
+    /// The generator's thread.
+    pub generator: Option<Duration>,
 }
 
 /// How the members came in.
@@ -42,9 +54,12 @@ pub struct Logins {
 pub struct Deliveries {
     /// Messages sent.
     pub messages: u64,
+    /// Messages that were due at a rate and were never sent: nobody who was to send them could, up to five seconds
+    /// after the last was due. The server did not read, or had let all senders go.
+    pub unsaid: u64,
     /// Receipts: one message to N members is N of them (or N - 1 where its sender does not hear it).
     pub received: u64,
-    /// From the first message to the last receipt.
+    /// From the first message to the last receipt. At a rate it is at least the time in which messages were due.
     pub elapsed: Duration,
     /// Receipts that never came. Members that were cut should have had what was sent before that was known.
     pub lost: u64,
@@ -63,9 +78,9 @@ pub struct Deliveries {
 /// How late things were, in nanoseconds from when a message was to be sent, exact to one in a thousand.
 #[derive(Clone, Debug)]
 pub struct Lateness {
-    /// Of each receipt; with a window only of the last that each read of a stream brought, which costs less.
+    /// Of each receipt.
     pub each: Histogram<u64>,
-    /// Of the last receipt of each message.
+    /// Of the last receipt of each message, of those that everybody received who was there to the end.
     pub last: Histogram<u64>,
 }
 
@@ -78,8 +93,8 @@ pub struct Cost {
     pub memory_before: u64,
     /// With all members in, and quiet.
     pub memory_idle: u64,
-    /// At its most while messages were sent.
-    pub memory_peak: u64,
+    /// At its most while messages were sent, where the kernel lets us begin a new peak.
+    pub memory_peak: Option<u64>,
 }
 
 /// How far a run is, for whoever watches.

@@ -4,6 +4,53 @@
 use std::time::Duration;
 use std::{fs, io};
 
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity};
+
+/// How processors were used, in sum since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// For so long it ran,
+    pub cpu: Duration,
+    /// and for so long it could have run, and others did.
+    pub waited: Duration,
+}
+
+impl Times {
+    /// What was added since then.
+    pub fn since(self, before: Times) -> Times {
+        Times {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
+}
+
+/// The times of the thread that asks.
+pub fn own_times() -> io::Result<Times> {
+    sum([fs::read_to_string("/proc/thread-self/schedstat")])
+}
+
+/// Of threads: those that have just ended do not count, but if none is there nothing is known.
+fn sum(threads: impl IntoIterator<Item = io::Result<String>>) -> io::Result<Times> {
+    let mut sum = None;
+    for text in threads {
+        let text = match text {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            text => text?,
+        };
+        let mut words = text.split_whitespace();
+        let mut next = || -> Option<u64> { words.next()?.parse().ok() };
+        let (Some(cpu), Some(waited)) = (next(), next()) else {
+            return Err(io::Error::other("its schedstat cannot be read"));
+        };
+        let sum = sum.get_or_insert(Times::default());
+        sum.cpu = sum.cpu.saturating_add(Duration::from_nanos(cpu));
+        sum.waited = sum.waited.saturating_add(Duration::from_nanos(waited));
+    }
+    sum.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "there is no schedstat here"))
+}
+
 /// A process of this machine.
 #[derive(Debug)]
 pub struct Process {
@@ -14,33 +61,24 @@ impl Process {
     /// Fails when there is none, or it may not be looked at.
     pub fn open(pid: u32) -> io::Result<Process> {
         let process = Process { pid };
-        process.cpu()?;
+        match process.times() {
+            // Its memory can be measured all the same.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            times => drop(times?),
+        }
         process.resident()?;
         Ok(process)
     }
 
-    /// The processor time of all its threads together. Of a thread that runs at this moment up to a tick is missing.
-    pub fn cpu(&self) -> io::Result<Duration> {
-        let mut nanoseconds: u64 = 0;
+    /// The times of all its threads together. Of a thread that runs at this moment up to a tick is missing. It is an
+    /// error of kind `Unsupported` where the kernel counts none.
+    pub fn times(&self) -> io::Result<Times> {
         let missing = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::NotFound, "no such process"),
             _ => error,
         };
-        for task in fs::read_dir(self.path("task")).map_err(missing)? {
-            match fs::read_to_string(task?.path().join("schedstat")) {
-                Ok(text) => {
-                    let first = text.split_whitespace().next();
-                    let spent: u64 = first
-                        .and_then(|word| word.parse().ok())
-                        .ok_or_else(|| io::Error::other("its schedstat cannot be read"))?;
-                    nanoseconds = nanoseconds.saturating_add(spent);
-                }
-                // A thread that has just ended.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Duration::from_nanos(nanoseconds))
+        let tasks = fs::read_dir(self.path("task")).map_err(missing)?;
+        sum(tasks.map(|task| fs::read_to_string(task?.path().join("schedstat"))))
     }
 
     /// Resident memory in bytes.
@@ -72,21 +110,18 @@ impl Process {
     }
 }
 
-/// How many processors this machine has, whatever this process is pinned to.
-pub fn processors() -> usize {
-    fs::read_to_string("/sys/devices/system/cpu/online")
-        .ok()
-        .and_then(|list| count(list.trim()))
-        .unwrap_or(1)
+/// Whether this thread and that process (if it is known) have more than one processor between them, as they are pinned
+/// now: so one may run without ever waiting, and not be in the way of the other.
+pub fn have_processors(process: Option<&Process>) -> bool {
+    let own = sched_getaffinity(None).ok();
+    let pid = process.and_then(|process| Pid::from_raw(i32::try_from(process.pid).ok()?));
+    let other = pid.and_then(|pid| sched_getaffinity(Some(pid)).ok());
+    own.is_some_and(|own| are_several(&own, other.as_ref()))
 }
 
-/// `0-3,8` are five.
-fn count(list: &str) -> Option<usize> {
-    list.split(',').try_fold(0, |sum: usize, range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        sum.checked_add(last.checked_sub(first)?.checked_add(1)?)
-    })
+fn are_several(own: &CpuSet, other: Option<&CpuSet>) -> bool {
+    let allowed = |cpu: &usize| own.is_set(*cpu) || other.is_some_and(|other| other.is_set(*cpu));
+    (0..CpuSet::MAX_CPU).filter(allowed).nth(1).is_some()
 }
 
 #[cfg(test)]
@@ -96,11 +131,12 @@ mod tests {
     #[test]
     fn this_process_is_known_and_its_figures_go_up() {
         let own = Process::open(std::process::id()).unwrap();
-        let before = own.cpu().unwrap();
+        let before = own.times().unwrap();
+        own_times().unwrap();
         let filled = std::hint::black_box(vec![1u8; 16 << 20]);
         assert!(own.resident().unwrap() >= filled.len() as u64);
         assert!(own.peak().unwrap() >= filled.len() as u64);
-        assert!(own.cpu().unwrap() >= before);
+        assert!(own.times().unwrap().cpu >= before.cpu);
     }
 
     #[test]
@@ -111,13 +147,43 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_processors_are_counted() {
-        assert_eq!(count("0"), Some(1));
-        assert_eq!(count("0-1"), Some(2));
-        assert_eq!(count("0-3,8,10-11"), Some(7));
-        for broken in ["", "x", "3-1", "1-"] {
-            assert_eq!(count(broken), None, "{broken:?}");
+    fn times_are_summed_and_what_is_unknown_is_not_zero() {
+        let text = |text: &str| Ok(text.to_string());
+        let ended = || Err(io::ErrorKind::NotFound.into());
+        let told = sum([text("5000 70 9\n"), ended(), text("1000 1 2\n")]).unwrap();
+        let nanos = Duration::from_nanos;
+        let wanted = Times {
+            cpu: nanos(6000),
+            waited: nanos(71),
+        };
+        assert_eq!(told, wanted);
+        assert_eq!(wanted.since(told), Times::default());
+        let error = sum([ended(), ended()]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(sum([text("5000\n")]).is_err());
+        assert!(sum([text("x 1 2\n")]).is_err());
+        assert!(sum([Err(io::ErrorKind::PermissionDenied.into())]).is_err());
+    }
+
+    #[test]
+    fn two_processors_are_enough_whoever_may_use_them() {
+        let set = |cpus: &[usize]| {
+            let mut set = CpuSet::new();
+            cpus.iter().for_each(|cpu| set.set(*cpu));
+            set
+        };
+        for (own, other, wanted) in [
+            (&[0][..], None, false),
+            (&[0, 1], None, true),
+            (&[0], Some(&[0][..]), false),
+            (&[3], Some(&[3]), false),
+            (&[1], Some(&[0]), true),
+            (&[0], Some(&[0, 1]), true),
+            (&[0, 1], Some(&[0]), true),
+        ] {
+            let other_set = other.map(set);
+            let told = are_several(&set(own), other_set.as_ref());
+            assert_eq!(told, wanted, "{own:?} {other:?}");
         }
-        assert!(processors() >= 1);
     }
 }

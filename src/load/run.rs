@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use super::crew::{Crew, Over, Why};
 use super::crowd::Crowd;
 use super::failure::Failure;
-use super::ledger::{Ledger, Sampling};
-use super::outcome::{Cost, Deliveries, Lateness, Logins, Outcome, Progress, Stage};
-use super::plan::{Pace, Plan, PlanError};
-use super::process::{Process, processors};
+use super::ledger::Ledger;
+use super::outcome::{Cost, Deliveries, Lateness, Logins, Outcome, Progress, Stage, Waited};
+use super::plan::{Plan, PlanError};
+use super::process::{Process, Times, have_processors, own_times};
 use super::scan::Scanner;
 use super::talk::{Talk, Talked};
 use super::text::Marking;
@@ -41,11 +41,12 @@ const OTHER_DESCRIPTORS: u64 = 32;
 /// what was done.
 ///
 /// One thread does everything. It waits for the kernel while members come in; while they talk it asks it without ever
-/// waiting, where the machine has another processor for the server, so that no figure has the time in it that waking
+/// waiting, where the server may run on another processor, so that no figure has the time in it that waking
 /// up takes.
 ///
 /// A member that the server lets go while messages are sent is counted and missed by nobody: what was sent until then
-/// and did not reach it is lost. What nobody received for two seconds is waited for no longer.
+/// and did not reach it is lost. When nothing was received for two seconds, what is under way is waited for no longer:
+/// there is room in a window again, and the run ends if nothing more is to be sent.
 pub fn run<C: Crowd>(
     plan: &Plan,
     crowd: &C,
@@ -66,13 +67,9 @@ pub fn run<C: Crowd>(
     let echoes: Vec<bool> = (0..plan.senders)
         .map(|sender| crowd.echoes(sender))
         .collect();
-    let sampling = match plan.pace {
-        Pace::Window(_) => Sampling::OnePerRead,
-        Pace::Rate(_) => Sampling::Every,
-    };
     let marking = Marking::new(nonce, plan.payload);
     let scanner = Scanner::new(marking);
-    let ledger = Ledger::new(plan.members, &echoes, sampling);
+    let ledger = Ledger::new(plan.members, &echoes);
     let mut crew = Crew::new(crowd, plan.members, plan.senders, scanner, ledger)?;
     let mut watch = Watch::new(crew.start(), watch);
     let outcome = measure(plan, &mut crew, marking, process.as_ref(), &mut watch);
@@ -92,25 +89,24 @@ fn measure<C: Crowd>(
     let memory_before = process.and_then(|process| process.resident().ok());
     let logins = come_in(plan, crew, process, watch)?;
     let memory_idle = process.and_then(|process| process.resident().ok());
-    if let Some(process) = process {
-        // Where that is not allowed, the peak is that of the process's whole life.
-        let _ = process.reset_peak();
-    }
+    // Where that is not allowed, the peak would be that of the process's whole life.
+    let peaks = process.filter(|process| process.reset_peak().is_ok());
 
-    let mut talk = Talk::new(plan, marking, processors() > 1);
+    let mut talk = Talk::new(plan, marking, have_processors(process));
     crew.listen();
     if !plan.warm_up.is_zero() && !watch.is_stopped() {
         talk.go(crew, plan.warm_up, Stage::WarmingUp, watch)?;
         crew.listen();
     }
-    let cpu_before = cpu(process);
+    let before = (times(process), own_times().ok());
     let talked = match watch.is_stopped() {
         false => talk.go(crew, plan.duration, Stage::Measuring, watch)?,
         true => Talked::default(),
     };
-    let cpu = cpu_before.zip(cpu(process));
-    let cpu = cpu.map(|(before, after)| after.saturating_sub(before));
-    let memory_peak = process.and_then(|process| process.peak().ok());
+    let server = difference(before.0, times(process));
+    let generator = difference(before.1, own_times().ok());
+    let cpu = server.map(|times| times.cpu);
+    let memory_peak = peaks.and_then(|process| process.peak().ok());
 
     let counts = crew.ledger().counts();
     let outstanding = crew.ledger().outstanding();
@@ -118,6 +114,7 @@ fn measure<C: Crowd>(
     let (each, last) = crew.ledger().lateness();
     let deliveries = Deliveries {
         messages: counts.messages,
+        unsaid: talked.unsaid,
         received: counts.received,
         elapsed: talked.elapsed,
         lost: outstanding,
@@ -127,14 +124,14 @@ fn measure<C: Crowd>(
         bytes: tally.bytes,
         per_read: counts.received as f64 / tally.reads.max(1) as f64,
     };
-    let cost = match (cpu, memory_before, memory_idle, memory_peak) {
-        (Some(cpu), Some(memory_before), Some(memory_idle), Some(memory_peak)) => Some(Cost {
+    let cost = match (cpu, memory_before, memory_idle) {
+        (Some(cpu), Some(memory_before), Some(memory_idle)) => Some(Cost {
             cpu,
             memory_before,
             memory_idle,
             memory_peak,
         }),
-        // It ended meanwhile.
+        // It ended meanwhile, or the kernel counts no times.
         _ => None,
     };
     Ok(Outcome {
@@ -146,7 +143,11 @@ fn measure<C: Crowd>(
         },
         cost,
         busy: talked.busy,
-        is_bottleneck: talked.is_bottleneck(plan, cpu),
+        is_bottleneck: talked.is_bottleneck(plan.pace, cpu),
+        waited: Waited {
+            server: server.map(|times| times.waited),
+            generator: generator.map(|times| times.waited),
+        },
     })
 }
 
@@ -194,8 +195,12 @@ fn provide_descriptors<C: Crowd>(plan: &Plan, crowd: &C) -> Result<(), Failure> 
     }
 }
 
-fn cpu(process: Option<&Process>) -> Option<Duration> {
-    process.and_then(|process| process.cpu().ok())
+fn times(process: Option<&Process>) -> Option<Times> {
+    process.and_then(|process| process.times().ok())
+}
+
+fn difference(before: Option<Times>, after: Option<Times>) -> Option<Times> {
+    before.zip(after).map(|(before, after)| after.since(before))
 }
 
 /// All members come in, the first one alone, then so many at a time; then until nothing more comes.
@@ -205,7 +210,7 @@ fn come_in<C: Crowd>(
     process: Option<&Process>,
     watch: &mut Watch<'_>,
 ) -> Result<Logins, Failure> {
-    let cpu_before = cpu(process);
+    let times_before = times(process);
     let begun = crew.now();
     watch.begin(Stage::ComingIn, begun);
     let mut opened = 0;
@@ -255,12 +260,12 @@ fn come_in<C: Crowd>(
         crew.fall_due(now);
     }
     let tally = crew.tally();
-    let cpu = cpu_before.zip(cpu(process));
+    let spent = difference(times_before, times(process));
     let last = tally.heard_at.unwrap_or(begun).max(begun);
     Ok(Logins {
         members: tally.inside,
         elapsed: last - begun,
-        cpu: cpu.map(|(before, after)| after.saturating_sub(before)),
+        cpu: spent.map(|times| times.cpu),
         bytes: tally.bytes,
     })
 }

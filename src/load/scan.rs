@@ -1,8 +1,8 @@
 //! Owns how messages are found in what one member is sent over a stream. Knows no protocol: only what a message
 //! begins with, and that the frames around equal texts are equally long.
 //!
-//! Once two messages were found, the next is looked for where the distance between them says, and is known by two
-//! comparisons; nothing between is read. Where it does not stand there, it is searched for.
+//! Once two messages were found, the next is looked for where the distance between them says, and is known by
+//! three comparisons, the last of its last byte; nothing between is read. Where it does not stand there, it is searched for.
 
 use memchr::memmem::Finder;
 
@@ -102,9 +102,16 @@ impl Scanner {
 
     /// Which message stands whole somewhere in these bytes: for datagrams, which hold one.
     pub fn find(&self, bytes: &[u8]) -> Option<Id> {
-        let at = self.finder.find(bytes)?;
-        let message = bytes.get(at..at + self.marking.payload())?;
-        self.marking.id(message)
+        let mut rest = bytes;
+        loop {
+            rest = rest.get(self.finder.find(rest)?..)?;
+            let message = rest.get(..self.marking.payload())?;
+            match self.marking.id(message) {
+                Some(id) if self.marking.is_ended(message) => return Some(id),
+                // Somebody else's words.
+                _ => rest = rest.get(MARK_BYTES..)?,
+            }
+        }
     }
 
     /// Finds all messages in the next bytes of a stream, those before which were kept included.
@@ -121,10 +128,16 @@ impl Scanner {
             }
             scan.missing = 0;
             done = missing;
-            heard.message(Id {
-                sender: scan.sender,
-                sequence: scan.sequence,
-            });
+            // Without its end it was none; what was in it is not read again.
+            if self
+                .marking
+                .is_ended(bytes.get(..missing).unwrap_or_default())
+            {
+                heard.message(Id {
+                    sender: scan.sender,
+                    sequence: scan.sequence,
+                });
+            }
         }
         // Where the last message began: before these bytes, mostly.
         let mut last = (scan.since != NEVER).then_some(-i64::from(scan.since));
@@ -186,6 +199,7 @@ impl Scanner {
             && let Some((got_label, _)) = rest.split_first_chunk::<8>()
             && u64::from_le_bytes(*got_head) == head
             && u64::from_le_bytes(*got_label) == wanted
+            && self.marking.is_ended(message)
         {
             found += 1;
             wanted = next_label(wanted);
@@ -221,7 +235,10 @@ impl Scanner {
             if message.len() < ID_BYTES {
                 return None;
             }
-            if let Some(id) = self.marking.id(message) {
+            if let Some(id) = self.marking.id(message)
+                && let whole = message.get(..self.marking.payload())
+                && whole.is_none_or(|whole| self.marking.is_ended(whole))
+            {
                 return Some((*done, id));
             }
             // Somebody else's words.
@@ -403,6 +420,44 @@ mod tests {
         let pieces = [Said(0, 0), Said(0, 1), Other(b"PING\r\n"), Said(0, 2)];
         let between = scan([&bytes(&pieces)[..]]).between;
         assert!(between.windows(6).any(|window| window == b"PING\r\n"));
+    }
+
+    #[test]
+    fn a_text_without_its_end_is_no_message_and_hides_none() {
+        let mut broken = text(0, 1);
+        broken.truncate(PAYLOAD - 1);
+        let bytes = [
+            bytes(&[Said(0, 0)]),
+            broken,
+            bytes(&[Said(0, 2), Said(0, 3)]),
+        ]
+        .concat();
+        assert_eq!(scan([&bytes[..]]).heard, [(0, 0), (0, 2), (0, 3)]);
+        // Found where it should be, too.
+        let mut run = self::bytes(&[Said(0, 0), Said(0, 1), Said(0, 2), Said(0, 3)]);
+        let end = 2 * (6 + PAYLOAD + 2) + 6 + PAYLOAD - 1;
+        assert_eq!(run[end], b'$');
+        run[end] = b'.';
+        for length in [run.len(), end, 7] {
+            let heard = scan(run.chunks(length)).heard;
+            assert_eq!(heard, [(0, 0), (0, 1), (0, 3)], "by {length}");
+        }
+    }
+
+    #[test]
+    fn words_that_look_like_a_message_hide_none_in_a_datagram() {
+        let scanner = Scanner::new(marking());
+        let id = Id {
+            sender: 5,
+            sequence: 6,
+        };
+        let mut unended = text(5, 5);
+        unended[PAYLOAD - 1] = b'.';
+        for before in [&b"~mda~mdano number"[..], b"~", &unended] {
+            let datagram = [before, &text(5, 6)].concat();
+            assert_eq!(scanner.find(&datagram), Some(id));
+        }
+        assert_eq!(scanner.find(&unended), None);
     }
 
     #[test]

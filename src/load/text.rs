@@ -72,6 +72,11 @@ impl Marking {
         u64::from(u32::from_le_bytes(self.mark)) | u64::from(half_label(sender)) << 32
     }
 
+    /// Whether that text, as long as all are, ends as one of this run.
+    pub fn is_ended(&self, text: &[u8]) -> bool {
+        text.last() == Some(&END)
+    }
+
     /// Which message begins here, if one does.
     pub fn id(&self, bytes: &[u8]) -> Option<Id> {
         let (head, rest) = bytes.split_first_chunk::<8>()?;

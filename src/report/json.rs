@@ -177,6 +177,7 @@ impl<'a> Run<'a> {
             cost,
             busy,
             is_bottleneck,
+            ..
         } = outcome;
         let figures = Figures::of(outcome);
         Run {
@@ -199,7 +200,7 @@ impl<'a> Run<'a> {
             cpu_s: cost.map(|cost| cost.cpu.as_secs_f64()),
             memory_before_bytes: cost.map(|cost| cost.memory_before),
             memory_idle_bytes: cost.map(|cost| cost.memory_idle),
-            memory_peak_bytes: cost.map(|cost| cost.memory_peak),
+            memory_peak_bytes: cost.and_then(|cost| cost.memory_peak),
             memory_bytes_per_member: figures.memory_bytes_per_member,
             logins_elapsed_s: logins.elapsed.as_secs_f64(),
             logins_cpu_s: logins.cpu.map(|cpu| cpu.as_secs_f64()),

@@ -260,10 +260,11 @@ pub(super) mod tests {
                 cpu: Duration::from_nanos(received * cost_ns),
                 memory_before: 3_000_000,
                 memory_idle: 3_000_000 + 256 * members as u64,
-                memory_peak: 5_000_000,
+                memory_peak: Some(5_000_000),
             }),
             busy: 0.8,
             is_bottleneck: false,
+            waited: Default::default(),
         }
     }
 

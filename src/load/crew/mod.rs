@@ -13,20 +13,22 @@
 //! What is touched for every receipt (a socket, what is remembered of its stream) lies close together, apart from the
 //! rest.
 
+mod hearing;
+mod passage;
+
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::crowd::{Crowd, Datagrams, Ends, Transport};
-use super::failure::Failure;
-use super::ledger::Ledger;
-use super::scan::{Heard, ROOM, Scan, Scanner};
-use super::text::Id;
 use crate::chat::TimeOfDay;
+use crate::load::crowd::{Crowd, Datagrams, Transport};
+use crate::load::failure::Failure;
+use crate::load::ledger::Ledger;
+use crate::load::scan::{ROOM, Scan, Scanner};
 use crate::protocol::{ClientSession, Command, Context, Destination, Outbound, Told};
 use crate::reactor::{
     DatagramPort, Inbox, Outgoing, Poller, Readiness, Stream, TimerId, Timers, UdpPort,
@@ -76,6 +78,8 @@ struct Member<S> {
     stream: Vec<u8>,
     sent: usize,
     datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// Once everything is sent, its stream's sending half ends.
+    finishes: bool,
     /// It is in the list of those who have something to send.
     listed: bool,
     /// It waits until the kernel takes more.
@@ -129,16 +133,6 @@ const BUFFER: usize = 128 * 1024;
 /// With more than this waiting to be sent, a member says no more: the server, or the way to it, is full.
 const CONGESTED_BYTES: usize = 256 * 1024;
 const CONGESTED_DATAGRAMS: usize = 256;
-
-/// So many leave at once, with a rest behind them: the server's buffer for datagrams holds a few hundred.
-const LEAVING: usize = 32;
-const LEAVING_REST: Duration = Duration::from_millis(1);
-
-/// Long enough for a server to have read the last of them.
-const FAREWELL: Duration = Duration::from_millis(100);
-
-/// But that is all the time that leaving takes once everybody has said so.
-const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 impl<'c, C: Crowd> Crew<'c, C> {
     /// So many members, all away.
@@ -215,52 +209,6 @@ impl<'c, C: Crowd> Crew<'c, C> {
         self.crowd.transport(member).place()
     }
 
-    /// Has a member come in.
-    pub fn open(&mut self, member: usize) -> Result<(), Failure> {
-        let transport = self.crowd.transport(member);
-        if let Some(datagrams) = transport.datagrams {
-            let mut port = open_port(datagrams).map_err(|error| Failure::Unreachable {
-                address: transport.place(),
-                error,
-            })?;
-            self.poller
-                .register(&mut port, port_token(member))
-                .map_err(Failure::system("watching a port"))?;
-            self.ports[member] = Some(port);
-        }
-        match transport.stream {
-            None => self.begin(member),
-            Some(address) => {
-                let unreachable = |error| Failure::Unreachable {
-                    address: address.to_string(),
-                    error,
-                };
-                let mut stream = TcpStream::connect(address).map_err(unreachable)?;
-                self.poller
-                    .register(&mut stream, stream_token(member))
-                    .map_err(Failure::system("watching a connection"))?;
-                self.streams[member] = Some(stream);
-                self.members[member].state = State::Connecting;
-            }
-        }
-        Ok(())
-    }
-
-    /// What carries it stands: its session starts.
-    fn begin(&mut self, member: usize) {
-        let stream = self.streams[member].as_ref();
-        let ends = Ends {
-            stream: stream.and_then(|stream| stream.local_addr().ok()),
-            datagrams: self.ports[member]
-                .as_ref()
-                .and_then(|port| port.local_addr().ok()),
-        };
-        self.members[member].session = Some(self.crowd.session(member, &ends));
-        self.members[member].state = State::Asking;
-        self.with(member, |session, context| session.start(context));
-        self.look(member);
-    }
-
     /// Whether so much waits to be sent that this member should say no more.
     pub fn is_congested(&self, member: usize) -> bool {
         let member = &self.members[member];
@@ -332,23 +280,6 @@ impl<'c, C: Crowd> Crew<'c, C> {
         member.deadline = deadline.map(|at| (at, self.timers.arm(at, number as u32)));
     }
 
-    /// Whether this member has just come in.
-    fn look(&mut self, number: usize) {
-        let member = &mut self.members[number];
-        if member.state != State::Asking
-            || !member.session.as_ref().is_some_and(C::Session::is_joined)
-        {
-            return;
-        }
-        member.state = State::In;
-        member.pending = Vec::new();
-        self.tally.inside += 1;
-        if number >= self.talkers && !self.crowd.needs_session(number) {
-            self.rearm(number, None);
-            self.members[number].session = None;
-        }
-    }
-
     /// Waits for at most that long (`None` is for ever), and takes in what has come. Returns how many sockets were
     /// ready, and when the waiting was over.
     pub fn take_in(&mut self, timeout: Option<Duration>) -> Result<(usize, Instant), Failure> {
@@ -379,153 +310,6 @@ impl<'c, C: Crowd> Crew<'c, C> {
         }
         self.ready = ready;
         Ok((count, woken))
-    }
-
-    /// Whether a stream stands; one that has just come to stand is begun with.
-    fn is_connected(&mut self, number: usize) -> bool {
-        if self.members[number].state != State::Connecting {
-            return true;
-        }
-        let Some(stream) = &self.streams[number] else {
-            return false;
-        };
-        match connected(stream) {
-            Ok(true) => {
-                self.begin(number);
-                true
-            }
-            Ok(false) => false,
-            Err(error) => {
-                self.end(number, Why::Unreachable(error));
-                false
-            }
-        }
-    }
-
-    fn read_stream(&mut self, number: usize, read_closed: bool) {
-        while let Some(stream) = self.streams[number].as_mut() {
-            let from = self.scans[number].restore(&mut self.buffer);
-            match stream.recv(&mut self.buffer[ROOM..]) {
-                Ok(0) => return self.end_stream(number, "the server has ended the connection"),
-                Ok(length) => {
-                    self.tally.bytes += length as u64;
-                    self.tally.reads += 1;
-                    if self.listening {
-                        self.hear(number, from, ROOM + length);
-                    } else {
-                        self.take(number, length);
-                    }
-                    // The kernel has no more, or it will say so.
-                    if length < BUFFER && !read_closed {
-                        return;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return self.end_stream(number, &error.to_string()),
-            }
-        }
-    }
-
-    /// Bytes of a member that is in, while messages are sent.
-    fn hear(&mut self, number: usize, from: usize, to: usize) {
-        let now = self.start.elapsed().as_nanos() as u64;
-        self.ledger.set_now(now);
-        let mut listener = Listener {
-            crowd: self.crowd,
-            ledger: &mut self.ledger,
-            member: number,
-            answers: &mut self.answers,
-        };
-        let bytes = &self.buffer[from..to];
-        self.scanner
-            .scan(&mut self.scans[number], bytes, &mut listener);
-        if !self.answers.is_empty() {
-            self.send_answers(number);
-        }
-    }
-
-    /// Bytes before messages are sent.
-    fn take(&mut self, number: usize, length: usize) {
-        self.tally.heard_at = Some(self.now);
-        let bytes = &self.buffer[ROOM..ROOM + length];
-        if self.members[number].state != State::Asking {
-            self.crowd.answer(number, bytes, &mut self.answers);
-            return self.send_answers(number);
-        }
-        let mut pending = std::mem::take(&mut self.members[number].pending);
-        pending.extend_from_slice(bytes);
-        let used = self.with(number, |session, context| {
-            session.handle_bytes(&pending, context)
-        });
-        match used {
-            Some(Ok(used)) => {
-                pending.drain(..used);
-            }
-            Some(Err(violation)) => {
-                let reason = format!("the server breaks the protocol: {violation}");
-                self.end(number, Why::Lost(reason));
-            }
-            None => {}
-        }
-        self.members[number].pending = pending;
-        self.look(number);
-    }
-
-    fn send_answers(&mut self, number: usize) {
-        if self.answers.is_empty() {
-            return;
-        }
-        let member = &mut self.members[number];
-        member.stream.append(&mut self.answers);
-        if !member.listed {
-            member.listed = true;
-            self.unsent.push(number);
-        }
-    }
-
-    fn read_port(&mut self, number: usize) {
-        let Some(mut inbox) = self.inbox.take() else {
-            return;
-        };
-        while let Some(port) = self.ports[number].as_mut() {
-            match port.recv_batch(&mut inbox) {
-                Ok(()) => {
-                    self.tally.reads += 1;
-                    self.tally.heard_at = Some(self.now);
-                    if self.listening {
-                        let now = self.start.elapsed().as_nanos() as u64;
-                        self.ledger.set_now(now);
-                    }
-                    for datagram in inbox.iter() {
-                        self.tally.bytes += datagram.bytes.len() as u64;
-                        self.hear_datagram(number, datagram.from, datagram.bytes);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    self.end(number, Why::Unreachable(error));
-                }
-                // It concerns one datagram, which is lost.
-                Err(_) => {}
-            }
-        }
-        self.inbox = Some(inbox);
-    }
-
-    fn hear_datagram(&mut self, number: usize, from: SocketAddr, datagram: &[u8]) {
-        if self.listening
-            && let Some(id) = self.scanner.find(datagram)
-        {
-            self.ledger.receive(number, id);
-            let is_own = usize::from(id.sender) == number;
-            if !is_own || !self.crowd.needs_own_words(number) {
-                return;
-            }
-        }
-        self.with(number, |session, context| {
-            session.handle_datagram(from, datagram, context);
-        });
-        self.look(number);
     }
 
     /// Calls the sessions whose time has come.
@@ -577,6 +361,12 @@ impl<'c, C: Crowd> Crew<'c, C> {
         }
         member.stream.clear();
         member.sent = 0;
+        if let (true, Some(stream)) = (
+            std::mem::take(&mut member.finishes),
+            &mut self.streams[number],
+        ) {
+            let _ = stream.finish();
+        }
         let Some(port) = &mut self.ports[number] else {
             return Ok(());
         };
@@ -629,70 +419,6 @@ impl<'c, C: Crowd> Crew<'c, C> {
         self.ports[member] = None;
         self.over.push_back(Over { member, why });
     }
-
-    /// Has everybody leave, so that their names are free when this returns: datagrams say so, streams end. A server
-    /// that does not answer is not waited for long.
-    pub fn leave(&mut self) -> Result<(), Failure> {
-        self.listening = false;
-        for number in 0..self.members.len() {
-            let is_in = self.members[number].state == State::In;
-            match &mut self.streams[number] {
-                // Whatever else it sends is read until it ends, too.
-                Some(stream) if is_in => drop(stream.finish()),
-                _ => self.streams[number] = None,
-            }
-            if self.ports[number].is_some() {
-                let _ = self.with(number, |session, context| {
-                    session.handle_command(Command::Leave, context)
-                });
-            }
-            if number % LEAVING == LEAVING - 1 {
-                self.send_out();
-                self.take_in(Some(LEAVING_REST))?;
-            }
-        }
-        self.send_out();
-        // Most protocols do not answer a farewell over datagrams.
-        let has_ports = self.ports.iter().any(Option::is_some);
-        let said = self.now();
-        let quiet = said + if has_ports { FAREWELL } else { Duration::ZERO };
-        while self.now() < said + LEAVING_TIME && (self.now < quiet || self.are_some_left()) {
-            self.send_out();
-            self.take_in(Some(LEAVING_REST))?;
-            self.fall_due(self.now);
-        }
-        Ok(())
-    }
-
-    fn are_some_left(&self) -> bool {
-        let waits = |member: &Member<C::Session>| {
-            let session = member.session.as_ref();
-            !member.datagrams.is_empty() || session.is_some_and(|session| !session.has_left())
-        };
-        let mut ports = self.ports.iter().zip(&self.members);
-        self.streams.iter().any(Option::is_some)
-            || !self.unsent.is_empty()
-            || ports.any(|(port, member)| port.is_some() && waits(member))
-    }
-
-    /// A member is gone: its sockets are closed and its session is dropped. Whether it was in.
-    pub fn let_go(&mut self, number: usize) -> bool {
-        self.streams[number] = None;
-        self.ports[number] = None;
-        self.rearm(number, None);
-        let was_blocked = self.members[number].blocked;
-        self.blocked -= usize::from(was_blocked);
-        let listed = self.members[number].listed;
-        let gone = Member {
-            state: State::Gone,
-            listed,
-            ..Member::away()
-        };
-        let before = std::mem::replace(&mut self.members[number], gone);
-        let was_in = before.state == State::In;
-        self.tally.inside -= usize::from(was_in);
-        was_in
-    }
 }
 
 impl<S> Member<S> {
@@ -704,36 +430,11 @@ impl<S> Member<S> {
             stream: Vec::new(),
             sent: 0,
             datagrams: VecDeque::new(),
+            finishes: false,
             listed: false,
             blocked: false,
             deadline: None,
         }
-    }
-}
-
-/// Enters what one member hears into the ledger.
-struct Listener<'a, C> {
-    crowd: &'a C,
-    ledger: &'a mut Ledger,
-    member: usize,
-    answers: &'a mut Vec<u8>,
-}
-
-impl<C: Crowd> Heard for Listener<'_, C> {
-    fn expected(&self, sender: u16) -> u32 {
-        self.ledger.expected(self.member, sender)
-    }
-
-    fn run(&mut self, sender: u16, first: u32, end: u32) {
-        self.ledger.receive_run(self.member, sender, first, end);
-    }
-
-    fn message(&mut self, id: Id) {
-        self.ledger.receive(self.member, id);
-    }
-
-    fn between(&mut self, bytes: &[u8]) {
-        self.crowd.answer(self.member, bytes, self.answers);
     }
 }
 
@@ -743,27 +444,6 @@ fn stream_token(member: usize) -> Token {
 
 fn port_token(member: usize) -> Token {
     Token(member << 1 | 1)
-}
-
-fn open_port(datagrams: Datagrams) -> io::Result<UdpPort> {
-    match datagrams {
-        Datagrams::Server(server) => {
-            let any: IpAddr = match server {
-                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            UdpPort::connect(SocketAddr::new(any, 0), server)
-        }
-        Datagrams::Broadcast {
-            bind,
-            broadcast,
-            port,
-        } => {
-            let mut own = UdpPort::bind_broadcast(SocketAddrV4::new(bind, port))?;
-            own.hear_also(UdpPort::bind_broadcast(SocketAddrV4::new(broadcast, port))?);
-            Ok(own)
-        }
-    }
 }
 
 fn destination(to: Destination, transport: impl FnOnce() -> Transport) -> Option<SocketAddr> {
@@ -779,21 +459,5 @@ fn destination(to: Destination, transport: impl FnOnce() -> Transport) -> Option
         // A session that was given another port than it needs.
         (Destination::Server, Datagrams::Broadcast { .. })
         | (Destination::Broadcast | Destination::Peer(_), Datagrams::Server(_)) => None,
-    }
-}
-
-/// Whether a connection under way has come about; an error when it never will.
-fn connected(stream: &TcpStream) -> io::Result<bool> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
-    match stream.peer_addr() {
-        Ok(_) => {
-            // A message is one small write, and nothing comes behind it that it could wait for.
-            stream.set_nodelay(true)?;
-            Ok(true)
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-        Err(error) => Err(error),
     }
 }
