@@ -72,6 +72,8 @@ pub struct Run<'a> {
     cpu_us_per_login: Option<f64>,
     /// From 0 to 1.
     generator_busy: f64,
+    generator_waited_s: Option<f64>,
+    server_waited_s: Option<f64>,
     generator_was_bottleneck: bool,
 }
 
@@ -94,6 +96,7 @@ struct Counted {
     lost: u64,
     doubled: u64,
     disordered: u64,
+    unsaid: u64,
     members_cut: usize,
 }
 
@@ -177,7 +180,7 @@ impl<'a> Run<'a> {
             cost,
             busy,
             is_bottleneck,
-            ..
+            waited,
         } = outcome;
         let figures = Figures::of(outcome);
         Run {
@@ -207,6 +210,8 @@ impl<'a> Run<'a> {
             logins_received_bytes: logins.bytes,
             cpu_us_per_login: figures.cpu_us_per_login,
             generator_busy: *busy,
+            generator_waited_s: waited.generator.map(|waited| waited.as_secs_f64()),
+            server_waited_s: waited.server.map(|waited| waited.as_secs_f64()),
             generator_was_bottleneck: *is_bottleneck,
         }
     }
@@ -237,6 +242,7 @@ impl Counted {
             lost: faults.lost,
             doubled: faults.doubled,
             disordered: faults.disordered,
+            unsaid: faults.unsaid,
             members_cut: faults.cut,
         }
     }

@@ -1,5 +1,7 @@
 //! Owns what there is to show: every round of every case, and where it was measured. Knows not how it looks.
 
+use std::time::Duration;
+
 use crate::load::{Outcome, Pace, Plan};
 
 use super::Figures;
@@ -61,6 +63,8 @@ pub struct Faults {
     pub lost: u64,
     pub doubled: u64,
     pub disordered: u64,
+    /// Messages that were due and could not be sent.
+    pub unsaid: u64,
     pub cut: usize,
 }
 
@@ -116,6 +120,23 @@ impl Case {
         floors.map(Faults::of).reduce(Faults::plus)
     }
 
+    /// The greatest shares of the time in which the server and the generator waited for a processor, where that is enough
+    /// to doubt the figures.
+    pub fn waits(&self) -> Option<(f64, f64)> {
+        const DOUBTFUL: f64 = 0.05;
+        let share = |outcome: &Outcome, waited: Option<Duration>| {
+            let elapsed = outcome.deliveries.elapsed.as_secs_f64();
+            waited.map_or(0.0, |waited| waited.as_secs_f64() / elapsed.max(1e-9))
+        };
+        let outcomes = self.rounds.iter().map(|round| &round.server);
+        let (mut server, mut generator) = (0.0f64, 0.0f64);
+        for outcome in outcomes {
+            server = server.max(share(outcome, outcome.waited.server));
+            generator = generator.max(share(outcome, outcome.waited.generator));
+        }
+        (server.max(generator) > DOUBTFUL).then_some((server, generator))
+    }
+
     /// The process that was to be looked at and ended before that was done.
     pub fn ended_process(&self) -> Option<u32> {
         let is_unknown = self.rounds.iter().any(|round| round.server.cost.is_none());
@@ -145,6 +166,7 @@ impl Faults {
             lost: outcome.deliveries.lost,
             doubled: outcome.deliveries.doubled,
             disordered: outcome.deliveries.disordered,
+            unsaid: outcome.deliveries.unsaid,
             cut: outcome.deliveries.cut,
         }
     }
@@ -158,6 +180,7 @@ impl Faults {
             lost: self.lost + other.lost,
             doubled: self.doubled + other.doubled,
             disordered: self.disordered + other.disordered,
+            unsaid: self.unsaid + other.unsaid,
             cut: self.cut + other.cut,
         }
     }
@@ -169,6 +192,7 @@ impl std::fmt::Display for Faults {
             lost,
             doubled,
             disordered,
+            unsaid,
             cut,
         } = self;
         let all = [
@@ -181,6 +205,10 @@ impl std::fmt::Display for Faults {
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{} {what}", counted(*count, "delivery", "deliveries")))
             .collect();
+        if *unsaid > 0 {
+            let messages = counted(*unsaid, "message", "messages");
+            parts.push(format!("{messages} that could not be sent"));
+        }
         if *cut > 0 {
             let members = counted(*cut as u64, "member", "members");
             parts.push(format!("{members} let go by the server"));
@@ -342,12 +370,13 @@ pub(super) mod tests {
         );
         let faults = Faults {
             doubled: 1,
+            unsaid: 3,
             cut: 2,
             ..Faults::default()
         };
         assert_eq!(
             faults.to_string(),
-            "1 delivery doubled, 2 members let go by the server"
+            "1 delivery doubled, 3 messages that could not be sent, 2 members let go by the server"
         );
         let alone = title(&plan(1, Pace::Window(1)));
         assert_eq!(alone, "1 member, window 1");

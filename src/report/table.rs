@@ -206,6 +206,14 @@ fn remarks(report: &Report) -> Vec<String> {
                 case.title()
             ));
         }
+        if let Some((server, generator)) = case.waits() {
+            remarks.push(format!(
+                "{}: the machine was not quiet: of the time, the server waited for a processor for {:.0} %, the generator for {:.0} %",
+                case.title(),
+                server * 100.0,
+                generator * 100.0
+            ));
+        }
         let floors = case.rounds.iter().filter_map(|round| round.floor.as_ref());
         let servers = case.rounds.iter().map(|round| &round.server);
         let busiest = |outcomes: Vec<&crate::load::Outcome>| {
