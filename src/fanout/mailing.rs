@@ -426,12 +426,10 @@ impl<'a, M: Copy + PartialEq, A: Copy, W: Copy> Letters<'a, M, A, W> {
             let run = self.said.get(..self.place.run).unwrap_or_default();
             let readers = self.readers.get(self.place.reader..).unwrap_or_default();
             let (mut index, mut within) = (self.place.reader, self.place.within);
+            // They stand in the order in which they came: who came behind the last of the run is due nothing of it.
             let until = run.last().map_or(0, |said| said.from);
-            for reader in readers {
-                if reader.from > until {
-                    // Nor is it said to anybody behind: they stand in the order in which they came.
-                    break;
-                }
+            let due = readers.partition_point(|reader| reader.from <= until);
+            for reader in readers.get(..due).unwrap_or_default() {
                 for said in run.get(within..).unwrap_or_default() {
                     within += 1;
                     if !reader.is_due(said) {
