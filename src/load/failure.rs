@@ -81,7 +81,10 @@ impl fmt::Display for Failure {
                 address,
                 member,
                 reason,
-            } => write!(f, "{address}: member {member} is lost: {reason}"),
+            } => write!(
+                f,
+                "{address}: member {member} did not get in: {reason}; is this the right protocol?"
+            ),
             Failure::Silent {
                 address,
                 members,

@@ -243,10 +243,9 @@ fn remarks(report: &Report) -> Vec<String> {
 }
 
 /// What is said where TCP paces.
-const PACED: [&str; 3] = [
+const PACED: [&str; 2] = [
     "TCP congestion control is bbr, which paces: figures with several messages in flight are its,",
-    "not the server's; `sysctl net.ipv4.tcp_congestion_control=reno`",
-    "(or run in a network namespace that has it)",
+    "not the server's; docs/bench.md tells how to measure without",
 ];
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn overhead(protocol: Protocol) -> usize {
     bytes.saturating_sub(TEXT.len())
 }
 
-/// As long as every name of a [`Mix`](crate::load::Mix) is: two letters and a number.
+/// As long as every name of a [`Mix`] is: two letters and a number.
 const MEMBER: &str = "ab00000";
 
 #[cfg(test)]
