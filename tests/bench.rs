@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::Receiver;
@@ -444,7 +444,13 @@ struct Running {
 impl Running {
     fn start(mut command: Command) -> Running {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let process = command.spawn().unwrap();
+        let process = until("a program that nobody writes to", || {
+            match command.spawn() {
+                // A test that was forked off while the program's copy was written holds that open until it execs.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => None,
+                spawned => Some(spawned.unwrap()),
+            }
+        });
         Running { process }
     }
 
