@@ -1,5 +1,5 @@
 //! Owns step 5 of the turn, *send out*: one write for every connection that has something to get.
-//! Decides nothing but who is a slow consumer.
+//! Decides nothing but who is a slow consumer, and which notices wait for more of their kind.
 
 use super::connection::{CloseReason, Offered, State, Tail};
 use super::core::{House, LAGGARDS_TICK, Server, Timer};
