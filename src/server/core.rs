@@ -439,6 +439,22 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// The same while the frame is not whole: more bytes of it buy no more time than there was, or who drips them just
+    /// so would have the time for each of its parts.
+    fn be_no_more_patient(&mut self, key: Key, patience: Patience) {
+        let armed = self.tenants.get(key).and_then(|connection| {
+            let armed = connection.deadline?;
+            self.timers.deadline(armed)
+        });
+        let is_sooner = match (armed, patience) {
+            (Some(armed), Patience::Limited { time, .. }) => self.now + time < armed,
+            (Some(_) | None, _) => true,
+        };
+        if is_sooner {
+            self.be_patient(key, patience);
+        }
+    }
+
     /// Steps 2 and 3: reads in turn, until everybody had theirs or the turn has its fill.
     fn take_in(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -522,7 +538,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let patience = connection.session.patience(carry.bytes.len());
                 connection.carry = Some(carry);
                 if patience != before {
-                    self.be_patient(key, patience);
+                    self.be_no_more_patient(key, patience);
                 }
                 return;
             }
@@ -576,11 +592,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let after = connection.session.patience(connection.partial());
-        if connection.state == State::Open && (moved_on || before != after) {
+        if connection.state != State::Open {
+            return;
+        }
+        if moved_on {
             let idle = after == Patience::ForEver && connection.deadline.is_none();
             if !idle {
                 self.be_patient(key, after);
             }
+        } else if before != after {
+            self.be_no_more_patient(key, after);
         }
     }
 
