@@ -92,7 +92,7 @@ fn say_as(name: &str, text: &str) -> Vec<u8> {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn an_address_has_so_many_connections_and_loopback_any_number() {
+fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
     let mut house = House::new();
     let limit = Limits::default().max_per_address;
     let mut inside = Vec::new();
