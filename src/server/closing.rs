@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::connection::{CloseReason, Place, State};
 use super::core::{House, Server, Timer};
 use super::tenants::Tenants;
-use crate::protocol::Patience;
 use crate::reactor::{DatagramPort, Key, Stream};
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
@@ -25,13 +24,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         connection.carry = None;
         self.note_end(key, &reason);
         self.leave(key);
-        self.be_patient(
-            key,
-            Patience::Limited {
-                why: "closing",
-                time: self.limits.closing_time,
-            },
-        );
+        self.allow(key, Some(self.limits.closing_time));
         self.push_pending(key);
     }
 
@@ -85,13 +78,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if !std::mem::replace(&mut connection.in_ready, true) {
             self.ready.push_back(key);
         }
-        self.be_patient(
-            key,
-            Patience::Limited {
-                why: "lingering",
-                time: self.limits.lingering_time,
-            },
-        );
+        self.allow(key, Some(self.limits.lingering_time));
     }
 
     /// Step 6: closes what was marked. What their leaving makes due goes out next turn, without waiting.

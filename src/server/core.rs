@@ -426,14 +426,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Arms the timer for what the session said, instead of whatever was armed.
-    pub(super) fn be_patient(&mut self, key: Key, patience: Patience) {
+    fn be_patient(&mut self, key: Key, patience: Patience) {
+        let time = match patience {
+            Patience::ForEver => None,
+            Patience::Limited(deadline) => Some(self.limits.time_for(deadline)),
+        };
+        self.allow(key, time);
+    }
+
+    /// Gives a connection so much time from now for what it is at, instead of what it had; `None` is as much as it likes.
+    pub(super) fn allow(&mut self, key: Key, time: Option<Duration>) {
         let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if let Some(armed) = connection.deadline.take() {
             self.timers.cancel(armed);
         }
-        if let Patience::Limited { time, .. } = patience {
+        if let Some(time) = time {
             let timer = Timer::Connection(key);
             connection.deadline = Some(self.timers.arm(self.now + time, timer));
         }
@@ -632,12 +641,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         connection.deadline = None;
         match connection.state {
             State::Open => {
-                let why = match connection.session.patience(connection.partial()) {
-                    Patience::Limited { why, .. } => why,
-                    Patience::ForEver => "",
+                let patience = connection.session.patience(connection.partial());
+                let Patience::Limited(deadline) = patience else {
+                    debug_assert!(false, "invariant: its timer is armed for what it says");
+                    return;
                 };
                 self.counters.timed_out += 1;
-                self.begin_close(key, CloseReason::TimedOut { why });
+                self.begin_close(key, CloseReason::TimedOut(deadline));
             }
             State::Closing { .. } => {
                 self.counters.closed_late += 1;

@@ -71,7 +71,7 @@ impl Notes {
     pub(super) fn end(&mut self, now: Instant, who: fmt::Arguments<'_>, reason: &CloseReason) {
         let (class, level) = match reason {
             CloseReason::Violation(_) => (Class::Violation, Level::Info),
-            CloseReason::TimedOut { .. } => (Class::TimedOut, Level::Info),
+            CloseReason::TimedOut(_) => (Class::TimedOut, Level::Info),
             CloseReason::Slow(_) => (Class::Slow, Level::Warn),
             CloseReason::ClosedLate => (Class::ClosedLate, Level::Info),
             CloseReason::Left

@@ -18,7 +18,8 @@ use crate::chat::Name;
 use crate::journal::Limited;
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
-    Accept, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort, Urgency,
+    Accept, DeadPeer, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort,
+    Urgency,
 };
 use crate::store::Done;
 
@@ -84,9 +85,6 @@ pub struct OpenError {
 /// those inside waiting.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long what is due may take to go out once we are told to stop.
-const STOPPING_TIME: Duration = Duration::from_secs(2);
-
 /// Entrances have the tokens from zero on, and ports those from here on; connections have greater ones.
 const PORTS: usize = 1 << 16;
 const HELPER: Token = Token(u32::MAX as usize - 1);
@@ -95,10 +93,19 @@ const SIGNALS: Token = Token(u32::MAX as usize);
 impl Door {
     /// Opens exactly that address, or says why not: never another one instead. Port 0 is any.
     pub fn open(protocol: Protocol, address: SocketAddr) -> Result<Door, OpenError> {
+        Door::open_with(protocol, address, DeadPeer::default())
+    }
+
+    /// The same, peers on streams given up as that says.
+    pub fn open_with(
+        protocol: Protocol,
+        address: SocketAddr,
+        dead_peer: DeadPeer,
+    ) -> Result<Door, OpenError> {
         let open = || {
             Ok(match protocol.transport() {
                 Transport::Tcp => {
-                    let listener = Listener::bind(address)?;
+                    let listener = Listener::bind_with(address, dead_peer)?;
                     (listener.local_addr()?, DoorSocket::Listener(listener))
                 }
                 Transport::Udp => {
@@ -172,7 +179,7 @@ impl std::error::Error for OpenError {}
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
 /// `ready` is called once everything is set up. SIGINT and SIGTERM close the doors and give what
-/// is due two seconds to go out, and logins under way the same time to be decided; a second one ends it at once.
+/// is due [`Limits::stopping_time`] to go out, and logins under way the same time to be decided; a second one ends it at once.
 pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
     let driver = Driver::new(doors, house)?;
     ready();
@@ -190,6 +197,7 @@ struct Driver {
     clock: WallClock,
     /// What is logged of accepts that failed.
     failures: Limited,
+    stopping_time: Duration,
     stop_by: Option<Instant>,
 }
 
@@ -243,6 +251,7 @@ impl Driver {
             helper,
             clock: WallClock::default(),
             failures: Limited::new("failed accepts"),
+            stopping_time: house.limits.stopping_time,
             stop_by: None,
         })
     }
@@ -347,7 +356,7 @@ impl Driver {
         log::info!("stopping: {signal}, {} connections", self.server.len());
         self.entrances.clear();
         self.server.stop(now);
-        self.stop_by = Some(now + STOPPING_TIME);
+        self.stop_by = Some(now + self.stopping_time);
     }
 
     /// Step 2, for those who come: each door its share.
