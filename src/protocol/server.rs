@@ -165,7 +165,53 @@ impl fmt::Debug for dyn Roster + '_ {
 /// A datagram that is not answered, only counted; and why, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
+    pub kind: DropKind,
     pub why: &'static str,
+}
+
+/// What is wrong with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropKind {
+    /// It is none of the protocol.
+    Malformed,
+    /// It is one, but not now.
+    OutOfTurn,
+    /// Its sender was answered a moment ago.
+    TooSoon,
+    /// Who it says it is from, it is not.
+    Forged,
+}
+
+impl Dropped {
+    /// None of the protocol.
+    pub const fn malformed(why: &'static str) -> Dropped {
+        let kind = DropKind::Malformed;
+        Dropped { kind, why }
+    }
+
+    /// One that has no place there.
+    pub const fn out_of_turn(why: &'static str) -> Dropped {
+        let kind = DropKind::OutOfTurn;
+        Dropped { kind, why }
+    }
+
+    /// One whose sender was answered a moment ago.
+    pub const fn too_soon(why: &'static str) -> Dropped {
+        let kind = DropKind::TooSoon;
+        Dropped { kind, why }
+    }
+
+    /// One from somebody else than it says.
+    pub const fn forged(why: &'static str) -> Dropped {
+        let kind = DropKind::Forged;
+        Dropped { kind, why }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
 }
 
 /// The server half of a datagram protocol: one peer's conversation, no more.

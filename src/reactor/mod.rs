@@ -9,6 +9,7 @@
 mod datagram;
 mod descriptors;
 mod destination;
+mod failure;
 mod helper;
 mod key;
 mod listener;
@@ -25,6 +26,7 @@ pub use datagram::{
 };
 pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use destination::Destination;
+pub use failure::SendFailure;
 pub use helper::{Busy, Helper, MAX_WAITING_JOBS, Urgency};
 pub use key::{Key, Slots};
 pub use listener::{Accept, DeadPeer, Listener, Pause, plain};

@@ -31,9 +31,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Ends a connection that is dead or is to be cut: nothing more is sent. Not while audiences are
     /// being walked over: then it is [`cut`](Server::cut).
     pub(super) fn lose(&mut self, key: Key, reason: CloseReason) {
-        if let CloseReason::Lost(_) = reason {
-            self.counters.lost += 1;
-        }
         self.cut(key, &reason);
         self.leave(key);
     }
@@ -130,8 +127,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    /// Has the log told how a connection ends.
+    /// Counts how a connection ends, and has the log told.
     fn note_end(&mut self, key: Key, reason: &CloseReason) {
+        self.counters.count_end(reason);
         let Server {
             tenants,
             houses,

@@ -646,11 +646,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     debug_assert!(false, "invariant: its timer is armed for what it says");
                     return;
                 };
-                self.counters.timed_out += 1;
                 self.begin_close(key, CloseReason::TimedOut(deadline));
             }
             State::Closing { .. } => {
-                self.counters.closed_late += 1;
                 self.lose(key, CloseReason::ClosedLate);
             }
             State::Lingering | State::Dead => self.doom(key),

@@ -196,7 +196,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn tell_refused(&mut self, key: Key, refusal: Refusal) -> AfterVerdict {
-        self.counters.refused += 1;
+        self.counters.count_refusal(refusal);
         log::debug!("{}: refused: {refusal}", self.who(key));
         self.answer(key, Answer::Refused(refusal))
     }

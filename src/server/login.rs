@@ -241,7 +241,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, Some(secret));
             }
             Err(refusal) => {
-                self.counters.denied += u64::from(refusal == Refusal::Denied);
                 self.free_name(key);
                 self.refuse_and_remember(key, refusal);
             }
