@@ -318,10 +318,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     (true, false) => "before long",
                     (true, true) => "not any more, for the server stops",
                 };
-                log::error!(
-                    "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
-                    accounts.settings.path.display(),
-                    settled.len(),
+                self.counters.not_saved += 1;
+                self.notes.not_saved(
+                    self.now,
+                    format_args!(
+                        "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
+                        accounts.settings.path.display(),
+                        settled.len(),
+                    ),
                 );
             }
         }
@@ -330,8 +334,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             true => accounts.save(),
             false => self.try_accounts_again(),
         }
+        self.watch_notes();
         for Unsaved {
-            guest: key, name, ..
+            guest: key,
+            name,
+            from,
+            ..
         } in settled
         {
             if result.is_err() {
@@ -340,6 +348,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             // It is made, whoever asked for it is there or not: it is in the file.
             self.counters.registered += 1;
+            self.notes.registered(self.now, from, &name);
+            self.watch_notes();
             let held = self.held_by(key, &name);
             let Some((id, (hub, mut delivery))) = held.zip(self.desk(house)) else {
                 self.settle_login(key, Err(Refusal::Busy));

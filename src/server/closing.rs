@@ -153,6 +153,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// Has the log told all that it was not told yet: the server is done.
+    pub fn tell_the_rest(&mut self) {
+        self.notes.tell_the_rest(self.now);
+    }
+
     /// A connection as the log calls it.
     pub(super) fn who(&self, key: Key) -> impl fmt::Display {
         let Server {

@@ -224,6 +224,21 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
+    /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
+    pub fn note_not_accepted(
+        &mut self,
+        protocol: Protocol,
+        error: &std::io::Error,
+        pause: Duration,
+        now: Instant,
+    ) {
+        self.now = now;
+        self.counters.shed += 1;
+        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        self.notes.not_accepted(now, what);
+        self.watch_notes();
+    }
+
     /// The stream of a connection, to be registered.
     pub fn stream_mut(&mut self, key: Key) -> Option<&mut S> {
         Some(&mut self.tenants.get_mut(key)?.stream)

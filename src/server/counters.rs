@@ -166,6 +166,10 @@ counters! {
     unreachable,
     /// Accounts made.
     registered,
+    /// Passwords that could not be looked at or hashed, for want of memory.
+    not_hashed,
+    /// Times that the accounts could not be written.
+    not_saved,
     /// Names free again: who they were kept for never came.
     never_came,
 }

@@ -288,8 +288,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.counters.count_dropped(why);
         let protocol = self.ports.get(usize::from(port)).map(|port| port.protocol);
         if let Some(protocol) = protocol {
-            let what = format_args!("{protocol} {from}: a datagram is dropped: {why}");
-            self.notes.dropped(self.now, what);
+            self.notes
+                .dropped(self.now, format_args!("{protocol} {from}"), why);
             self.watch_notes();
         }
     }

@@ -15,7 +15,6 @@ use super::core::Server;
 use super::counters::Counters;
 use super::limits::{Advertise, Limits};
 use crate::chat::Name;
-use crate::journal::Limited;
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
     Accept, DeadPeer, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort,
@@ -195,8 +194,6 @@ struct Driver {
     /// Does what may take long; there where people can log in.
     helper: Option<Helper<Done>>,
     clock: WallClock,
-    /// What is logged of accepts that failed.
-    failures: Limited,
     stopping_time: Duration,
     stop_by: Option<Instant>,
 }
@@ -250,7 +247,6 @@ impl Driver {
             server,
             helper,
             clock: WallClock::default(),
-            failures: Limited::new("failed accepts"),
             stopping_time: house.limits.stopping_time,
             stop_by: None,
         })
@@ -262,13 +258,13 @@ impl Driver {
             self.wait()?;
             let now = Instant::now();
             self.accept(now);
-            self.failures.catch_up(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
             self.give_jobs();
             if let Some(stop_by) = self.stop_by
                 && (now >= stop_by || self.is_done())
             {
+                self.server.tell_the_rest();
                 return Ok(*self.server.counters());
             }
         }
@@ -390,12 +386,10 @@ impl Driver {
                     }
                     // Edge-triggered: of those who wait the kernel will not tell again.
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
-                        self.server.counters.shed += 1;
                         let pause = door.pause.after_failure();
                         door.gate = Gate::Shut { until: now + pause };
-                        let what =
-                            format_args!("{}: not accepting for {pause:?}: {error}", door.protocol);
-                        self.failures.log(now, log::Level::Warn, what);
+                        self.server
+                            .note_not_accepted(door.protocol, &error, pause, now);
                         break;
                     }
                 }
