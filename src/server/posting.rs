@@ -107,8 +107,8 @@ fn send_out<D: DatagramPort>(
                 0
             }
             // About the first one alone, which was not sent.
-            Err(_) => {
-                counters.failed_sends += 1;
+            Err(error) => {
+                counters.count_failed_send(&error);
                 port.erred = true;
                 1
             }
