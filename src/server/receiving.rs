@@ -153,12 +153,22 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if guest.place == GuestPlace::Gone {
             return self.drop_datagram(port, from, "its room has closed");
         }
-        guest.heard = self.now;
+        // Where the address is all that tells who it is, anybody can forge it; where there is a secret, only what
+        // bears it is a sign of life.
+        let is_known_by_address = !guest.protocol.has_proof();
+        if is_known_by_address || guest.secret.is_some() {
+            guest.heard = self.now;
+        }
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
         }
         let mut replies = std::mem::take(&mut self.replies);
         let handled = guest.session.handle_datagram(bytes, &mut replies);
+        match handled {
+            // Whoever has an account may be asked for by anybody.
+            Ok(Some(Request::FindAccount { .. }) | None) | Err(_) => {}
+            Ok(Some(_)) => guest.heard = self.now,
+        }
         self.take_note_of_proof(key);
         self.reply(key, &mut replies);
         self.replies = replies;
