@@ -102,7 +102,7 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
+fn r25_a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
     if !have("strace") {
         return;
     }
@@ -152,7 +152,7 @@ fn a_save_that_is_killed_anywhere_leaves_the_old_file_or_the_new_one() {
 }
 
 #[test]
-fn a_first_save_that_is_killed_anywhere_leaves_no_file_or_the_new_one() {
+fn r25_a_first_save_that_is_killed_anywhere_leaves_no_file_or_the_new_one() {
     if !have("strace") {
         return;
     }
@@ -172,7 +172,7 @@ fn a_first_save_that_is_killed_anywhere_leaves_no_file_or_the_new_one() {
 }
 
 #[test]
-fn a_disk_that_fails_is_reported_and_the_old_file_stays() {
+fn r26_a_disk_that_fails_is_reported_and_the_old_file_stays() {
     if !have("strace") {
         return;
     }
@@ -205,7 +205,7 @@ fn a_disk_that_fails_is_reported_and_the_old_file_stays() {
 }
 
 #[test]
-fn a_full_disk_is_reported_and_the_old_file_stays() {
+fn r24_a_full_disk_is_reported_and_the_old_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     // A file system of 64 KiB in a namespace of its own: it is gone when the shell is.
     let mount = format!(
@@ -256,7 +256,7 @@ fn a_full_disk_is_reported_and_the_old_file_stays() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused_with_its_place_and_left_as_it_is() {
+fn r27_a_file_cut_anywhere_is_refused_with_its_place_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     let whole = document(3);
@@ -274,7 +274,7 @@ fn a_file_cut_anywhere_is_refused_with_its_place_and_left_as_it_is() {
 }
 
 #[test]
-fn a_flipped_byte_anywhere_is_read_or_refused_and_lets_nobody_else_in() {
+fn r27_a_flipped_byte_anywhere_is_read_or_refused_and_lets_nobody_else_in() {
     let whole = document(2);
     let names: BTreeSet<String> = ["user0", "user1"].map(String::from).into();
     for at in 0..whole.len() {
@@ -294,7 +294,7 @@ fn a_flipped_byte_anywhere_is_read_or_refused_and_lets_nobody_else_in() {
 }
 
 #[test]
-fn after_the_conversion_no_file_has_a_password_in_plain() {
+fn r18_after_the_conversion_no_file_has_a_password_in_plain() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     let secrets = ["correct-horse", "battery-staple", "pass word"];
@@ -362,7 +362,7 @@ fn after_the_conversion_no_file_has_a_password_in_plain() {
 }
 
 #[test]
-fn a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is() {
+fn r27_a_damaged_file_keeps_the_server_from_starting_and_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
     for (bytes, place) in [

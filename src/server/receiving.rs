@@ -59,10 +59,17 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
+        let protocol = port.protocol;
         match port.socket.recv_batch(inbox) {
             Ok(()) => {
+                let mut secret = false;
                 for datagram in inbox.iter() {
+                    secret |= protocol.may_hold_password(datagram.bytes);
                     self.handle_datagram(id, datagram);
+                }
+                // It would stay where it was received until somebody sends more than that.
+                if secret {
+                    inbox.wipe();
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => port.readable = false,

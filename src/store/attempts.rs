@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
+    fn r16_five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
         let (mut attempts, mut now) = (Attempts::new(), Instant::now());
         let mut elsewhere = (1..).map(|n: u32| IpAddr::from(n.to_be_bytes()));
         let mut admit = |attempts: &mut Attempts, name: &str, now| {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn twenty_wrong_ones_from_an_address_whatever_the_names() {
+    fn r16_twenty_wrong_ones_from_an_address_whatever_the_names() {
         let (mut attempts, now) = (Attempts::new(), Instant::now());
         for (count, name) in (0..20).zip('a'..) {
             // One person has a whole /64.
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_locked_where_it_is_at_home() {
+    fn r16_a_name_is_not_locked_where_it_is_at_home() {
         let (mut attempts, now) = (Attempts::new(), Instant::now());
         attempts.admit("a", ip(HERE), now).unwrap();
         attempts.succeeded("a", ip(HERE));
