@@ -1,0 +1,10 @@
+//! What the server bears: faults of peers, of the machine and of whoever started it. The server is the real
+//! one, in a process of its own; the faults are real, too.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod descriptors;
+mod listening;
+mod process;
+mod streams;
