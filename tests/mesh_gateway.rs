@@ -167,7 +167,7 @@ fn the_lobby_and_the_mesh_hear_each_other() {
 }
 
 #[test]
-fn two_gateways_on_one_mesh_make_no_storm() {
+fn r48_two_gateways_on_one_mesh_make_no_storm() {
     const ROUNDS: usize = 10;
     let Some(network) = Network::of::<3>() else {
         return;

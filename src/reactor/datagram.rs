@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_datagram_costs_no_other() {
+    fn r22_a_refused_datagram_costs_no_other() {
         on_every_port(|mut receiver| {
             let too_long = vec![0; 70_000];
             let good = |bytes| Outgoing {

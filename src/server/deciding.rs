@@ -422,7 +422,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_named_who_could_not_be_the_one_who_says_so() {
+    fn r47_nobody_is_named_who_could_not_be_the_one_who_says_so() {
         let table = [
             ("203.0.113.9", "198.51.100.7", true),
             ("203.0.113.9", "224.0.0.1", false),

@@ -12,7 +12,7 @@ use crate::journal::Limited;
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 8],
+    classes: [Limited; 9],
 }
 
 /// What peers can make happen, in the order of the classes.
@@ -26,6 +26,7 @@ enum Class {
     ClosedLate,
     Dropped,
     NotSent,
+    NotReceived,
 }
 
 impl Notes {
@@ -39,6 +40,7 @@ impl Notes {
             "connections closed late",
             "datagrams dropped",
             "turns with datagrams not sent",
+            "turns with datagrams not received",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -65,6 +67,11 @@ impl Notes {
     /// Datagrams that were due and not sent.
     pub(super) fn not_sent(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotSent, now, Level::Info, what);
+    }
+
+    /// Errors that came instead of datagrams.
+    pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotReceived, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

@@ -12,6 +12,10 @@ use crate::protocol::registry::{Protocol, Sender};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Secret};
 use crate::reactor::{DatagramPort, Inbox, Incoming, Key, Readiness, Stream};
 
+/// How often a port is asked for a batch in one turn: what ICMP has told comes instead of what has arrived, and whoever
+/// sends much of it is not to keep the others from being heard.
+const RECEIVE_TRIES: usize = 3;
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Takes a datagram port in, and returns its number: they count from zero. The owner registers the
     /// socket and tells of its readiness by that number.
@@ -60,24 +64,37 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let protocol = port.protocol;
-        match port.socket.recv_batch(inbox) {
-            Ok(()) => {
-                let mut secret = false;
-                for datagram in inbox.iter() {
-                    secret |= protocol.may_hold_password(datagram.bytes);
-                    self.handle_datagram(id, datagram);
+        for _ in 0..RECEIVE_TRIES {
+            match port.socket.recv_batch(inbox) {
+                Ok(()) => {
+                    port.failed_turns = 0;
+                    let mut secret = false;
+                    for datagram in inbox.iter() {
+                        secret |= protocol.may_hold_password(datagram.bytes);
+                        self.handle_datagram(id, datagram);
+                    }
+                    // It would stay where it was received until somebody sends more than that.
+                    if secret {
+                        inbox.wipe();
+                    }
+                    return;
                 }
-                // It would stay where it was received until somebody sends more than that.
-                if secret {
-                    inbox.wipe();
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    port.failed_turns = 0;
+                    port.readable = false;
+                    return;
+                }
+                // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
+                Err(error) => {
+                    self.counters.failed_receives += 1;
+                    port.erred = true;
+                    port.last_error = Some(error);
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => port.readable = false,
-            // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
-            Err(_) => {
-                self.counters.failed_receives += 1;
-                port.erred = true;
-            }
+        }
+        port.failed_turns = port.failed_turns.saturating_add(1);
+        if port.rests() {
+            self.watch_ports();
         }
     }
 

@@ -21,6 +21,8 @@ struct Ends {
     sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What the kernel says to the next sends.
     errors: VecDeque<ErrorKind>,
+    /// What it says to the next receives.
+    failures: VecDeque<ErrorKind>,
     /// Of whom the kernel has heard that they are not there.
     unreachable: VecDeque<SocketAddr>,
     /// Datagrams that the kernel takes before it refuses.
@@ -86,6 +88,11 @@ impl MemoryPort {
         self.0.borrow_mut().errors.push_back(error);
     }
 
+    /// So does the next receive, although something may have arrived.
+    pub fn fail_to_receive(&self, error: ErrorKind) {
+        self.0.borrow_mut().failures.push_back(error);
+    }
+
     /// The kernel hears that nobody is there.
     pub fn tell_unreachable(&self, address: SocketAddr) {
         self.0.borrow_mut().unreachable.push_back(address);
@@ -101,6 +108,9 @@ impl DatagramPort for MemoryPort {
     fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.clear();
         let mut ends = self.0.borrow_mut();
+        if let Some(error) = ends.failures.pop_front() {
+            return Err(error.into());
+        }
         if ends.arrived.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -759,7 +759,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             command in "(C [0-9]{1,20} (LOGIN|PASS|PM|EX|XX)|D [0-9]{1,20})?",
             rest in "( [ -~é\u{7}]{0,40})?",
         ) {

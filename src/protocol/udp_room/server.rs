@@ -487,7 +487,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             datagram in "(UN\\||PM\\||DM\\||EX\\|| )?[ -~é\u{7}]{0,80}",
             refused in 0usize..4,
         ) {
