@@ -22,6 +22,8 @@ const MAX_WAIT: Duration = Duration::from_secs(300);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 /// Names, and addresses, that are remembered; the one that was quiet longest goes first.
 const MAX_REMEMBERED: usize = 10_000;
+/// Overtaken entries of the order that are not worth a sweep.
+const SWEPT_FROM: usize = 32;
 /// Registrations from one address within an hour.
 const REGISTRATIONS: usize = 5;
 const HOUR: Duration = Duration::from_secs(3600);
@@ -92,13 +94,20 @@ impl Attempts {
     /// An admitted attempt whose password nobody looked at.
     pub fn withdrawn(&mut self, name: &str, from: IpAddr) {
         let (name, from) = (self.name(name), Address::of(from));
+        // What counts nothing is not kept: a storm of logins that nobody has the time for leaves no memory full.
         if self.homes.get(&name) != Some(&from)
             && let Some(run) = self.names.get_mut(&name)
         {
             run.uncount(FREE_PER_NAME);
+            if run.wrong == 0 {
+                self.names.remove(&name);
+            }
         }
         if let Some(run) = self.addresses.get_mut(&from) {
             run.uncount(FREE_PER_ADDRESS);
+            if run.wrong == 0 {
+                self.addresses.remove(&from);
+            }
         }
     }
 
@@ -262,7 +271,7 @@ impl<K: Copy + Eq + Hash, V: Default> Recent<K, V> {
         if !self.entries.contains_key(&key) && self.entries.len() >= self.capacity {
             self.forget_oldest();
         }
-        if self.order.len() >= 2 * self.capacity {
+        if self.order.len() >= 2 * self.entries.len().max(SWEPT_FROM) {
             let entries = &self.entries;
             self.order
                 .retain(|(stamp, key)| entries.get(key).is_some_and(|entry| entry.0 == *stamp));
@@ -389,6 +398,27 @@ mod tests {
             assert_eq!(attempts.admit("a", ip(HERE), later), Ok(()));
         }
         assert_eq!(attempts.admit("a", ip(HERE), later), again(1));
+    }
+
+    #[test]
+    fn r19_attempts_that_nobody_has_the_time_for_are_not_remembered() {
+        let (mut attempts, now) = (Attempts::new(), Instant::now());
+        attempts.admit("a", ip(HERE), now).unwrap();
+        for number in 0..30_000u32 {
+            let from = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            let name = format!("a{number}");
+            attempts.admit(&name, from, now).unwrap();
+            attempts.withdrawn(&name, from);
+        }
+        assert_eq!(
+            (
+                attempts.names.entries.len(),
+                attempts.addresses.entries.len()
+            ),
+            (1, 1)
+        );
+        assert!(attempts.names.order.capacity() < 1000);
+        assert!(attempts.addresses.order.capacity() < 1000);
     }
 
     #[test]

@@ -6,5 +6,7 @@ mod support;
 
 mod descriptors;
 mod listening;
+mod passwords;
 mod process;
+mod store;
 mod streams;
