@@ -102,6 +102,12 @@ const ROWS: &[Row] = &[
             }
         })
     }),
+    ("refused_not_saved", 1, || {
+        with(|house| {
+            house.break_disk();
+            log_in(house, ANN, "ann", "a password");
+        })
+    }),
     ("refused_from_address", 1, || {
         let limits = Limits {
             secrets_per_address: 2,

@@ -11,5 +11,7 @@ mod support;
 mod datagrams;
 mod descriptors;
 mod listening;
+mod passwords;
 mod process;
+mod store;
 mod streams;
