@@ -394,4 +394,66 @@ mod tests {
         assert!(!Name::parse("alice").unwrap().same_as("alicia"));
         assert!(!Name::parse("alice").unwrap().same_as("alicé"));
     }
+
+    /// FNV-1a from a state on, in the 20 bits that a table of a million looks at.
+    fn fnv(state: u32, text: &[u8]) -> u32 {
+        text.iter().fold(state, |state, byte| {
+            (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193) & 0xf_ffff
+        })
+    }
+
+    /// Two short texts that take the same way from that state on, which every hash without a key has.
+    fn collision(state: u32) -> [[u8; 3]; 2] {
+        let letters = b"abcdefghijklmnopqrstuvwxyz0123456789-_.,;!?*+=/()[]{}~^@#$%&";
+        let mut seen = std::collections::HashMap::new();
+        for first in letters {
+            for second in letters {
+                for third in letters {
+                    let text = [*first, *second, *third];
+                    if let Some(other) = seen.insert(fnv(state, &text), text) {
+                        return [other, text];
+                    }
+                }
+            }
+        }
+        panic!("no two of 216,000 collide");
+    }
+
+    #[test]
+    fn r39_names_that_collide_elsewhere_are_spread() {
+        // One of two after one of two after one of two … all end where the first ends.
+        let (mut state, mut names) = (0xc_9dc5, vec![Vec::new()]);
+        while names.len() < 100_000 {
+            let both = collision(state);
+            state = fnv(state, &both[0]);
+            let longer = |name: &Vec<u8>| both.map(|piece| [&name[..], &piece].concat());
+            names = names.iter().flat_map(longer).collect();
+        }
+        let names: Vec<&str> = names
+            .iter()
+            .map(|n| std::str::from_utf8(n).unwrap())
+            .collect();
+        assert!(names.iter().all(|name| Name::check(name).is_ok()));
+        assert!(
+            names
+                .iter()
+                .all(|name| fnv(0xc_9dc5, name.as_bytes()) == state)
+        );
+
+        // 131,072 names in as many buckets. The fullest of those has 8 or so, and 20 never.
+        let fullest = |hasher: &RandomState| {
+            let mut buckets = vec![0; names.len()];
+            for name in &names {
+                buckets[Name::hash_of(name, hasher) as usize % names.len()] += 1;
+            }
+            buckets.into_iter().max().unwrap_or(0)
+        };
+        let (one, other) = (RandomState::new(), RandomState::new());
+        for hasher in [&one, &other] {
+            assert!(fullest(hasher) < 20, "{}", fullest(hasher));
+        }
+        // Nor does anybody learn from one table what another does.
+        let same = |name: &&&str| Name::hash_of(name, &one) == Name::hash_of(name, &other);
+        assert!(names.iter().filter(same).count() < 2);
+    }
 }
