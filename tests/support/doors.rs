@@ -252,11 +252,11 @@ impl Doors {
             for number in 0..self.people.len() {
                 is_quiet &= !self.take_stream(number);
             }
-            for port in 0..self.ports.len() {
-                for (to, datagram) in self.ports[port].take() {
-                    check_datagram(PORTS[port], &datagram);
+            for (number, protocol) in (7000..).zip(PORTS) {
+                let from = SocketAddr::from(([127, 0, 0, 1], number));
+                for (to, datagram) in self.ports[usize::from(number - 7000)].take() {
+                    check_datagram(protocol, &datagram);
                     is_quiet = false;
-                    let from = SocketAddr::from(([127, 0, 0, 1], 7000 + port as u16));
                     self.deliver(from, to, &datagram);
                 }
             }
