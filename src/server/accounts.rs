@@ -316,11 +316,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     (true, false) => "before long",
                     (true, true) => "not any more, for the server stops",
                 };
-                log::error!(
+                let what = format_args!(
                     "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
                     accounts.settings.path.display(),
                     settled.len(),
                 );
+                self.notes.not_saved(self.now, what);
             }
         }
         // What has changed since: somebody waits for it, or it is no hurry.

@@ -69,6 +69,12 @@ counters! {
     unreachable,
     /// Logins denied.
     denied,
+    /// Logins not looked at: too many wrong passwords came before them.
+    too_early,
+    /// Logins not looked at: too many waited, or there was no memory for a hash.
+    busy,
+    /// Registrations refused: the disk would not take them.
+    unsaved,
     /// Accounts made.
     registered,
     /// Names free again: who they were kept for never came.

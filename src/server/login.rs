@@ -15,6 +15,8 @@
 
 use std::net::IpAddr;
 
+use log::Level;
+
 use super::accounts::{Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
@@ -40,8 +42,31 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     guest.pending = true;
                 }
             }
-            Err(refusal) => self.refuse(key, refusal),
+            Err(refusal) => {
+                self.note_refused_login(key, refusal);
+                self.refuse(key, refusal);
+            }
         }
+    }
+
+    /// Counts a login that came to nothing, and has the log told of one whose password nobody looked at.
+    fn note_refused_login(&mut self, key: Key, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::Denied => &mut self.counters.denied,
+            Refusal::TryAgain { .. } => &mut self.counters.too_early,
+            Refusal::Busy => &mut self.counters.busy,
+            Refusal::NotSaved => &mut self.counters.unsaved,
+            _ => return,
+        };
+        *counter += 1;
+        if let (Refusal::TryAgain { .. } | Refusal::Busy, Some(guest)) =
+            (refusal, self.tenants.guest(key))
+        {
+            let (protocol, peer) = (guest.protocol, guest.peer);
+            let what = format_args!("{protocol} {peer}: a login is not looked at: {refusal}");
+            self.notes.not_looked_at(self.now, Level::Info, what);
+        }
+        self.watch_notes();
     }
 
     fn begin_login(&mut self, key: Key, name: &str, password: &str) -> Result<(), Refusal> {
@@ -148,7 +173,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let (good, rehashed) = match done {
             Done::Verified { good, rehashed, .. } => (good && exists, rehashed),
             Done::NotHashed { error, .. } => {
-                log::error!("a password was not looked at: {error}");
+                let what = format_args!("the password of {name} is not looked at: {error}");
+                self.notes.not_looked_at(self.now, Level::Error, what);
                 accounts.attempts.withdrawn(name.as_str(), from);
                 return self.settle_login(key, Err(Refusal::Busy));
             }
@@ -209,7 +235,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 accounts.settings.accounts.insert(name.clone(), phc).is_ok()
             }
             Done::NotHashed { error, .. } => {
-                log::error!("a password was not hashed: {error}");
+                let what = format_args!("the password of {name} is not hashed: {error}");
+                self.notes.not_looked_at(self.now, Level::Error, what);
                 false
             }
             Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
@@ -241,7 +268,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, Some(secret));
             }
             Err(refusal) => {
-                self.counters.denied += u64::from(refusal == Refusal::Denied);
+                self.note_refused_login(key, refusal);
                 self.free_name(key);
                 self.refuse_and_remember(key, refusal);
             }

@@ -12,7 +12,7 @@ use crate::journal::Limited;
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 9],
+    classes: [Limited; 11],
 }
 
 /// What peers can make happen, in the order of the classes.
@@ -27,6 +27,8 @@ enum Class {
     Dropped,
     NotSent,
     NotReceived,
+    NotLookedAt,
+    NotSaved,
 }
 
 impl Notes {
@@ -41,6 +43,8 @@ impl Notes {
             "datagrams dropped",
             "turns with datagrams not sent",
             "turns with datagrams not received",
+            "logins not looked at",
+            "saves that failed",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -72,6 +76,16 @@ impl Notes {
     /// Errors that came instead of datagrams.
     pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotReceived, now, Level::Info, what);
+    }
+
+    /// A login that was answered without a look at its password: for what others have tried, or for want of memory.
+    pub(super) fn not_looked_at(&mut self, now: Instant, level: Level, what: fmt::Arguments<'_>) {
+        self.log(Class::NotLookedAt, now, level, what);
+    }
+
+    /// Accounts that the disk would not take.
+    pub(super) fn not_saved(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotSaved, now, Level::Error, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.
