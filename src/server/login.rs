@@ -15,8 +15,6 @@
 
 use std::net::IpAddr;
 
-use log::Level;
-
 use super::accounts::{Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
@@ -42,31 +40,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     guest.pending = true;
                 }
             }
-            Err(refusal) => {
-                self.note_refused_login(key, refusal);
-                self.refuse(key, refusal);
-            }
+            Err(refusal) => self.refuse(key, refusal),
         }
-    }
-
-    /// Counts a login that came to nothing, and has the log told of one whose password nobody looked at.
-    fn note_refused_login(&mut self, key: Key, refusal: Refusal) {
-        let counter = match refusal {
-            Refusal::Denied => &mut self.counters.denied,
-            Refusal::TryAgain { .. } => &mut self.counters.too_early,
-            Refusal::Busy => &mut self.counters.busy,
-            Refusal::NotSaved => &mut self.counters.unsaved,
-            _ => return,
-        };
-        *counter += 1;
-        if let (Refusal::TryAgain { .. } | Refusal::Busy, Some(guest)) =
-            (refusal, self.tenants.guest(key))
-        {
-            let (protocol, peer) = (guest.protocol, guest.peer);
-            let what = format_args!("{protocol} {peer}: a login is not looked at: {refusal}");
-            self.notes.not_looked_at(self.now, Level::Info, what);
-        }
-        self.watch_notes();
     }
 
     fn begin_login(&mut self, key: Key, name: &str, password: &str) -> Result<(), Refusal> {
@@ -173,9 +148,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let (good, rehashed) = match done {
             Done::Verified { good, rehashed, .. } => (good && exists, rehashed),
             Done::NotHashed { error, .. } => {
-                let what = format_args!("the password of {name} is not looked at: {error}");
-                self.notes.not_looked_at(self.now, Level::Error, what);
                 accounts.attempts.withdrawn(name.as_str(), from);
+                self.note_not_hashed(&error);
                 return self.settle_login(key, Err(Refusal::Busy));
             }
             Done::Hashed { .. } | Done::Saved { .. } => (false, None),
@@ -235,9 +209,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 accounts.settings.accounts.insert(name.clone(), phc).is_ok()
             }
             Done::NotHashed { error, .. } => {
-                let what = format_args!("the password of {name} is not hashed: {error}");
-                self.notes.not_looked_at(self.now, Level::Error, what);
-                false
+                accounts.withdraw_registration(&name, from);
+                self.note_not_hashed(&error);
+                return self.settle_login(guest, Err(Refusal::Busy));
             }
             Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
         };
@@ -268,11 +242,17 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, Some(secret));
             }
             Err(refusal) => {
-                self.note_refused_login(key, refusal);
                 self.free_name(key);
                 self.refuse_and_remember(key, refusal);
             }
         }
+    }
+
+    /// Counts a password for which there was no memory, and has the log told.
+    fn note_not_hashed(&mut self, error: &store::HashError) {
+        self.counters.not_hashed += 1;
+        self.notes.not_hashed(self.now, error);
+        self.watch_notes();
     }
 
     /// As whom a guest holds that name and is not heard yet, if it does.
