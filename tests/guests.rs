@@ -695,6 +695,7 @@ fn r24_a_registration_that_the_disk_refuses_is_none() {
     house.work();
     let refused = house.ports[1].take_for(address(ANN));
     assert_eq!(refused, ["C 1 DENIED not saved, try later"]);
+    assert_eq!(house.server.counters().refused_not_saved, 1);
     assert!(house.names().is_empty());
     std::fs::remove_dir_all(&path).unwrap();
     house.give(UDP_LOGIN, ANN, "C 2 PASS ann some password");

@@ -217,7 +217,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             key,
         };
         match refusal {
-            Refusal::Denied | Refusal::TryAgain { .. } => {
+            Refusal::Denied | Refusal::TryAgain { .. } | Refusal::Busy => {
                 notes.login_refused(*now, format_args!("{who}"), refusal);
                 self.watch_notes();
             }
@@ -227,7 +227,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::NoSuchRoom
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
-            | Refusal::Busy
             | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
