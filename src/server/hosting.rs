@@ -259,17 +259,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        log::debug!("{}: {}", self.who(key), why.as_str());
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
         let (house, id) = (guest.house(), guest.id());
+        self.note_departure(key, why);
         if let Some(id) = id
             && let Some((hub, mut delivery)) = self.desk(house)
         {
             hub.leave(id, &mut delivery);
         }
         self.remove_guest(key);
+    }
+
+    /// Counts why a guest is let go, and tells the log.
+    pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
+        self.counters.count_departure(why);
+        log::debug!("{}: {}", self.who(key), why.as_str());
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
@@ -349,7 +355,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
-                        self.counters.silent += 1;
                         self.dismiss(key, Departure::Silent);
                     }
                 }
@@ -358,7 +363,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
             GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
-                self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
             }
         }
@@ -387,7 +391,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     None => guest.doubted = Some(now),
                     Some(doubted) if now < doubted + DOUBT_TIME => {}
                     Some(_) => {
-                        self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);
                     }
                 }
