@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::PeerAddress;
+use super::closing::Who;
 use super::core::{Server, Timer};
 use super::guest::{Departure, Guest, GuestPlace};
 use super::limits::Limits;
@@ -228,7 +229,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        log::debug!("{}: {}", self.who(key), why.as_str());
+        self.note_departure(key, why);
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
@@ -239,6 +240,30 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             hub.leave(id, &mut delivery);
         }
         self.remove_guest(key);
+    }
+
+    /// Has the log told why a guest goes: what we did to it loudly, what it did itself quietly.
+    fn note_departure(&mut self, key: Key, why: Departure) {
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        let what = format_args!("{who}: {}", why.as_str());
+        match why {
+            Departure::Asked | Departure::Refused => log::debug!("{what}"),
+            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
+                notes.guest_gone(*now, what);
+                self.watch_notes();
+            }
+        }
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.

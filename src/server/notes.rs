@@ -12,7 +12,7 @@ use crate::journal::Limited;
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 9],
+    classes: [Limited; 10],
 }
 
 /// What peers can make happen, in the order of the classes.
@@ -27,6 +27,7 @@ enum Class {
     Dropped,
     NotSent,
     NotReceived,
+    GuestGone,
 }
 
 impl Notes {
@@ -41,6 +42,7 @@ impl Notes {
             "datagrams dropped",
             "turns with datagrams not sent",
             "turns with datagrams not received",
+            "guests let go",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -72,6 +74,11 @@ impl Notes {
     /// Errors that came instead of datagrams.
     pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotReceived, now, Level::Info, what);
+    }
+
+    /// A guest that was let go without having said so.
+    pub(super) fn guest_gone(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::GuestGone, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

@@ -737,6 +737,10 @@ fn r23_a_member_that_was_killed_is_let_go_once_its_machine_says_so() {
     assert_eq!(observer.count("UPDATE:LEAVE:stays:"), 0);
     let stopped = server.stop();
     assert_eq!(stopped.counters["unreachable"], 3);
+    for name in killed {
+        let line = format!("{name}: left: nobody receives at its address");
+        assert!(stopped.log.contains(&line), "{}", stopped.log);
+    }
 }
 
 #[test]
