@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use rustix::stdio::stderr;
 use simplelog::{ConfigBuilder, WriteLogger};
 
-pub use limited::Limited;
+pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
 use queue::{Lines, Queue};

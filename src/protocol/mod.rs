@@ -29,6 +29,6 @@ pub use datagrams::Datagrams;
 pub use decoded::Decoded;
 pub use secret::{Hidden, Secret};
 pub use server::{
-    AfterVerdict, Answer, DatagramSession, Dropped, Patience, RollCall, ServerSession, Step,
-    Welcome,
+    AfterVerdict, Answer, DatagramSession, Deadline, DropKind, Dropped, Patience, RollCall,
+    ServerSession, Step, Welcome,
 };

@@ -229,6 +229,21 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
+    /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
+    pub fn note_not_accepted(
+        &mut self,
+        protocol: Protocol,
+        error: &std::io::Error,
+        pause: Duration,
+        now: Instant,
+    ) {
+        self.now = now;
+        self.counters.shed += 1;
+        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        self.notes.not_accepted(now, what);
+        self.watch_notes();
+    }
+
     /// The stream of a connection, to be registered.
     pub fn stream_mut(&mut self, key: Key) -> Option<&mut S> {
         Some(&mut self.tenants.get_mut(key)?.stream)
@@ -431,16 +446,43 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Arms the timer for what the session said, instead of whatever was armed.
-    pub(super) fn be_patient(&mut self, key: Key, patience: Patience) {
+    fn be_patient(&mut self, key: Key, patience: Patience) {
+        let time = match patience {
+            Patience::ForEver => None,
+            Patience::Limited(deadline) => Some(self.limits.time_for(deadline)),
+        };
+        self.allow(key, time);
+    }
+
+    /// Gives a connection so much time from now for what it is at, instead of what it had; `None` is as much as it likes.
+    pub(super) fn allow(&mut self, key: Key, time: Option<Duration>) {
         let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if let Some(armed) = connection.deadline.take() {
             self.timers.cancel(armed);
         }
-        if let Patience::Limited { time, .. } = patience {
+        if let Some(time) = time {
             let timer = Timer::Connection(key);
             connection.deadline = Some(self.timers.arm(self.now + time, timer));
+        }
+    }
+
+    /// The same while the frame is not whole: more bytes of it buy no more time than there was, or who drips them just
+    /// so would have the time for each of its parts.
+    fn be_no_more_patient(&mut self, key: Key, patience: Patience) {
+        let armed = self.tenants.get(key).and_then(|connection| {
+            let armed = connection.deadline?;
+            self.timers.deadline(armed)
+        });
+        let is_sooner = match (armed, patience) {
+            (Some(armed), Patience::Limited(deadline)) => {
+                self.now + self.limits.time_for(deadline) < armed
+            }
+            (Some(_) | None, _) => true,
+        };
+        if is_sooner {
+            self.be_patient(key, patience);
         }
     }
 
@@ -527,7 +569,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let patience = connection.session.patience(carry.bytes.len());
                 connection.carry = Some(carry);
                 if patience != before {
-                    self.be_patient(key, patience);
+                    self.be_no_more_patient(key, patience);
                 }
                 return;
             }
@@ -581,11 +623,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let after = connection.session.patience(connection.partial());
-        if connection.state == State::Open && (moved_on || before != after) {
+        if connection.state != State::Open {
+            return;
+        }
+        if moved_on {
             let idle = after == Patience::ForEver && connection.deadline.is_none();
             if !idle {
                 self.be_patient(key, after);
             }
+        } else if before != after {
+            self.be_no_more_patient(key, after);
         }
     }
 
@@ -638,15 +685,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         connection.deadline = None;
         match connection.state {
             State::Open => {
-                let why = match connection.session.patience(connection.partial()) {
-                    Patience::Limited { why, .. } => why,
-                    Patience::ForEver => "",
+                let patience = connection.session.patience(connection.partial());
+                let Patience::Limited(deadline) = patience else {
+                    debug_assert!(false, "invariant: its timer is armed for what it says");
+                    return;
                 };
-                self.counters.timed_out += 1;
-                self.begin_close(key, CloseReason::TimedOut { why });
+                self.begin_close(key, CloseReason::TimedOut(deadline));
             }
             State::Closing { .. } => {
-                self.counters.closed_late += 1;
                 self.lose(key, CloseReason::ClosedLate);
             }
             State::Lingering | State::Dead => self.doom(key),

@@ -250,7 +250,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 }
             }
             Err(refusal) => {
-                self.counters.refused += 1;
+                self.counters.count_refusal(refusal);
                 match after {
                     AfterVerdict::Close => self.begin_close(key, CloseReason::Refused(refusal)),
                     AfterVerdict::Stay => {}
@@ -388,7 +388,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     pub(super) fn end_for_violation(&mut self, key: Key, violation: Violation) {
-        self.counters.violations += 1;
         let mut farewell = Vec::new();
         Session::farewell(&violation, &mut farewell);
         self.push_private(key, &farewell);

@@ -152,7 +152,7 @@ fn send_out<D: DatagramPort>(
             }
             // About the first one alone, which was not sent.
             Err(error) => {
-                counters.failed_sends += 1;
+                counters.count_failed_send(&error);
                 port.erred = true;
                 port.last_error = Some(error);
                 1

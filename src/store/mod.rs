@@ -24,7 +24,7 @@ mod lock;
 mod password;
 
 pub use accounts::{Account, Accounts, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain};
-pub use attempts::{Attempts, Registrations, TryAgain};
+pub use attempts::{AttemptLimits, Attempts, Registrations, TryAgain};
 pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};
 pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};

@@ -289,9 +289,8 @@ impl DatagramSession for Session {
         datagram: &'a [u8],
         out: &mut Datagrams,
     ) -> Result<Option<Request<'a>>, Dropped> {
-        let asked = frame::decode_asked(datagram).map_err(|violation| Dropped {
-            why: violation.why(),
-        })?;
+        let asked = frame::decode_asked(datagram)
+            .map_err(|violation| Dropped::malformed(violation.why()))?;
         match asked {
             Asked::Login { seq, name } => self.handle_login(seq, name, out),
             Asked::Pass {
@@ -412,12 +411,8 @@ const NOT_A_NAME: &str = "not a name";
 const MODE_FIRST: &str = "say PM or DM first";
 const UNKNOWN_COMMAND: &str = "unknown command";
 
-const OLD: Dropped = Dropped {
-    why: "older than the latest request",
-};
-const WHILE_HASHING: Dropped = Dropped {
-    why: "before the verdict on its password",
-};
+const OLD: Dropped = Dropped::out_of_turn("older than the latest request");
+const WHILE_HASHING: Dropped = Dropped::out_of_turn("before the verdict on its password");
 
 #[cfg(test)]
 mod tests {
