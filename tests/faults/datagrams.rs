@@ -303,17 +303,22 @@ fn r22_whatever_the_kernel_says_to_a_send_is_counted_and_the_others_are_sent_the
         return;
     }
     for call in ["sendmmsg", "sendto"] {
-        for error in ["ENOBUFS", "EMSGSIZE", "EPERM", "ECONNREFUSED", "EAGAIN"] {
+        // What ICMP told of an earlier one is no answer about this one, and a full socket gets room: those are sent
+        // all the same.
+        for (error, counter) in [
+            ("ENOBUFS", Some("failed_sends_no_memory")),
+            ("EMSGSIZE", Some("failed_sends_too_long")),
+            ("EPERM", Some("failed_sends_no_route")),
+            ("ECONNREFUSED", None),
+            ("EAGAIN", None),
+        ] {
             for when in ["1", "4", "2+3"] {
                 let inject = format!("{call}:error={error}:when={when}");
                 let (injected, missed, stopped) =
                     talk_while_calls_fail(call, std::slice::from_ref(&inject));
-                // What ICMP told of an earlier one is no answer about this one, and a full socket gets room:
-                // those are sent all the same.
-                let refused = match error {
-                    "ECONNREFUSED" | "EAGAIN" => 0,
-                    _ => injected,
-                };
+                let refused = counter.map_or(0, |_| injected);
+                let counted = counter.map_or(0, |counter| stopped.count(counter));
+                assert_eq!(counted, refused, "{inject}");
                 assert_eq!(stopped.count("failed_sends"), refused, "{inject}");
                 assert!(missed <= refused, "{inject}: {missed} missed");
                 assert_eq!(stopped.count("overflowed"), 0, "{inject}");
