@@ -54,7 +54,7 @@ pub fn start(level: LevelFilter) -> io::Result<Journal> {
 }
 
 impl Journal {
-    /// Waits until everything logged so far is written, a tenth of a second at most.
+    /// Waits until everything logged so far is written, half a second at most.
     pub fn flush(&self) {
         self.queue.flush();
     }
