@@ -32,7 +32,7 @@ pub use line::MAX_LINE_BYTES;
 use queue::{Lines, Queue};
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
-/// way has a tenth of a second to get out.
+/// way has half a second to get out.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
