@@ -370,7 +370,8 @@ fn r22_a_kernel_without_calls_for_many_datagrams_is_served_one_by_one() {
         assert!(injected > 2, "{injected}");
         let refused = stopped.count("failed_sends");
         assert!(missed <= refused && refused <= injected, "{missed} missed");
-        assert_eq!(refused == 0, error == "EAGAIN", "{refused} {error}");
+        // One that comes behind a datagram that was sent is met by the next call, which may go well.
+        assert!(refused == 0 || error != "EAGAIN", "{refused} refused");
     }
 }
 
