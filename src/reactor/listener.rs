@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_socket_inherits_its_options() {
+    fn r02_an_accepted_socket_inherits_its_options() {
         let mut poller = Poller::new().unwrap();
         let mut listener = Listener::bind(loopback()).unwrap();
         poller.register_reading(&mut listener, LISTENER).unwrap();
