@@ -18,7 +18,9 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcrp::datagram::{ToMember, decode_to_member};
 use mynah::protocol::udp_login::frame::{Asked, Heard, Reply, decode_asked, decode_heard};
 use mynah::protocol::{udp_mesh, udp_room};
-use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing, Readiness, SEND_BATCH};
+use mynah::reactor::{
+    BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH,
+};
 
 use crate::peers::is_harmless;
 use crate::rng::Rng;
@@ -193,6 +195,13 @@ impl Air {
     /// Nobody is there any more, and the machine tells whoever sends something there.
     pub fn desert(&mut self, address: SocketAddr) {
         self.deserted.insert(address);
+    }
+
+    /// What the kernel says to whatever is sent to an address where a program has ended.
+    pub fn tell_deserted(&mut self, port: u8, at: SocketAddr) {
+        self.desert(at);
+        self.weather.unreachable += 1;
+        self.fly(Way::Perfect, || Flight::Unreachable { port, at });
     }
 
     /// Somebody lies about an address.
@@ -371,7 +380,10 @@ impl Air {
             };
             port.received += 1;
             self.weather.received += 1;
-            self.doubts.remove(&(id, from));
+            // What cannot be a member's, or is not known to be, shows nothing.
+            if bytes.len() <= MAX_DATAGRAM && port.protocol != Protocol::Ucrp {
+                self.doubts.remove(&(id, from));
+            }
             let book = self.books.entry((id, from)).or_default();
             book.received += bytes.len();
             if port.protocol == Protocol::UdpRoom {

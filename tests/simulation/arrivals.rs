@@ -179,6 +179,8 @@ impl World {
         for client in self.clients.iter_mut().skip(self.residents) {
             match client.phase {
                 Phase::Running if kills && client.fate == Fate::Dies => client.die(&mut air),
+                // Who leaves does not read on.
+                Phase::Running if self.calm && client.line.is_some() => {}
                 Phase::Running if client.fate == Fate::Leaves && client.may_leave() => {
                     client.leave(&mut air, self.now);
                 }

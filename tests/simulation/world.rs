@@ -16,7 +16,7 @@ use mynah::store::HashCost;
 use crate::air::{self, Air, BROADCAST, SimPort};
 use crate::disk::{Crash, Disk};
 use crate::outcome::Outcome;
-use crate::peers::client::{Client, Fate, Phase};
+use crate::peers::client::{Client, Fate, Mailbox, Phase};
 use crate::peers::hostile::{Intruder, Ports, attack};
 use crate::peers::mesh::MeshPeer;
 use crate::peers::scripted::{Kind, Scripted};
@@ -519,9 +519,15 @@ impl World {
             self.move_all();
             self.pass(Duration::from_secs(2));
         }
-        // Those who fell silent are given up, once they were told something.
+        // Those who fell silent are given up; on this machine, where silence means nothing, because the kernel tells
+        // of programs that have ended.
         for _ in 0..8 {
             self.witness_speaks();
+            for client in &self.clients[self.residents..] {
+                if let Some(Mailbox { address, port, .. }) = client.mailbox {
+                    self.air.borrow_mut().tell_deserted(port, address);
+                }
+            }
             self.pass(Duration::from_secs(130));
             self.move_all();
         }
@@ -567,6 +573,8 @@ impl World {
             self.pass_time();
             self.pass(Duration::from_millis(100));
         }
+        // What the kernel would not take for that long a driver would not wait for.
+        self.pass(Duration::from_secs(31));
         assert!(
             self.server.is_empty(),
             "{} connections stay for ever",
