@@ -416,7 +416,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard <= *doubted) {
+                match guest.doubted.filter(|doubted| guest.heard < *doubted) {
                     None => guest.doubted = Some(now),
                     Some(doubted) if now < doubted + DOUBT_TIME => {}
                     Some(_) => {
