@@ -1,13 +1,13 @@
 //! Every counter, reached on purpose: a row for each, and none without a row. The whole server in memory.
 
-#[path = "support/memory_house.rs"]
-mod memory_house;
+#[path = "support/memory_doors.rs"]
+mod memory_doors;
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use memory_house::{House, MESH, OWN, SECOND, UCRP, UDP_LOGIN, UDP_ROOM, message, ucrp};
+use memory_doors::{House, MESH, OWN, SECOND, UCRP, UDP_LOGIN, UDP_ROOM, message, ucrp};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcrp::datagram::{LEAVE, REGISTER};
 use mynah::protocol::tcrp::frame::Operation::{Create, Join};
@@ -100,6 +100,12 @@ const ROWS: &[Row] = &[
                 let from = format!("198.51.100.{}:1", 2 + n);
                 house.send(UDP_LOGIN, &from, format!("C 1 PASS n{n} a password"));
             }
+        })
+    }),
+    ("refused_not_saved", 1, || {
+        with(|house| {
+            house.break_disk();
+            log_in(house, ANN, "ann", "a password");
         })
     }),
     ("refused_from_address", 1, || {
@@ -455,7 +461,7 @@ fn join_with(length: i32) -> [u8; 8] {
 fn flood_who_does_not_read(
     house: &mut House,
     kib: usize,
-) -> (mynah::reactor::Key, memory_house::Eager) {
+) -> (mynah::reactor::Key, memory_doors::Eager) {
     let (deaf_key, deaf) = house.join(HERE, "deaf");
     let (key, stream) = house.join(HERE, "talker");
     deaf.refuse();

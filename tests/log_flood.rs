@@ -2,15 +2,15 @@
 //! whole server in memory, a clock that the test holds, and a logger that keeps what it is told; the process has but
 //! one, so this is the only test here.
 
-#[path = "support/memory_house.rs"]
-mod memory_house;
+#[path = "support/memory_doors.rs"]
+mod memory_doors;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use memory_house::{Eager, House, SECOND, UDP_LOGIN, UDP_ROOM, message};
+use memory_doors::{Eager, House, SECOND, UDP_LOGIN, UDP_ROOM, message};
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::Key;
 use mynah::server::Limits;

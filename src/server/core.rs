@@ -78,14 +78,16 @@ pub struct Server<S, D = UdpPort> {
     /// Connections whose last send was refused, watched for stalling.
     pub(super) laggards: Vec<(Key, Stall)>,
     pub(super) laggards_watched: bool,
+    /// A timer runs that has ports tried again.
+    pub(super) ports_watched: bool,
     /// Connections to let go at the end of the turn.
     pub(super) doomed: Vec<Key>,
     pub(super) stopping: bool,
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
     pub(super) notes: Notes,
-    /// What the log knows of datagrams that were not sent.
-    pub(super) told_not_sent: (u64, u64, u64),
+    /// What the log knows of datagrams that were not sent or not received.
+    pub(super) told_of_ports: [u64; 4],
     pub(super) notes_due: bool,
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
@@ -122,6 +124,8 @@ pub(super) enum Timer {
     Guest(Key),
     /// Time to look at the laggards.
     Laggards,
+    /// Time to try the ports again that the kernel refused.
+    Ports,
     /// Time to tell the log what was suppressed.
     Notes,
     /// Passwords could not be hashed, or accounts not saved.
@@ -155,11 +159,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             notices_due: None,
             laggards: Vec::new(),
             laggards_watched: false,
+            ports_watched: false,
             doomed: Vec::new(),
             stopping: false,
             start: now,
             notes: Notes::new(),
-            told_not_sent: (0, 0, 0),
+            told_of_ports: [0; 4],
             notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
@@ -463,6 +468,24 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// The same while the frame is not whole: more bytes of it buy no more time than there was, or who drips them just
+    /// so would have the time for each of its parts.
+    fn be_no_more_patient(&mut self, key: Key, patience: Patience) {
+        let armed = self.tenants.get(key).and_then(|connection| {
+            let armed = connection.deadline?;
+            self.timers.deadline(armed)
+        });
+        let is_sooner = match (armed, patience) {
+            (Some(armed), Patience::Limited(deadline)) => {
+                self.now + self.limits.time_for(deadline) < armed
+            }
+            (Some(_) | None, _) => true,
+        };
+        if is_sooner {
+            self.be_patient(key, patience);
+        }
+    }
+
     /// Steps 2 and 3: reads in turn, until everybody had theirs or the turn has its fill.
     fn take_in(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -546,7 +569,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let patience = connection.session.patience(carry.bytes.len());
                 connection.carry = Some(carry);
                 if patience != before {
-                    self.be_patient(key, patience);
+                    self.be_no_more_patient(key, patience);
                 }
                 return;
             }
@@ -600,11 +623,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let after = connection.session.patience(connection.partial());
-        if connection.state == State::Open && (moved_on || before != after) {
+        if connection.state != State::Open {
+            return;
+        }
+        if moved_on {
             let idle = after == Patience::ForEver && connection.deadline.is_none();
             if !idle {
                 self.be_patient(key, after);
             }
+        } else if before != after {
+            self.be_no_more_patient(key, after);
         }
     }
 
@@ -637,6 +665,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 Timer::Connection(key) => self.run_out_of_patience(key),
                 Timer::Guest(key) => self.look_for_guest(key),
                 Timer::Laggards => self.look_at_laggards(),
+                Timer::Ports => self.try_ports_again(),
                 Timer::Accounts => self.look_at_accounts(),
                 Timer::Notes => {
                     self.notes_due = false;

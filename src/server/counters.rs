@@ -55,8 +55,10 @@ counters! {
     denied,
     /// Of these: after too many wrong passwords, or registrations, too soon.
     refused_try_again,
-    /// Of these: too many passwords waited to be looked at, or the disk or the memory failed.
+    /// Of these: too many passwords waited to be looked at, or the memory failed.
     refused_busy,
+    /// Of these: registrations that the disk did not take.
+    refused_not_saved,
     /// Of these: their address had as many members, or names kept for it, as it may.
     refused_from_address,
     /// Joins.
@@ -191,6 +193,7 @@ impl Counters {
             Refusal::Denied => &mut self.denied,
             Refusal::TryAgain { .. } => &mut self.refused_try_again,
             Refusal::Busy => &mut self.refused_busy,
+            Refusal::NotSaved => &mut self.refused_not_saved,
             Refusal::TooManyFromAddress { .. } => &mut self.refused_from_address,
         } += 1;
     }

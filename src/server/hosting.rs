@@ -228,6 +228,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
             | Refusal::Busy
+            | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
     }

@@ -53,7 +53,7 @@ impl Notes {
             "slow consumers",
             "connections closed late",
             "datagrams dropped",
-            "turns with datagrams not sent",
+            "turns with datagrams not sent or not received",
             "logins refused",
             "accounts made",
             "passwords not looked at",
@@ -127,6 +127,11 @@ impl Notes {
 
     /// Datagrams that were due and not sent.
     pub(super) fn not_sent(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotSent, now, Level::Info, what);
+    }
+
+    /// Errors that came instead of datagrams.
+    pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotSent, now, Level::Info, what);
     }
 

@@ -46,6 +46,9 @@ impl fmt::Display for DropReason {
         }
     }
 }
+/// How often a port is asked for a batch in one turn: what ICMP has told comes instead of what has arrived, and whoever
+/// sends much of it is not to keep the others from being heard.
+const RECEIVE_TRIES: usize = 3;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Takes a datagram port in, and returns its number: they count from zero. The owner registers the
@@ -94,18 +97,38 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
-        match port.socket.recv_batch(inbox) {
-            Ok(()) => {
-                for datagram in inbox.iter() {
-                    self.handle_datagram(id, datagram);
+        let protocol = port.protocol;
+        for _ in 0..RECEIVE_TRIES {
+            match port.socket.recv_batch(inbox) {
+                Ok(()) => {
+                    port.failed_turns = 0;
+                    let mut secret = false;
+                    for datagram in inbox.iter() {
+                        secret |= protocol.may_hold_password(datagram.bytes);
+                        self.handle_datagram(id, datagram);
+                    }
+                    // It would stay where it was received until somebody sends more than that.
+                    if secret {
+                        inbox.wipe();
+                    }
+                    return;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    port.failed_turns = 0;
+                    port.readable = false;
+                    return;
+                }
+                // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
+                Err(error) => {
+                    self.counters.failed_receives += 1;
+                    port.erred = true;
+                    port.last_error = Some(error);
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => port.readable = false,
-            // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
-            Err(_) => {
-                self.counters.failed_receives += 1;
-                port.erred = true;
-            }
+        }
+        port.failed_turns = port.failed_turns.saturating_add(1);
+        if port.rests() {
+            self.watch_ports();
         }
     }
 
@@ -166,12 +189,22 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if guest.place == GuestPlace::Gone {
             return self.drop_datagram(port, from, DropReason::RoomClosed);
         }
-        guest.heard = self.now;
+        // Where the address is all that tells who it is, anybody can forge it; where there is a secret, only what
+        // bears it is a sign of life.
+        let is_known_by_address = !guest.protocol.has_proof();
+        if is_known_by_address || guest.secret.is_some() {
+            guest.heard = self.now;
+        }
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
         }
         let mut replies = std::mem::take(&mut self.replies);
         let handled = guest.session.handle_datagram(bytes, &mut replies);
+        match handled {
+            // Whoever has an account may be asked for by anybody.
+            Ok(Some(Request::FindAccount { .. }) | None) | Err(_) => {}
+            Ok(Some(_)) => guest.heard = self.now,
+        }
         self.take_note_of_proof(key);
         self.reply(key, &mut replies);
         self.replies = replies;

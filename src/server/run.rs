@@ -125,7 +125,7 @@ impl Door {
             let broadcast = SocketAddrV4::new(broadcast, local.port());
             // A socket bound to one address hears no broadcasts (ip(7)).
             if !address.ip().is_unspecified() {
-                own.hear_also(UdpPort::bind_broadcast(broadcast)?);
+                own.hear_also(UdpPort::bind_broadcast_beside(*address.ip(), broadcast)?);
             }
             Ok((local, DoorSocket::Gateway(own, broadcast.into())))
         };

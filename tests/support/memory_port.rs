@@ -21,8 +21,8 @@ struct Ends {
     sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What the kernel says to the next sends.
     errors: VecDeque<io::Error>,
-    /// What it says to the next receive.
-    receive_error: Option<io::Error>,
+    /// What it says to the next receives.
+    failures: VecDeque<io::Error>,
     /// Of whom the kernel has heard that they are not there.
     unreachable: VecDeque<SocketAddr>,
     /// Datagrams that the kernel takes before it refuses.
@@ -88,9 +88,9 @@ impl MemoryPort {
         self.0.borrow_mut().errors.push_back(error.into());
     }
 
-    /// The next receive fails like this.
+    /// So does the next receive, although something may have arrived.
     pub fn fail_to_receive(&self, error: impl Into<io::Error>) {
-        self.0.borrow_mut().receive_error = Some(error.into());
+        self.0.borrow_mut().failures.push_back(error.into());
     }
 
     /// The kernel hears that nobody is there.
@@ -108,7 +108,7 @@ impl DatagramPort for MemoryPort {
     fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.clear();
         let mut ends = self.0.borrow_mut();
-        if let Some(error) = ends.receive_error.take() {
+        if let Some(error) = ends.failures.pop_front() {
             return Err(error);
         }
         if ends.arrived.is_empty() {

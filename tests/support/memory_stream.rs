@@ -43,6 +43,11 @@ impl Eager {
         self.0.borrow_mut().to_server.extend_from_slice(bytes);
     }
 
+    /// How much of that it has not read.
+    pub fn unread(&self) -> usize {
+        self.0.borrow().to_server.len()
+    }
+
     /// Nothing more for the server to read.
     pub fn end(&self) {
         self.0.borrow_mut().ended = true;
@@ -91,9 +96,9 @@ impl Stream for Eager {
                 false => Err(ErrorKind::WouldBlock.into()),
             };
         }
-        let count = ends.to_server.len();
-        buffer[..count].copy_from_slice(&ends.to_server);
-        ends.to_server.clear();
+        let count = ends.to_server.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ends.to_server[..count]);
+        ends.to_server.drain(..count);
         Ok(count)
     }
 

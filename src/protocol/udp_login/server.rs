@@ -387,7 +387,8 @@ fn deny(seq: u64, refusal: Refusal, out: &mut Datagrams) {
         | Refusal::TooManyRooms { .. }
         | Refusal::Denied
         | Refusal::TryAgain { .. }
-        | Refusal::Busy => {
+        | Refusal::Busy
+        | Refusal::NotSaved => {
             long = refusal.to_string();
             &long
         }
@@ -708,6 +709,7 @@ mod tests {
             Refusal::Denied,
             Refusal::NameTaken,
             Refusal::Busy,
+            Refusal::NotSaved,
             Refusal::TryAgain { seconds: 300 },
             Refusal::RoomFull { limit: 19_000 },
             Refusal::TooManyFromAddress { limit: 64 },
@@ -752,7 +754,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             command in "(C [0-9]{1,20} (LOGIN|PASS|PM|EX|XX)|D [0-9]{1,20})?",
             rest in "( [ -~é\u{7}]{0,40})?",
         ) {

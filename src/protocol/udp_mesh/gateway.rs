@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_is_answered_once_a_second_and_a_speaker_always_heard() {
+    fn r48_a_newcomer_is_answered_once_a_second_and_a_speaker_always_heard() {
         let (mut gateway, start) = (gateway(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let asks = |username| Ok(Asked::Newcomer { username });

@@ -221,6 +221,7 @@ fn refuse(refusal: Refusal, name: &str, allowance: usize, out: &mut Datagrams) {
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy
+        | Refusal::NotSaved
         | Refusal::TooManyFromAddress { .. } => {
             text = format!("[{refusal}]");
             Heard::Other { text: &text }
@@ -483,7 +484,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             datagram in "(UN\\||PM\\||DM\\||EX\\|| )?[ -~é\u{7}]{0,80}",
             refused in 0usize..4,
         ) {
