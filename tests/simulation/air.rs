@@ -18,9 +18,7 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcrp::datagram::{ToMember, decode_to_member};
 use mynah::protocol::udp_login::frame::{Asked, Heard, Reply, decode_asked, decode_heard};
 use mynah::protocol::{udp_mesh, udp_room};
-use mynah::reactor::{
-    BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH,
-};
+use mynah::reactor::{BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH};
 
 use crate::peers::is_harmless;
 use crate::rng::Rng;
@@ -215,7 +213,8 @@ impl Air {
     pub fn forget_all(&mut self) {
         self.ports.clear();
         self.flights.clear();
-        self.ways.retain(|address, _| *address == BROADCAST.parse().unwrap());
+        self.ways
+            .retain(|address, _| *address == BROADCAST.parse().unwrap());
         self.inboxes.clear();
         self.unread = 0;
         self.mesh.clear();

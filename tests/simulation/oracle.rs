@@ -668,9 +668,7 @@ fn compare<'a>(
         Part::All => heard == expected,
         Part::Beginning => expected.starts_with(&heard),
         Part::End => expected.ends_with(&heard),
-        Part::Middle => {
-            heard.is_empty() || expected.windows(heard.len()).any(|part| part == heard)
-        }
+        Part::Middle => heard.is_empty() || expected.windows(heard.len()).any(|part| part == heard),
     };
     let show = |list: &[&[u8]]| -> Vec<String> {
         let cut = list.iter().map(|bytes| &bytes[..bytes.len().min(60)]);

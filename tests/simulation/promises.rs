@@ -87,7 +87,9 @@ impl World {
             let hub = self.server.hub(*protocol).expect("each has a house");
             let names: Vec<&Name> = hub.members(LOBBY).map(|(name, _)| name).collect();
             for (at, name) in names.iter().enumerate() {
-                let twin = names[..at].iter().find(|other| name.same_as(other.as_str()));
+                let twin = names[..at]
+                    .iter()
+                    .find(|other| name.same_as(other.as_str()));
                 assert!(twin.is_none(), "{name:?} and {twin:?}");
             }
         }
