@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mynah::chat::{Name, TimeOfDay};
@@ -18,7 +19,7 @@ use mynah::store::{self, Done, HashCost, Job};
 use super::heard::{read_datagram, read_stream};
 use super::input::Input;
 use super::memory_port::MemoryPort;
-use super::stream::{PeerEnd, SimStream, link};
+use super::stream::{Meter, PeerEnd, SimStream, Telling, link};
 use super::words;
 
 /// One run.
@@ -100,6 +101,8 @@ struct World {
     isolated: bool,
     now: Instant,
     peers: Vec<Peer>,
+    /// What all of them bring in a turn.
+    meter: Rc<Meter>,
     ports: [MemoryPort; 4],
     /// Of which the server is to be told something.
     port_edges: [Option<bool>; 4],
@@ -169,6 +172,7 @@ impl World {
             isolated,
             now,
             peers: Vec::new(),
+            meter: Rc::default(),
             ports,
             // The edge that registration gives.
             port_edges: [Some(false); 4],
@@ -229,7 +233,7 @@ impl World {
         if self.peers.len() == PEERS {
             return;
         }
-        let (stream, end) = link(capacity, miserly);
+        let (stream, end) = link(&self.meter, capacity, miserly);
         let key = self.server.accept(stream, from, protocol, self.now);
         self.peers.push(Peer {
             end,
@@ -374,7 +378,7 @@ impl World {
         let mut told = false;
         for peer in &self.peers {
             if let Some(key) = peer.key
-                && let Some(readiness) = peer.end.take_edge(key)
+                && let Some(readiness) = peer.end.take_edge(key, || Telling::Once)
             {
                 self.server.handle_readiness(key, readiness);
                 told = true;
@@ -397,6 +401,7 @@ impl World {
     }
 
     fn turn(&mut self) {
+        self.meter.begin_turn();
         self.server.turn(self.now, TimeOfDay::MIDNIGHT);
         self.server.audit();
         while let Some(job) = self.server.next_job() {
