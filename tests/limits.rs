@@ -15,6 +15,7 @@ use mynah::server::{Limits, Server};
 struct House {
     server: Server<Eager>,
     now: Instant,
+    wall: TimeOfDay,
 }
 
 impl House {
@@ -23,6 +24,7 @@ impl House {
         House {
             server: Server::new(Limits::default(), false, now),
             now,
+            wall: TimeOfDay::MIDNIGHT,
         }
     }
 
@@ -50,7 +52,7 @@ impl House {
     }
 
     fn turn(&mut self) {
-        self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+        self.server.turn(self.now, self.wall);
         self.server.audit();
     }
 
@@ -99,11 +101,8 @@ fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
     for port in 0..limit {
         inside.push(house.come(&format!("192.0.2.1:{port}")).unwrap());
     }
+    assert!(house.come("192.0.2.1:998").is_none());
     assert!(house.come("192.0.2.1:999").is_none());
-    assert!(
-        house.come("[::ffff:192.0.2.1]:999").is_none(),
-        "one identity per address"
-    );
     assert!(house.come("192.0.2.2:999").is_some());
     assert!((0..100).all(|_| house.come("127.0.0.1:5").is_some()));
     assert_eq!(house.server.counters().turned_away, 2);
@@ -116,7 +115,27 @@ fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
 }
 
 #[test]
-fn who_is_turned_away_is_told() {
+fn r34_an_address_counts_as_one_in_either_form_and_a_network_of_ipv6_as_one_address() {
+    let mut house = House::new();
+    let limit = Limits::default().max_per_address;
+    for n in 0..limit {
+        let four = ["192.0.2.1", "[::ffff:192.0.2.1]", "[::ffff:c000:201]"][n % 3];
+        house.come(&format!("{four}:{n}")).unwrap();
+        house.come(&format!("[2001:db8::{n}]:1")).unwrap();
+    }
+    for full in ["192.0.2.1", "[::ffff:192.0.2.1]", "[2001:db8::ffff:0:0:1]"] {
+        assert!(house.come(&format!("{full}:999")).is_none(), "{full}");
+    }
+    // Those of this machine are not counted, in whatever form.
+    for local in ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"] {
+        assert!((0..100).all(|_| house.come(&format!("{local}:5")).is_some()));
+    }
+    assert!(house.come("[2001:db8:0:1::1]:1").is_some());
+    assert_eq!(house.server.counters().turned_away, 3);
+}
+
+#[test]
+fn r35_who_is_turned_away_is_told() {
     let mut house = House::new();
     for port in 0..Limits::default().max_per_address {
         house.come(&format!("192.0.2.1:{port}"));
@@ -166,7 +185,7 @@ fn a_name_that_is_not_the_speakers_is_counted_and_not_obeyed() {
 }
 
 #[test]
-fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
+fn r04_people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
     let mut house = House::new();
     let (_, silent) = house.come("127.0.0.1:1").unwrap();
     let (typing_key, typing) = house.come("127.0.0.1:2").unwrap();
@@ -194,7 +213,7 @@ fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
 }
 
 #[test]
-fn an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
+fn r04_an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
     let mut house = House::new();
     let (key, stream) = house.join("127.0.0.1:1", "alice");
     house.pass(86_400 * SECOND);
@@ -209,6 +228,36 @@ fn an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
     house.pass(21 * SECOND);
     assert!(stream.is_closed());
     assert_eq!(house.members(), 0, "and the name is free");
+}
+
+#[test]
+fn r29_the_wall_clock_is_shown_and_nothing_goes_by_it() {
+    let run = |walls: &[TimeOfDay]| {
+        let mut house = House::new();
+        let (silent_key, silent) = house.come("127.0.0.1:1").unwrap();
+        let (key, stream) = house.join("127.0.0.1:2", "ann");
+        stream.keep();
+        // Without a time of their own, so that the server's is shown.
+        let text = [&say("hi")[..8], &[0; 4], &say("hi")[20..]].concat();
+        let mut ends = Vec::new();
+        for step in 0..70 {
+            house.wall = walls[step % walls.len()];
+            house.send(key, &stream, &text);
+            house.pass(SECOND);
+            ends.push((silent.is_closed(), stream.is_closed()));
+        }
+        assert!(house.server.stream_mut(silent_key).is_none());
+        (ends, *house.server.counters(), stream.received())
+    };
+    let noon = TimeOfDay::new(12, 0, 0).unwrap();
+    let late = TimeOfDay::new(23, 59, 59).unwrap();
+    let steady = run(&[TimeOfDay::MIDNIGHT]);
+    let jumping = run(&[noon, TimeOfDay::MIDNIGHT, late, noon]);
+    assert_eq!(steady.0, jumping.0);
+    assert_eq!(steady.1, jumping.1);
+    assert_eq!(steady.1.timed_out_first_words, 1);
+    assert_ne!(steady.2, jumping.2, "other times are shown");
+    assert_eq!(steady.2.len(), jumping.2.len());
 }
 
 #[test]

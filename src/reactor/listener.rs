@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_socket_inherits_its_options() {
+    fn r02_an_accepted_socket_inherits_its_options() {
         let mut poller = Poller::new().unwrap();
         let seconds = Duration::from_secs;
         let dead_peer = DeadPeer {
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_form() {
+    fn r34_an_address_has_one_form() {
         let table = [
             ("[::ffff:192.0.2.7]:7000", "192.0.2.7:7000"),
             ("192.0.2.7:7000", "192.0.2.7:7000"),
