@@ -707,14 +707,15 @@ fn a_program_started_again_at_the_same_port_is_answered() {
 }
 
 #[test]
-fn a_registration_that_the_disk_refuses_is_none() {
+fn r24_a_registration_that_the_disk_refuses_is_none() {
     let mut house = House::new();
     let path = house.folder.path().join(store::FILE_NAME);
     std::fs::create_dir_all(path.join("in the way")).unwrap();
     house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
     house.work();
     let refused = house.ports[1].take_for(address(ANN));
-    assert_eq!(refused, ["C 1 DENIED busy, try again"]);
+    assert_eq!(refused, ["C 1 DENIED not saved, try later"]);
+    assert_eq!(house.server.counters().refused_not_saved, 1);
     assert!(house.names().is_empty());
     std::fs::remove_dir_all(&path).unwrap();
     house.give(UDP_LOGIN, ANN, "C 2 PASS ann some password");
@@ -759,9 +760,9 @@ fn a_failure_of_ours_is_an_answer_too_and_repeated() {
     let pass = "C 1 PASS ann some password";
     house.give(UDP_LOGIN, ANN, pass);
     house.work();
-    let busy = ["C 1 DENIED busy, try again"];
-    assert_eq!(house.ports[1].take_for(address(ANN)), busy);
-    assert_eq!(house.send(UDP_LOGIN, ANN, pass), busy);
+    let not_saved = ["C 1 DENIED not saved, try later"];
+    assert_eq!(house.ports[1].take_for(address(ANN)), not_saved);
+    assert_eq!(house.send(UDP_LOGIN, ANN, pass), not_saved);
     assert!(house.server.next_job().is_none(), "nothing is hashed again");
     house.pass(Duration::from_secs(11));
     assert_eq!(house.server.guests(), 0);
@@ -788,11 +789,17 @@ fn a_failure_of_ours_is_not_a_wrong_password() {
         let from = format!("192.0.2.1:{}", 1000 + n);
         house.give(UDP_LOGIN, &from, "C 1 PASS ann some password");
         // The disk refuses it, or there is no memory to hash it.
-        match n % 2 {
-            0 => house.work(),
-            _ => house.fail_to_hash(),
-        }
-        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+        let answer = match n % 2 {
+            0 => {
+                house.work();
+                ["C 1 DENIED not saved, try later"]
+            }
+            _ => {
+                house.fail_to_hash();
+                busy
+            }
+        };
+        assert_eq!(house.ports[1].take_for(address(&from)), answer, "{n}");
         house.pass(Duration::from_secs(11));
     }
     std::fs::remove_dir_all(&path).unwrap();
@@ -852,7 +859,7 @@ fn a_plain_entry_that_cannot_be_hashed_is_hashed_later() {
 }
 
 #[test]
-fn a_save_that_failed_is_tried_again() {
+fn r26_a_save_that_failed_is_tried_again() {
     let mut house = plain_house(r#"{"ann": "a long enough password"}"#);
     let path = house.folder.path().join(store::FILE_NAME);
     std::fs::create_dir_all(path.join("in the way")).unwrap();
@@ -893,7 +900,7 @@ fn a_hash_that_comes_while_others_are_saved_is_saved_too() {
 }
 
 #[test]
-fn who_guesses_does_not_learn_of_a_right_password_by_the_waits() {
+fn r17_who_guesses_does_not_learn_of_a_right_password_by_the_waits() {
     let mut house = House::new();
     house.login(ANN, "ann");
     for n in 1..=5 {
@@ -929,7 +936,7 @@ fn work_for(house: &mut House, from: &str, pass: &str) -> Vec<(&'static str, Has
 }
 
 #[test]
-fn whatever_the_reason_for_a_no_it_takes_the_same_work() {
+fn r17_whatever_the_reason_for_a_no_it_takes_the_same_work() {
     let one = [("verify", CHEAP)];
     let mut house = House::new();
     house.login("192.0.2.3:1", "away");
@@ -955,7 +962,7 @@ fn whatever_the_reason_for_a_no_it_takes_the_same_work() {
 }
 
 #[test]
-fn wrong_passwords_are_slowed_down() {
+fn r16_wrong_passwords_are_slowed_down() {
     let mut house = House::new();
     house.login(ANN, "ann");
     for n in 1..=5 {

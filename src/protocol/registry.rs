@@ -165,6 +165,19 @@ impl Protocol {
         }
     }
 
+    /// Whether there may be a password in a datagram to a server of this protocol.
+    pub fn may_hold_password(self, datagram: &[u8]) -> bool {
+        match self {
+            Protocol::UdpLogin => udp_login::frame::may_hold_password(datagram),
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => false,
+        }
+    }
+
     /// How long a guest of this protocol may be silent.
     pub fn silence(self) -> Silence {
         match self {

@@ -11,6 +11,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use zeroize::Zeroize;
 
 use super::destination::Destination;
 use super::listener::plain;
@@ -140,6 +141,13 @@ impl Inbox {
     /// Forgets the last batch.
     pub fn clear(&mut self) {
         self.arrived.clear();
+    }
+
+    /// Forgets the last batch and overwrites it: there was something in it that memory is not to keep.
+    pub fn wipe(&mut self) {
+        for (buffer, (_, len)) in self.buffers.iter_mut().zip(self.arrived.drain(..)) {
+            buffer[..len.min(ROOM)].zeroize();
+        }
     }
 
     /// For ports that have no kernel to do it: receives `bytes` as a socket would, truncation and all.

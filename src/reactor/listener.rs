@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_form() {
+    fn r34_an_address_has_one_form() {
         let table = [
             ("[::ffff:192.0.2.7]:7000", "192.0.2.7:7000"),
             ("192.0.2.7:7000", "192.0.2.7:7000"),

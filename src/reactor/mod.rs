@@ -6,6 +6,16 @@
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
+
 mod datagram;
 mod descriptors;
 mod destination;

@@ -343,7 +343,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         } in settled
         {
             if result.is_err() {
-                self.settle_login(key, Err(Refusal::Busy));
+                self.settle_login(key, Err(Refusal::NotSaved));
                 continue;
             }
             // It is made, whoever asked for it is there or not: it is in the file.

@@ -220,7 +220,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             key,
         };
         match refusal {
-            Refusal::Denied | Refusal::TryAgain { .. } => {
+            Refusal::Denied | Refusal::TryAgain { .. } | Refusal::Busy => {
                 notes.login_refused(*now, format_args!("{who}"), refusal);
                 self.watch_notes();
             }
@@ -230,7 +230,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::NoSuchRoom
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
-            | Refusal::Busy
+            | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
     }
@@ -262,11 +262,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        self.note_departure(key, why);
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
         let (house, id) = (guest.house(), guest.id());
+        self.note_departure(key, why);
         if let Some(id) = id
             && let Some((hub, mut delivery)) = self.desk(house)
         {
@@ -275,8 +275,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.remove_guest(key);
     }
 
-    /// Has the log told why a guest goes: what we did to it loudly, what it did itself quietly.
-    fn note_departure(&mut self, key: Key, why: Departure) {
+    /// Counts why a guest is let go, and tells the log: what we did to it loudly, what it did itself quietly.
+    pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
+        self.counters.count_departure(why);
         let Server {
             tenants,
             houses,
@@ -291,7 +292,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         let what = format_args!("{who}: {}", why.as_str());
         match why {
-            Departure::Asked | Departure::Refused => log::debug!("{what}"),
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
             Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
                 notes.guest_gone(*now, what);
                 self.watch_notes();
@@ -376,7 +377,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
-                        self.counters.silent += 1;
                         self.dismiss(key, Departure::Silent);
                     }
                 }
@@ -385,7 +385,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
             GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
-                self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
             }
         }
@@ -419,7 +418,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     None => guest.doubted = Some(now),
                     Some(doubted) if now < doubted + DOUBT_TIME => {}
                     Some(_) => {
-                        self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);
                     }
                 }

@@ -99,12 +99,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
+        let protocol = port.protocol;
         for _ in 0..RECEIVE_TRIES {
             match port.socket.recv_batch(inbox) {
                 Ok(()) => {
                     port.failed_turns = 0;
+                    let mut secret = false;
                     for datagram in inbox.iter() {
+                        secret |= protocol.may_hold_password(datagram.bytes);
                         self.handle_datagram(id, datagram);
+                    }
+                    // It would stay where it was received until somebody sends more than that.
+                    if secret {
+                        inbox.wipe();
                     }
                     return;
                 }

@@ -17,6 +17,8 @@ use crate::chat::Name;
 const FORGOTTEN_AFTER_WAITS: u32 = 12;
 /// Names, and addresses, that are remembered; the one that was quiet longest goes first.
 const MAX_REMEMBERED: usize = 10_000;
+/// Overtaken entries of the order that are not worth a sweep.
+const SWEPT_FROM: usize = 32;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How often somebody may try.
@@ -117,13 +119,20 @@ impl Attempts {
     /// An admitted attempt whose password nobody looked at.
     pub fn withdrawn(&mut self, name: &str, from: IpAddr) {
         let (name, from) = (self.name(name), Address::of(from));
+        // What counts nothing is not kept: a storm of logins that nobody has the time for leaves no memory full.
         if self.homes.get(&name) != Some(&from)
             && let Some(run) = self.names.get_mut(&name)
         {
             run.uncount(self.limits.wrong_per_name);
+            if run.wrong == 0 {
+                self.names.remove(&name);
+            }
         }
         if let Some(run) = self.addresses.get_mut(&from) {
             run.uncount(self.limits.wrong_per_address);
+            if run.wrong == 0 {
+                self.addresses.remove(&from);
+            }
         }
     }
 
@@ -286,7 +295,7 @@ impl<K: Copy + Eq + Hash, V: Default> Recent<K, V> {
         if !self.entries.contains_key(&key) && self.entries.len() >= self.capacity {
             self.forget_oldest();
         }
-        if self.order.len() >= 2 * self.capacity {
+        if self.order.len() >= 2 * self.entries.len().max(SWEPT_FROM) {
             let entries = &self.entries;
             self.order
                 .retain(|(stamp, key)| entries.get(key).is_some_and(|entry| entry.0 == *stamp));
@@ -326,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
+    fn r16_five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
         let (mut attempts, mut now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         let mut elsewhere = (1..).map(|n: u32| IpAddr::from(n.to_be_bytes()));
         let mut admit = |attempts: &mut Attempts, name: &str, now| {
@@ -352,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn twenty_wrong_ones_from_an_address_whatever_the_names() {
+    fn r16_twenty_wrong_ones_from_an_address_whatever_the_names() {
         let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         for (count, name) in (0..20).zip('a'..) {
             // One person has a whole /64.
@@ -373,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_locked_where_it_is_at_home() {
+    fn r16_a_name_is_not_locked_where_it_is_at_home() {
         let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         attempts.admit("a", ip(HERE), now).unwrap();
         attempts.succeeded("a", ip(HERE));
@@ -413,6 +422,27 @@ mod tests {
             assert_eq!(attempts.admit("a", ip(HERE), later), Ok(()));
         }
         assert_eq!(attempts.admit("a", ip(HERE), later), again(1));
+    }
+
+    #[test]
+    fn r19_attempts_that_nobody_has_the_time_for_are_not_remembered() {
+        let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
+        attempts.admit("a", ip(HERE), now).unwrap();
+        for number in 0..30_000u32 {
+            let from = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            let name = format!("a{number}");
+            attempts.admit(&name, from, now).unwrap();
+            attempts.withdrawn(&name, from);
+        }
+        assert_eq!(
+            (
+                attempts.names.entries.len(),
+                attempts.addresses.entries.len()
+            ),
+            (1, 1)
+        );
+        assert!(attempts.names.order.capacity() < 1000);
+        assert!(attempts.addresses.order.capacity() < 1000);
     }
 
     #[test]

@@ -12,7 +12,16 @@
 //!                          └──── Phc ◀──── Job::Hash, Job::Verify
 //! ```
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 mod accounts;
 mod attempts;

@@ -387,7 +387,8 @@ fn deny(seq: u64, refusal: Refusal, out: &mut Datagrams) {
         | Refusal::TooManyRooms { .. }
         | Refusal::Denied
         | Refusal::TryAgain { .. }
-        | Refusal::Busy => {
+        | Refusal::Busy
+        | Refusal::NotSaved => {
             long = refusal.to_string();
             &long
         }
@@ -708,6 +709,7 @@ mod tests {
             Refusal::Denied,
             Refusal::NameTaken,
             Refusal::Busy,
+            Refusal::NotSaved,
             Refusal::TryAgain { seconds: 300 },
             Refusal::RoomFull { limit: 19_000 },
             Refusal::TooManyFromAddress { limit: 64 },

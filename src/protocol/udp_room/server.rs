@@ -221,6 +221,7 @@ fn refuse(refusal: Refusal, name: &str, allowance: usize, out: &mut Datagrams) {
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy
+        | Refusal::NotSaved
         | Refusal::TooManyFromAddress { .. } => {
             text = format!("[{refusal}]");
             Heard::Other { text: &text }
