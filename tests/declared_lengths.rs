@@ -1,9 +1,9 @@
 //! What is done with a length that nothing has: nothing. The whole server in memory, its heap counted.
 
-#[path = "support/memory_house.rs"]
-mod memory_house;
+#[path = "support/memory_streams.rs"]
+mod memory_streams;
 
-use memory_house::{House, enter};
+use memory_streams::{House, enter};
 use mynah::protocol::registry::Protocol;
 
 #[global_allocator]
@@ -95,7 +95,7 @@ fn r05_a_length_over_its_limit_takes_no_memory_and_ends_the_connection_in_its_tu
     let _profiler = dhat::Profiler::builder().testing().build();
     let mut house = House::new();
     // What the first of all makes, and those who come later find.
-    for protocol in memory_house::STREAMS {
+    for protocol in memory_streams::STREAMS {
         let peer = house.join(protocol, "first");
         house.end(&peer);
         house.turn();

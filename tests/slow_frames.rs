@@ -1,11 +1,11 @@
 //! What thousands cost who begin a frame and never finish it: the whole server in memory, its heap counted.
 
-#[path = "support/memory_house.rs"]
-mod memory_house;
+#[path = "support/memory_streams.rs"]
+mod memory_streams;
 
 use std::time::Duration;
 
-use memory_house::{House, Peer, enter, reserve, say};
+use memory_streams::{House, Peer, enter, reserve, say};
 use mynah::protocol::registry::Protocol;
 
 #[global_allocator]

@@ -1,11 +1,11 @@
 //! Peers of the byte-stream protocols and the whole server: streams in memory, a clock that the test holds.
 
-#[path = "support/memory_house.rs"]
-mod memory_house;
+#[path = "support/memory_streams.rs"]
+mod memory_streams;
 
 use std::time::Duration;
 
-use memory_house::{House, Peer, enter, readable, reserve, said_by, say};
+use memory_streams::{House, Peer, enter, readable, reserve, said_by, say};
 use mynah::protocol::registry::Protocol;
 use mynah::server::Limits;
 use proptest::prelude::*;

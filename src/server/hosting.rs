@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::PeerAddress;
+use super::closing::Who;
 use super::core::{Server, Timer};
 use super::guest::{Departure, Guest, GuestPlace};
 use super::limits::Limits;
@@ -196,9 +197,40 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn tell_refused(&mut self, key: Key, refusal: Refusal) -> AfterVerdict {
-        self.counters.refused += 1;
-        log::debug!("{}: refused: {refusal}", self.who(key));
+        self.counters.count_refusal(refusal);
+        self.note_refused(key, refusal);
         self.answer(key, Answer::Refused(refusal))
+    }
+
+    /// Has the log told who was not let in: of logins loudly, for somebody may be guessing.
+    fn note_refused(&mut self, key: Key, refusal: Refusal) {
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        match refusal {
+            Refusal::Denied | Refusal::TryAgain { .. } => {
+                notes.login_refused(*now, format_args!("{who}"), refusal);
+                self.watch_notes();
+            }
+            Refusal::NotAName(_)
+            | Refusal::NameTaken
+            | Refusal::RoomExists
+            | Refusal::NoSuchRoom
+            | Refusal::RoomFull { .. }
+            | Refusal::TooManyRooms { .. }
+            | Refusal::Busy
+            | Refusal::NotSaved
+            | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
+        }
     }
 
     /// Once a guest has proved its address nothing limits what it is sent.
