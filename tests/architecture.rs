@@ -213,7 +213,7 @@ fn no_protocol_knows_another() {
 }
 
 #[test]
-fn unsafe_stands_in_one_file_of_the_reactor() {
+fn r50_unsafe_stands_in_one_file_of_the_reactor() {
     let mut found = Vec::new();
     for (path, text) in files("") {
         let code = text

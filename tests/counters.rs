@@ -145,10 +145,12 @@ const ROWS: &[Row] = &[
             house.say(key, &stream, &message("bob", "hi"));
         })
     }),
-    ("left", 1, || {
+    ("left", 2, || {
         with(|house| {
             let (key, stream) = house.join(ANN, "ann");
             house.end(key, &stream);
+            house.send(UDP_ROOM, BOB, "UN| bob");
+            house.send(UDP_ROOM, BOB, "EX|");
         })
     }),
     ("answered", 1, || {
@@ -395,6 +397,15 @@ const ROWS: &[Row] = &[
                 house.edge(UDP_ROOM);
                 house.turn();
             }
+        })
+    }),
+    ("room_closed", 1, || {
+        with(|house| {
+            let host = house.reserve(ANN, Create, "den", "ann").unwrap();
+            let other = house.reserve(BOB, Join, "den", "bob").unwrap();
+            house.send(UCRP, ANN, ucrp("den", &host, REGISTER));
+            house.send(UCRP, BOB, ucrp("den", &other, REGISTER));
+            house.send(UCRP, ANN, ucrp("den", &host, LEAVE));
         })
     }),
     ("registered", 1, || {

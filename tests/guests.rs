@@ -491,6 +491,26 @@ fn r23_who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
 }
 
 #[test]
+fn r36_a_flood_of_forged_icmp_has_its_share_of_a_turn() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    for _ in 0..1000 {
+        house.ports[0].tell_unreachable(address(BOB));
+        house.ports[0].tell_unreachable(address(EVE));
+    }
+    let before = house.ports[0].untold_unreachable();
+    let replies = house.send(UDP_ROOM, BOB, "I am here");
+    assert_eq!(replies, ["bob: I am here"]);
+    let looked_at = before - house.ports[0].untold_unreachable();
+    assert!((1..=100).contains(&looked_at), "{looked_at}");
+    // The rest has its turns at once, and whoever was heard stays.
+    assert_eq!(house.server.next_deadline(), Some(house.now));
+    house.pass(Duration::ZERO);
+    assert_eq!(house.ports[0].untold_unreachable(), 0);
+    assert_eq!(house.names(), ["bob"]);
+}
+
+#[test]
 fn a_guest_whose_registration_is_on_its_way_is_not_let_go() {
     let mut house = House::new();
     house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
@@ -695,6 +715,7 @@ fn r24_a_registration_that_the_disk_refuses_is_none() {
     house.work();
     let refused = house.ports[1].take_for(address(ANN));
     assert_eq!(refused, ["C 1 DENIED not saved, try later"]);
+    assert_eq!(house.server.counters().refused_not_saved, 1);
     assert!(house.names().is_empty());
     std::fs::remove_dir_all(&path).unwrap();
     house.give(UDP_LOGIN, ANN, "C 2 PASS ann some password");

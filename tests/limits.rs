@@ -15,6 +15,7 @@ use mynah::server::{Limits, Server};
 struct House {
     server: Server<Eager>,
     now: Instant,
+    wall: TimeOfDay,
 }
 
 impl House {
@@ -23,6 +24,7 @@ impl House {
         House {
             server: Server::new(Limits::default(), false, now),
             now,
+            wall: TimeOfDay::MIDNIGHT,
         }
     }
 
@@ -50,7 +52,7 @@ impl House {
     }
 
     fn turn(&mut self) {
-        self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+        self.server.turn(self.now, self.wall);
         self.server.audit();
     }
 
@@ -226,6 +228,36 @@ fn r04_an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
     house.pass(21 * SECOND);
     assert!(stream.is_closed());
     assert_eq!(house.members(), 0, "and the name is free");
+}
+
+#[test]
+fn r29_the_wall_clock_is_shown_and_nothing_goes_by_it() {
+    let run = |walls: &[TimeOfDay]| {
+        let mut house = House::new();
+        let (silent_key, silent) = house.come("127.0.0.1:1").unwrap();
+        let (key, stream) = house.join("127.0.0.1:2", "ann");
+        stream.keep();
+        // Without a time of their own, so that the server's is shown.
+        let text = [&say("hi")[..8], &[0; 4], &say("hi")[20..]].concat();
+        let mut ends = Vec::new();
+        for step in 0..70 {
+            house.wall = walls[step % walls.len()];
+            house.send(key, &stream, &text);
+            house.pass(SECOND);
+            ends.push((silent.is_closed(), stream.is_closed()));
+        }
+        assert!(house.server.stream_mut(silent_key).is_none());
+        (ends, *house.server.counters(), stream.received())
+    };
+    let noon = TimeOfDay::new(12, 0, 0).unwrap();
+    let late = TimeOfDay::new(23, 59, 59).unwrap();
+    let steady = run(&[TimeOfDay::MIDNIGHT]);
+    let jumping = run(&[noon, TimeOfDay::MIDNIGHT, late, noon]);
+    assert_eq!(steady.0, jumping.0);
+    assert_eq!(steady.1, jumping.1);
+    assert_eq!(steady.1.timed_out_first_words, 1);
+    assert_ne!(steady.2, jumping.2, "other times are shown");
+    assert_eq!(steady.2.len(), jumping.2.len());
 }
 
 #[test]

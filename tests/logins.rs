@@ -86,7 +86,9 @@ fn r16_thirty_thousand_guesses_at_one_account_are_nine_hashes_and_its_owner_gets
     assert_eq!(answers.of(DENIED), hashes);
     assert_eq!(answers.of(TRY_AGAIN), PER_SECOND * SECONDS - hashes);
     assert_eq!(answers.0.len(), 2, "{:?}", answers.0);
-    assert_eq!(house.server.counters().denied, u64::from(hashes));
+    let counters = house.server.counters();
+    assert_eq!(counters.denied, u64::from(hashes));
+    assert_eq!(counters.refused_try_again, u64::from(answers.of(TRY_AGAIN)));
     // Elsewhere its owner waits like everybody, for who it is shows only by the password.
     let password = "C 1 PASS ann a long enough password";
     let elsewhere = house.send(UDP_LOGIN, BOB, password);
@@ -163,6 +165,7 @@ fn r19_ten_thousand_logins_at_once_are_63_hashes_and_all_others_are_told() {
     );
     answers.take(&house);
     assert_eq!(answers.of("C DENIED busy, try again"), 10_000 - 63);
+    assert_eq!(house.server.counters().refused_busy, 10_000 - 63);
     for job in jobs {
         house.server.handle_done(job.run(), house.now);
     }

@@ -1,7 +1,7 @@
 //! Those who read too slowly, write too slowly or write too much: R01, R04, R37, R43.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -171,6 +171,7 @@ pub fn flooder(server: &Server, seconds: u64) -> io::Result<Vec<Figure>> {
         Ok(said)
     };
     let (said, waits) = beside(room, 100, || said(&mut stream))?;
+    stream.shutdown(Shutdown::Both)?;
     let rate = said / seconds;
     Ok(vec![figure(
         "R43",

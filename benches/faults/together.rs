@@ -39,7 +39,7 @@ pub fn all(order: &Order) -> io::Result<Vec<Figure>> {
     let log = server.log_text()?;
     let minutes = start.elapsed().as_secs_f64() / 60.0;
     let more = (after.resident_kib - before.resident_kib) / 1024.0;
-    let descriptors = after.descriptors as f64 - before.descriptors as f64;
+    let descriptors = server.descriptors_above(before.descriptors)? as f64;
     let lines = format!("log, {} lines in {minutes:.1} minutes", log.lines().count());
     figures.extend([
         figure(

@@ -396,7 +396,7 @@ mod tests {
     }
 
     /// FNV-1a from a state on, in the 20 bits that a table of a million looks at.
-    fn fnv(state: u32, text: &[u8]) -> u32 {
+    fn unkeyed(state: u32, text: &[u8]) -> u32 {
         text.iter().fold(state, |state, byte| {
             (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193) & 0xf_ffff
         })
@@ -410,7 +410,7 @@ mod tests {
             for second in letters {
                 for third in letters {
                     let text = [*first, *second, *third];
-                    if let Some(other) = seen.insert(fnv(state, &text), text) {
+                    if let Some(other) = seen.insert(unkeyed(state, &text), text) {
                         return [other, text];
                     }
                 }
@@ -425,7 +425,7 @@ mod tests {
         let (mut state, mut names) = (0xc_9dc5, vec![Vec::new()]);
         while names.len() < 100_000 {
             let both = collision(state);
-            state = fnv(state, &both[0]);
+            state = unkeyed(state, &both[0]);
             let longer = |name: &Vec<u8>| both.map(|piece| [&name[..], &piece].concat());
             names = names.iter().flat_map(longer).collect();
         }
@@ -437,7 +437,7 @@ mod tests {
         assert!(
             names
                 .iter()
-                .all(|name| fnv(0xc_9dc5, name.as_bytes()) == state)
+                .all(|name| unkeyed(0xc_9dc5, name.as_bytes()) == state)
         );
 
         // 131,072 names in as many buckets. The fullest of those has 8 or so, and 20 never.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::connection::CloseReason;
+use super::guest::Departure;
 use super::receiving::DropReason;
 use crate::chat::Refusal;
 use crate::fanout::SlowConsumer;
@@ -68,7 +69,7 @@ counters! {
     over_rate,
     /// Messages that bore the name of somebody other than their sender: not obeyed.
     forged,
-    /// Connections that their peers ended.
+    /// Connections and guests that went by themselves.
     left,
     /// Connections ended: they had what they had asked for.
     answered,
@@ -174,6 +175,8 @@ counters! {
     not_saved,
     /// Names free again: who they were kept for never came.
     never_came,
+    /// Guests let go: their room closed.
+    room_closed,
 }
 
 /// What has a reason counts for all of its kind and for that reason, here and nowhere else.
@@ -242,6 +245,18 @@ impl Counters {
                 }
             }
             CloseReason::Stopping => &mut self.stopped,
+        } += 1;
+    }
+
+    /// Why a guest is let go. Who was refused is counted when it is told.
+    pub(super) fn count_departure(&mut self, why: Departure) {
+        *match why {
+            Departure::Asked => &mut self.left,
+            Departure::Silent => &mut self.silent,
+            Departure::Unreachable => &mut self.unreachable,
+            Departure::NeverCame => &mut self.never_came,
+            Departure::RoomClosed => &mut self.room_closed,
+            Departure::Refused => return,
         } += 1;
     }
 

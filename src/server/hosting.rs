@@ -18,6 +18,9 @@ use crate::reactor::{DatagramPort, Key, Stream};
 /// How long a guest has to be heard of who is said not to be there.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
+/// What ICMP has told that is looked at in one turn; it costs a system call each, and can be forged by the thousand.
+const UNREACHABLE_PER_TURN: usize = 64;
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
     pub(super) fn reserve(
@@ -217,7 +220,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             key,
         };
         match refusal {
-            Refusal::Denied | Refusal::TryAgain { .. } => {
+            Refusal::Denied | Refusal::TryAgain { .. } | Refusal::Busy => {
                 notes.login_refused(*now, format_args!("{who}"), refusal);
                 self.watch_notes();
             }
@@ -227,7 +230,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::NoSuchRoom
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
-            | Refusal::Busy
             | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
@@ -260,17 +262,44 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        log::debug!("{}: {}", self.who(key), why.as_str());
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
         let (house, id) = (guest.house(), guest.id());
+        self.note_departure(key, why);
         if let Some(id) = id
             && let Some((hub, mut delivery)) = self.desk(house)
         {
             hub.leave(id, &mut delivery);
         }
         self.remove_guest(key);
+    }
+
+    /// Counts why a guest is let go, and tells the log: what we did to it loudly, what it did itself quietly.
+    pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
+        self.counters.count_departure(why);
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        let what = format_args!("{who}: {}", why.as_str());
+        match why {
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => {
+                log::debug!("{what}");
+            }
+            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
+                notes.guest_gone(*now, what);
+                self.watch_notes();
+            }
+        }
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
@@ -350,7 +379,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
-                        self.counters.silent += 1;
                         self.dismiss(key, Departure::Silent);
                     }
                 }
@@ -359,7 +387,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
             GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
-                self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
             }
         }
@@ -372,11 +399,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
-            if !std::mem::take(&mut port.erred) {
+            if !port.erred {
                 continue;
             }
             let mut doubtful = Vec::new();
-            while let Some(address) = port.socket.next_unreachable() {
+            port.erred = true;
+            for _ in 0..UNREACHABLE_PER_TURN {
+                let Some(address) = port.socket.next_unreachable() else {
+                    port.erred = false;
+                    break;
+                };
                 doubtful.extend(port.guests.get(&address).copied());
             }
             for key in doubtful {
@@ -384,11 +416,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard <= *doubted) {
+                match guest.doubted.filter(|doubted| guest.heard < *doubted) {
                     None => guest.doubted = Some(now),
                     Some(doubted) if now < doubted + DOUBT_TIME => {}
                     Some(_) => {
-                        self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);
                     }
                 }

@@ -72,6 +72,6 @@ fn counter(log: &str, name: &str) -> u64 {
     let stopped = stopped.expect("what was counted is told at the end");
     let mut counts = stopped.split(' ').filter_map(|word| word.split_once('='));
     let found = counts.find(|(counted, _)| *counted == name);
-    let (_, count) = found.unwrap_or_else(|| panic!("{name} is counted"));
-    count.parse().unwrap()
+    // What did not happen is not told.
+    found.map_or(0, |(_, count)| count.parse().unwrap())
 }

@@ -123,4 +123,11 @@ fn r19_ten_thousand_logins_cost_the_memory_of_one_and_the_chat_goes_on() {
     let grown = house.server.memory("RssAnon") - before;
     assert!(grown <= 20 * 1024, "{grown} kB");
     assert_eq!(house.server.memory("Threads"), threads);
+    // Twenty lines a second, and how many there were beside them.
+    until("the log tells of the others", || {
+        let log = home.log();
+        log.contains("logins refused: ").then_some(())
+    });
+    let lines = home.log().lines().count();
+    assert!(lines < 2000, "{lines} lines");
 }
