@@ -52,7 +52,11 @@ const CLASSES: &[(&str, &str, &[&str])] = &[
         &["over_rate"],
     ),
     (": violation: ", "violations", &["violations"]),
-    (": timed out: ", "connections timed out", &["timed_out"]),
+    (
+        ": timed out: ",
+        "connections and guests timed out or unreachable",
+        &["timed_out"],
+    ),
     (": slow consumer: ", "slow consumers", &["slow"]),
     (
         ": did not take ",
@@ -67,7 +71,7 @@ const CLASSES: &[(&str, &str, &[&str])] = &[
     (
         ": login refused: ",
         "logins refused",
-        &["denied", "refused_try_again"],
+        &["denied", "refused_try_again", "refused_busy"],
     ),
     (": account ", "accounts made", &["registered"]),
     (
@@ -88,7 +92,10 @@ const CLASSES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// That which has no counter of its own: it is told once in a turn.
-const NOT_SENT: (&str, &str) = ("datagrams not sent: ", "turns with datagrams not sent");
+const NOT_SENT: (&str, &str) = (
+    "datagrams not sent: ",
+    "turns with datagrams not sent or not received",
+);
 
 #[test]
 fn r40_the_log_of_an_attack_is_short_and_tells_the_story() {
@@ -197,7 +204,7 @@ impl Attack {
         for junk in [&b"\xff\x1b[2J\n"[..], &[0; 4097]] {
             house.send(UDP_ROOM, "192.0.2.7:7", junk);
         }
-        house.port(UDP_ROOM).fail(Errno::NOBUFS);
+        house.port(UDP_ROOM).fail(Errno::HOSTUNREACH);
         house.send(
             UDP_ROOM,
             "192.0.2.7:7",

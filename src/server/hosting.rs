@@ -292,7 +292,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         let what = format_args!("{who}: {}", why.as_str());
         match why {
-            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => {
+                log::debug!("{what}");
+            }
             Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
                 notes.guest_gone(*now, what);
                 self.watch_notes();
@@ -414,7 +416,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard <= *doubted) {
+                match guest.doubted.filter(|doubted| guest.heard < *doubted) {
                     None => guest.doubted = Some(now),
                     Some(doubted) if now < doubted + DOUBT_TIME => {}
                     Some(_) => {

@@ -287,6 +287,24 @@ impl Allowances {
         }
     }
 
+    /// Checks that there are allowances for so many guests and for nobody else. For tests.
+    ///
+    /// # Panics
+    ///
+    /// When there are not.
+    pub(super) fn audit(&self, guests: usize) {
+        let (mut credits, mut paced) = (0, 0);
+        for (_, allowance) in self.slots.iter() {
+            match allowance {
+                Allowance::Credit { .. } => credits += 1,
+                Allowance::Pace { guests, .. } => paced += guests,
+            }
+        }
+        assert_eq!(credits + paced, guests, "allowances are guests'");
+        let paces = self.slots.len() - credits;
+        assert_eq!(self.paces.len(), paces, "every pace is found");
+    }
+
     fn insert(&mut self, allowance: Allowance) -> AllowanceId {
         AllowanceId(self.slots.insert_with(|_| allowance))
     }

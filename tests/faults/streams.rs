@@ -117,7 +117,7 @@ fn hide_times(bytes: &mut [u8]) {
 }
 
 #[test]
-fn a_flooder_loses_nothing_itself() {
+fn r43_a_flooder_loses_nothing_itself() {
     let server = Mynah::serve();
     let mut flooder = server.join("flooder");
     let lines = 20_000;

@@ -13,6 +13,7 @@ mod disk;
 mod oracle;
 mod outcome;
 mod peers;
+mod promises;
 mod rng;
 mod stream;
 mod world;
