@@ -206,6 +206,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.counters.turned_away += 1;
             self.notes
                 .turned_away(now, format_args!("{protocol} {peer}"));
+            self.watch_notes();
             // Its buffer is empty: these few bytes are taken or the connection is dead. What it has
             // said already is read, or closing would be a reset and destroy the answer.
             if !protocol.no_room().is_empty() {
@@ -447,7 +448,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let guests = self.tenants.iter_guests();
         let guests = guests.filter(|(_, guest)| guest.deadline.is_some());
         let trying_again = self.accounts.as_ref().is_some_and(Accounts::tries_again);
-        let others = [self.laggards_watched, self.notes_due, trying_again];
+        let others = [
+            self.laggards_watched,
+            self.ports_watched,
+            self.notes_due,
+            trying_again,
+        ];
         let others = others.iter().filter(|armed| **armed);
         let known = connections.count() + guests.count() + others.count();
         assert_eq!(self.timers.len(), known, "every timer is somebody's");
