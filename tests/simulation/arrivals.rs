@@ -67,7 +67,13 @@ impl World {
             };
             let password = format!("pw {EAR_OF_LOGIN}");
             let session = Box::new(udp_login::client::Session::new(EAR_OF_LOGIN, password));
-            let ear = Client::new(Protocol::UdpLogin, EAR_OF_LOGIN, session, None, Some(mailbox));
+            let ear = Client::new(
+                Protocol::UdpLogin,
+                EAR_OF_LOGIN,
+                session,
+                None,
+                Some(mailbox),
+            );
             self.add_client(ear);
         }
         self.residents = self.clients.len();
@@ -394,7 +400,9 @@ impl World {
             (true, true) => Ipv6Addr::LOCALHOST.into(),
             (true, false) => Ipv4Addr::LOCALHOST.into(),
             // Two of one host are in one /64.
-            (false, true) => Ipv6Addr::new(0x2001, 0xdb8, 0, host, 0, 0, 0, self.counted as u16).into(),
+            (false, true) => {
+                Ipv6Addr::new(0x2001, 0xdb8, 0, host, 0, 0, 0, self.counted as u16).into()
+            }
             (false, false) => Ipv4Addr::new(192, 0, 2, host as u8).into(),
         };
         SocketAddr::new(ip, 2000 + self.counted as u16)

@@ -72,7 +72,8 @@ impl World {
             counters.unreachable,
             weather.doubted_twice
         );
-        if self.calm {
+        // In a crowd one may have more to read than it has time for.
+        if self.calm && self.outcome.mass_joins == 0 {
             assert_eq!(counters.slow, 0, "somebody was cut who reads");
         }
     }
@@ -87,7 +88,9 @@ impl World {
             let hub = self.server.hub(*protocol).expect("each has a house");
             let names: Vec<&Name> = hub.members(LOBBY).map(|(name, _)| name).collect();
             for (at, name) in names.iter().enumerate() {
-                let twin = names[..at].iter().find(|other| name.same_as(other.as_str()));
+                let twin = names[..at]
+                    .iter()
+                    .find(|other| name.same_as(other.as_str()));
                 assert!(twin.is_none(), "{name:?} and {twin:?}");
             }
         }

@@ -45,8 +45,7 @@ impl Meter {
         );
         self.bytes.set(self.bytes.get() + bytes);
         let full = self.bytes.get() >= TURN_BYTES;
-        self.full_turns
-            .set(self.full_turns.get() + u64::from(full));
+        self.full_turns.set(self.full_turns.get() + u64::from(full));
     }
 }
 

@@ -106,7 +106,20 @@ fn damage(bytes: &mut Vec<u8>, frames: &[Vec<u8>], rng: &mut Rng) {
     let at = rng.below(bytes.len());
     let other = &frames[rng.below(frames.len())];
     // Lengths are judged at their limits.
-    let edge = [0, 1, 63, 64, 127, 128, 255, 256, 4096, 4097, 65_535, 1 << 31];
+    let edge = [
+        0,
+        1,
+        63,
+        64,
+        127,
+        128,
+        255,
+        256,
+        4096,
+        4097,
+        65_535,
+        1 << 31,
+    ];
     let number = edge[rng.below(edge.len())];
     match rng.below(11) {
         _ if bytes.is_empty() => bytes.extend(other),
@@ -142,7 +155,14 @@ fn damage(bytes: &mut Vec<u8>, frames: &[Vec<u8>], rng: &mut Rng) {
         // What breaks lines, fields, terminals and UTF-8.
         9 => {
             let odd: [&[u8]; 8] = [
-                b"\r\n", b"\0", b":", b"|", b"\x1b[2J", b"\xc3", b"\xe2\x80\xae", b"\xff",
+                b"\r\n",
+                b"\0",
+                b":",
+                b"|",
+                b"\x1b[2J",
+                b"\xc3",
+                b"\xe2\x80\xae",
+                b"\xff",
             ];
             bytes.splice(at..at, odd[rng.below(8)].iter().copied());
         }
