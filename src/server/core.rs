@@ -206,6 +206,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.counters.turned_away += 1;
             self.notes
                 .turned_away(now, format_args!("{protocol} {peer}"));
+            self.watch_notes();
             // Its buffer is empty: these few bytes are taken or the connection is dead. What it has
             // said already is read, or closing would be a reset and destroy the answer.
             if !protocol.no_room().is_empty() {

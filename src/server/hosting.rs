@@ -292,9 +292,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         let what = format_args!("{who}: {}", why.as_str());
         match why {
-            Departure::Asked | Departure::Refused | Departure::RoomClosed => {
-                log::debug!("{what}");
-            }
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
             Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
                 notes.guest_gone(*now, what);
                 self.watch_notes();

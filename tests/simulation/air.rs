@@ -45,6 +45,8 @@ pub struct Weather {
     pub late: u64,
     /// Sends refused for want of room, and batches taken in part.
     pub refused: u64,
+    /// Sends that were tried again when nothing was told.
+    pub retried: u64,
     pub short: u64,
     /// Errors of sends and receives that the server was told.
     pub send_errors: u64,
@@ -106,8 +108,11 @@ struct SocketState {
     writable_edge: bool,
     /// Datagrams that are taken before the next refusal.
     room: usize,
-    /// A send was refused: a writable edge is owed, and will come then.
+    /// A send was refused: there will be room then, and a writable edge, unless the kernel is one that does not tell.
     room_again: Option<Instant>,
+    tells: bool,
+    /// It was refused in this turn.
+    refused: bool,
     /// What ICMP has told, to be asked for.
     unreachable: VecDeque<SocketAddr>,
     error_edge: bool,
@@ -231,6 +236,7 @@ impl Air {
     pub fn begin_turn(&mut self) {
         for port in &mut self.ports {
             (port.received, port.sent) = (0, 0);
+            port.refused = false;
         }
     }
 
@@ -297,7 +303,7 @@ impl Air {
         let fierce = self.fierce;
         for port in &mut self.ports {
             if port.room_again.take_if(|due| *due <= now).is_some() {
-                port.writable_edge = true;
+                port.writable_edge = port.tells;
                 port.room = room(fierce, &mut self.rng);
             }
         }
@@ -379,8 +385,8 @@ impl Air {
             };
             port.received += 1;
             self.weather.received += 1;
-            // What cannot be a member's, or is not known to be, shows nothing.
-            if bytes.len() <= MAX_DATAGRAM && port.protocol != Protocol::Ucrp {
+            // Where there is a secret only what bears it shows that somebody is there.
+            if bytes.len() <= MAX_DATAGRAM && port.protocol == Protocol::UdpRoom {
                 self.doubts.remove(&(id, from));
             }
             let book = self.books.entry((id, from)).or_default();
@@ -426,7 +432,13 @@ impl Air {
         assert!(!outgoing.is_empty(), "a system call for nothing");
         let way = self.way_to(outgoing[0].to.address());
         let port = &mut self.ports[usize::from(id)];
-        assert!(port.room_again.is_none(), "sent without waiting for room");
+        assert!(!port.refused, "sent again in the turn of a refusal");
+        if port.room_again.is_some() {
+            // Who is never told may try.
+            self.weather.retried += 1;
+            port.refused = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
         if self.fierce && way == Way::Lossy && self.rng.once_in(12) {
             // No buffers, unreachable, too long for the way, not allowed.
             let error = [105, 111, 90, 1][self.rng.below(4)];
@@ -443,6 +455,8 @@ impl Air {
             let longest = if self.rng.once_in(20) { 30_000 } else { 20 };
             let pause = Duration::from_millis(1 + self.rng.below(longest) as u64);
             port.room_again = Some(self.now + pause);
+            port.tells = !self.rng.once_in(4);
+            port.refused = true;
             return Err(ErrorKind::WouldBlock.into());
         }
         let offered = outgoing.len().min(SEND_BATCH);
@@ -614,6 +628,8 @@ pub fn open(air: &Rc<RefCell<Air>>, protocol: Protocol) -> SimPort {
         writable_edge: true,
         room,
         room_again: None,
+        tells: true,
+        refused: false,
         unreachable: VecDeque::new(),
         error_edge: false,
         received: 0,

@@ -155,7 +155,7 @@ impl<'a> Chronicle<'a> {
     ) -> Vec<&[u8]> {
         let events = self.events(protocol, from, until);
         let events = events.filter(|(happened, _)| match happened {
-            Happened::Said((name, _)) => Some(name.as_str()) != but,
+            Happened::Said((name, _)) => !but.is_some_and(|but| name.eq_ignore_ascii_case(but)),
             Happened::Joined(_) | Happened::Left(_) => true,
         });
         let datagrams = events.flat_map(|(_, datagrams)| datagrams);

@@ -85,6 +85,7 @@ outcome! {
     datagrams_doubled,
     datagrams_late,
     sends_refused,
+    sends_retried,
     batches_short,
     /// Datagrams, in the server.
     datagrams_dropped,

@@ -72,7 +72,8 @@ impl World {
             counters.unreachable,
             weather.doubted_twice
         );
-        if self.calm {
+        // In a crowd one may have more to read than it has time for.
+        if self.calm && self.outcome.mass_joins == 0 {
             assert_eq!(counters.slow, 0, "somebody was cut who reads");
         }
     }
