@@ -111,6 +111,7 @@ impl fmt::Display for SlowConsumer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fanout::Tally;
 
     #[test]
     fn each_limit_is_judged() {
@@ -146,7 +147,7 @@ mod tests {
 
         let mut feed = Feed::default();
         feed.join(log.end());
-        feed.push_private(&log, &vec![0; limits.outbox_bytes]);
+        feed.push_private(&log, &vec![0; limits.outbox_bytes], &Tally::default());
         assert!(matches!(
             limits.judge(&feed, &log),
             Err(SlowConsumer::Outbox { .. })

@@ -304,6 +304,11 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         self.log.memory()
     }
 
+    /// The memory of all that waits, in bytes.
+    pub fn memory(&self) -> usize {
+        self.log.memory() + self.queue.capacity() * size_of::<Entry<M, A>>()
+    }
+
     /// The first offset that somebody is still due.
     fn start(&self) -> u64 {
         let first = self.queue.front();

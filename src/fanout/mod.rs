@@ -46,6 +46,7 @@ mod mailing;
 #[cfg(test)]
 mod properties;
 mod roll;
+mod tally;
 
 pub use audience::{Audience, News};
 pub use feed::{Feed, Pieces};
@@ -53,3 +54,4 @@ pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
 pub use mailing::{Letter, Letters, Mailing, Place};
 pub use roll::{Roll, Shared};
+pub use tally::{Share, Tally};

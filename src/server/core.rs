@@ -18,7 +18,7 @@ use super::port::{Allowances, Port};
 use super::sources::Sources;
 use super::tenants::Tenants;
 use crate::chat::{Hub, RoomId, TimeOfDay};
-use crate::fanout::Stall;
+use crate::fanout::{Stall, Tally};
 use crate::protocol::registry::Protocol;
 use crate::protocol::{Datagrams, Patience, Secret, ServerSession, Step};
 use crate::reactor::{DatagramPort, Inbox, Key, Readiness, Stream, Timers, UdpPort};
@@ -66,6 +66,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
     pub(super) entropy: Entropy,
+    /// The memory of what waits to be sent to connections.
+    pub(super) tally: Tally,
     /// One for all protocols, or one for each.
     pub(super) houses: Vec<House>,
     pub(super) timers: Timers<Timer>,
@@ -132,9 +134,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A server without connections. With `isolate` each protocol has rooms and names of its own.
     pub fn new(limits: Limits, isolate: bool, now: Instant) -> Server<S, D> {
         let houses = if isolate { Protocol::ALL.len() } else { 1 };
+        let tally = Tally::default();
         let house = || House {
             hub: Hub::new(limits.hub),
-            exchange: Exchange::default(),
+            exchange: Exchange::new(&tally),
         };
         Server {
             limits,
@@ -149,6 +152,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             accounts: None,
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
+            tally,
             timers: Timers::new(now),
             ready: VecDeque::new(),
             pending: Vec::new(),
@@ -313,6 +317,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             .iter()
             .map(|house| house.exchange.log_memory())
             .sum()
+    }
+
+    /// The memory of all that waits to be sent, in bytes: logs with what their buffers have to spare, what waits for one
+    /// connection alone, lists of members, and datagrams. Costs next to nothing to ask.
+    pub fn output_memory(&self) -> usize {
+        let ports = self.ports.iter();
+        let datagrams: usize = ports.map(|port| port.mailing.memory()).sum();
+        self.tally.bytes() + datagrams
     }
 
     /// The people and rooms that a protocol sees.
