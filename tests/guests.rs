@@ -531,6 +531,33 @@ fn what_waits_too_long_is_counted_and_the_newest_arrives() {
 }
 
 #[test]
+fn r37_datagrams_that_wait_are_within_the_budget_and_the_newest_arrive() {
+    const BUDGET: usize = 64 * 1024;
+    let mut house = House::with(Limits {
+        output_bytes: BUDGET,
+        ..Limits::default()
+    });
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
+    house.ports[0].take();
+    house.ports[0].make_room(0);
+    let line = |n: usize| format!("line {n:03} {}", "x".repeat(500));
+    for n in 0..400 {
+        house.give(UDP_ROOM, "127.0.0.1:7", line(n));
+        let waits = house.server.output_memory();
+        assert!(waits <= BUDGET, "{waits} bytes wait");
+    }
+    assert!(house.server.counters().overflowed > 0);
+    house.ports[0].make_room(1000);
+    house.edge(UDP_ROOM);
+    house.turn();
+    let heard = house.ports[0].take_for(address("127.0.0.1:8"));
+    let wanted = (400 - heard.len()..400).map(|n| format!("ann: {}", line(n)));
+    let wanted: Vec<String> = wanted.collect();
+    assert!(heard.len() > 10 && heard == wanted, "the newest, in order");
+}
+
+#[test]
 fn ten_thousand_guests_come_hear_and_go() {
     const GUESTS: usize = 10_000;
     let mut house = House::with(Limits {

@@ -187,6 +187,8 @@ const LIMITS: &[Limit] = &[
     limit("pace_bytes_per_second", " of bytes", (256, 1_000_000_000), |limits, n| limits.pace.bytes_per_second = n as u32),
     limit("pace_burst_bytes", " of bytes", (4 * KIB, GIB), |limits, n| limits.pace.burst_bytes = n as u32),
     limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
+    // Room for the list of a full room, and what one turn brings.
+    limit("output_bytes", " of bytes", (4096 * KIB, 64 * GIB), |limits, n| limits.output_bytes = n as usize),
     limit("closing_time", " of seconds", (1, 60), |limits, n| limits.closing_time = seconds(n)),
     limit("lingering_time", " of seconds", (1, 60), |limits, n| limits.lingering_time = seconds(n)),
 ];

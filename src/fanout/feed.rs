@@ -310,16 +310,14 @@ impl Feed {
         held.sum()
     }
 
-    /// The memory that would be free, or less needed, without this member: of the log, of what others are sent too, and
-    /// of its own.
-    pub fn kept_memory(&self, log: &Log) -> usize {
-        let shared = self.queue().map(|detour| match detour {
-            Detour::Shared { bytes, .. } => bytes.held(),
+    /// The memory that it takes beside the log: its own, and its part of what others are being sent as well.
+    pub fn memory(&self) -> usize {
+        let parts = self.queue().map(|detour| match detour {
+            Detour::Shared { bytes, .. } => bytes.part(),
             Detour::Private { .. } | Detour::Skip { .. } => 0,
         });
         let own = self.detours.as_ref();
-        let own = own.map_or(0, |detours| detours.share.bytes());
-        self.behind(log) + shared.sum::<usize>() + own
+        own.map_or(0, |detours| detours.share.bytes()) + parts.sum::<usize>()
     }
 
     /// How many detours lie ahead: bounded by the owner, as they take memory.

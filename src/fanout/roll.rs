@@ -294,6 +294,12 @@ impl Shared {
         self.pieces.iter().map(|piece| piece.len()).sum()
     }
 
+    /// The same, each piece divided by how many keep it.
+    pub(super) fn part(&self) -> usize {
+        let parts = self.pieces.iter();
+        parts.map(|p| p.len() / Rc::strong_count(p).max(1)).sum()
+    }
+
     /// The memory of the list of its pieces.
     pub(super) fn memory(&self) -> usize {
         self.pieces.capacity() * size_of::<Rc<Counted>>()
@@ -376,6 +382,27 @@ mod tests {
             assert_eq!(shared.advance(wanted.len() - sent + 3), 3, "not its own");
             assert_eq!((shared.unsent(), shared.held(), shared.own()), (0, 0, 0));
         }
+    }
+
+    #[test]
+    fn what_many_keep_is_counted_once_and_each_has_its_part() {
+        let tally = Tally::default();
+        let mut roll = Roll::counted_by(&tally);
+        roll.begin(b"LIST");
+        (0..100).for_each(|n| roll.append(&entry(n)));
+        let before = tally.bytes();
+        let shared: Vec<_> = (0..9).map(|_| roll.share(b".")).collect();
+        let own: usize = shared.iter().map(Shared::own).sum();
+        assert_eq!(tally.bytes(), before + own);
+        let (held, part) = (shared[0].held(), shared[0].part());
+        assert!(part < shared[0].own() + held / 10, "the roll keeps it, too");
+        roll.clear();
+        assert!(tally.bytes() > held, "nine keep it");
+        let parts: usize = shared.iter().map(Shared::part).sum();
+        let pieces = shared[0].pieces.len();
+        assert!(parts <= tally.bytes() && tally.bytes() - parts < 9 * pieces);
+        drop(shared);
+        assert_eq!(tally.bytes(), 0);
     }
 
     #[test]

@@ -263,6 +263,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.fall_due();
         self.send_out();
         self.send_out_datagrams();
+        self.keep_to_budget();
         self.let_go();
     }
 
@@ -416,6 +417,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             assert!(self.census.is_empty() && self.unshown.is_empty());
             assert!(self.mesh_names.is_empty());
         }
+        let waits: usize = self.tenants.iter().map(|(_, c)| c.feed.memory()).sum();
+        assert!(
+            waits + self.log_memory() <= self.tally.bytes(),
+            "what waits is counted"
+        );
         let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");
     }
@@ -466,6 +472,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             for house in &mut self.houses {
                 intake += house.exchange.take_appended();
                 departures += house.exchange.take_departures();
+            }
+            // What many who come are told may be much more than they said.
+            if self.tally.bytes() > self.limits.output_bytes {
+                break;
             }
         }
         self.scratch = scratch;

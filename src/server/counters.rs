@@ -43,6 +43,8 @@ counters! {
     timed_out,
     /// Connections cut: slow consumers.
     slow,
+    /// Connections cut: all that waits to be sent was over its budget, and they kept the most of it.
+    over_budget,
     /// Connections cut: closing, and what was due was not taken in time.
     closed_late,
     /// Connections that died.

@@ -199,6 +199,12 @@ impl Exchange {
         !self.touched.is_empty()
     }
 
+    /// Has all logs give back what they do not need.
+    pub(super) fn shrink(&mut self) {
+        let all = self.rooms.iter_mut().flat_map(|room| &mut room.by_format);
+        all.for_each(|of| of.audience.shrink());
+    }
+
     /// The memory of all logs, in bytes.
     pub(super) fn log_memory(&self) -> usize {
         let all = self.rooms.iter().flat_map(|room| room.by_format.iter());

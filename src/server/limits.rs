@@ -47,6 +47,9 @@ pub struct Limits {
     /// Bytes that may wait to be sent on one datagram port. Beyond them the oldest message goes: what is late is
     /// worth less than what is new, and a lost datagram is what these protocols expect.
     pub mailing_bytes: usize,
+    /// Memory of all that waits to be sent, over everybody and everything. Beyond it those are cut that keep the most.
+    /// 32 MiB is every room at its backlog, every port at its own limit, and a hundred members who do not read at all.
+    pub output_bytes: usize,
     /// When notices of who comes and goes wait for more of their kind.
     pub gathering: Gathering,
 }
@@ -121,6 +124,7 @@ impl Default for Limits {
             answer_keeping_time: Duration::from_secs(10),
             pace: Pace::default(),
             mailing_bytes: 1024 * 1024,
+            output_bytes: 32 * 1024 * 1024,
             gathering: Gathering::default(),
         }
     }

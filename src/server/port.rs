@@ -78,7 +78,7 @@ impl<D> Port<D> {
 
     /// Whether datagrams are to be taken in now.
     pub(super) fn wants_datagrams(&self) -> bool {
-        self.readable && self.mailing.waiting_bytes() < INTAKE_LIMIT
+        self.readable && self.mailing.load() < INTAKE_LIMIT
     }
 }
 
