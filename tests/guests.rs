@@ -12,7 +12,7 @@ use memory_room::{Eager, MemoryPort};
 use mynah::chat::{LOBBY, Name, TimeOfDay};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;
-use mynah::reactor::{BATCH, Readiness};
+use mynah::reactor::{BATCH, Key, Readiness};
 use mynah::server::{AccountSettings, Limits, Server};
 use mynah::store::{self, Done, HashCost, HashError, Job, Known};
 
@@ -28,6 +28,10 @@ const UDP_LOGIN: u8 = 1;
 const UCRP: u8 = 2;
 const UCRP_TOO: u8 = 3;
 const MESH: u8 = 4;
+
+// What TCRP is asked for.
+const CREATE: u8 = 1;
+const JOIN: u8 = 2;
 
 const CHEAP: HashCost = HashCost {
     memory_kib: 8,
@@ -166,6 +170,21 @@ impl House {
 
     /// Has TCRP keep a name, and returns the token.
     fn token(&mut self, from: &str, operation: u8, room: &str, name: &str) -> Option<String> {
+        let (key, stream) = self.ask_tcrp(from, operation, room, name)?;
+        self.finish(key, &stream);
+        let answer = String::from_utf8_lossy(&stream.received()).into_owned();
+        let at = answer.find("token_")?;
+        Some(answer[at..at + "token_".len() + 32].to_string())
+    }
+
+    /// Asks TCRP to keep a name, and returns where it answers.
+    fn ask_tcrp(
+        &mut self,
+        from: &str,
+        operation: u8,
+        room: &str,
+        name: &str,
+    ) -> Option<(Key, Eager)> {
         let payload = format!("{{\"username\":\"{name}\"}}");
         let mut request = vec![room.len() as u8, operation, 0];
         request.extend([0; 28]);
@@ -179,20 +198,25 @@ impl House {
         let key = self
             .server
             .accept(stream.clone(), peer, Protocol::Tcrp, self.now)?;
-        let readiness = Readiness {
-            token: key.token(),
-            readable: true,
-            writable: true,
-            read_closed: false,
-        };
-        self.server.handle_readiness(key, readiness);
+        self.server.handle_readiness(key, readable(key));
         self.turn();
+        Some((key, stream))
+    }
+
+    /// A peer closes.
+    fn finish(&mut self, key: Key, stream: &Eager) {
         stream.end();
-        self.server.handle_readiness(key, readiness);
+        self.server.handle_readiness(key, readable(key));
         self.turn();
-        let answer = String::from_utf8_lossy(&stream.received()).into_owned();
-        let at = answer.find("token_")?;
-        Some(answer[at..at + "token_".len() + 32].to_string())
+    }
+}
+
+fn readable(key: Key) -> Readiness {
+    Readiness {
+        token: key.token(),
+        readable: true,
+        writable: true,
+        read_closed: false,
     }
 }
 
@@ -398,6 +422,61 @@ fn an_address_gets_so_many_tokens_and_no_more() {
     }
     house.pass(Duration::from_secs(61));
     assert!(house.token(ANN, 2, "lobby", "ann16").is_some());
+}
+
+#[test]
+fn r38_an_address_opens_so_many_rooms_and_is_told_why_not_more() {
+    let mut house = House::with(Limits {
+        max_per_address: 1000,
+        secrets_per_address: 1000,
+        ..Limits::default()
+    });
+    let rooms = Limits::default().rooms_per_address;
+    for n in 0..rooms {
+        assert!(
+            house
+                .token(ANN, CREATE, &format!("room{n}"), "ann")
+                .is_some()
+        );
+    }
+    let (key, stream) = house.ask_tcrp(ANN, CREATE, "one-more", "ann").unwrap();
+    assert_eq!(house.server.counters().rooms_refused, 1);
+    let answer = String::from_utf8_lossy(&stream.received()).into_owned();
+    assert!(
+        answer.contains("too many rooms of your address, 64 stand"),
+        "{answer}"
+    );
+    house.finish(key, &stream);
+    // Joining is another thing, and so are other addresses and this machine.
+    assert!(house.token(ANN, JOIN, "room0", "ann-too").is_some());
+    assert!(house.token(BOB, CREATE, "one-more", "bob").is_some());
+    for n in 0..2 * rooms {
+        let opened = house.token("127.0.0.1:5", CREATE, &format!("local{n}"), "eve");
+        assert!(opened.is_some(), "room {n}");
+    }
+    // Nobody came, so the rooms are gone; what they counted for, too.
+    house.pass(Duration::from_secs(61));
+    assert!(house.token(ANN, CREATE, "room0", "ann").is_some());
+    assert_eq!(house.server.counters().rooms_refused, 1);
+}
+
+#[test]
+fn r38_there_are_so_many_rooms_and_no_more() {
+    let mut limits = Limits::default();
+    limits.hub.rooms = 10;
+    let mut house = House::with(limits);
+    // The lobby is one of them.
+    for n in 1..10 {
+        let room = format!("room{n}");
+        assert!(house.token("127.0.0.1:5", CREATE, &room, "host").is_some());
+    }
+    let asked = house.ask_tcrp("127.0.0.1:6", CREATE, "one-more", "host");
+    let (key, stream) = asked.unwrap();
+    let answer = String::from_utf8_lossy(&stream.received()).into_owned();
+    assert!(answer.contains("too many rooms, 10 stand"), "{answer}");
+    assert_eq!(house.server.counters().rooms_refused, 1);
+    house.finish(key, &stream);
+    assert!(house.token("127.0.0.1:6", JOIN, "room1", "guest").is_some());
 }
 
 #[test]
@@ -757,7 +836,7 @@ fn a_forged_name_is_counted_and_not_obeyed() {
 }
 
 #[test]
-fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
+fn r38_who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
     let mut house = House::new();
     let sid = house.login(ANN, "ann");
     house.send(UDP_ROOM, BOB, "UN| bob");

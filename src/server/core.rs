@@ -92,6 +92,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
     pub(super) census: Census,
+    /// The same of rooms, by who opened them.
+    pub(super) hosts: Census,
     /// The same of the names that came from a mesh.
     pub(super) mesh_names: Census,
     /// One buffer for all reads.
@@ -168,6 +170,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             now,
             wall: TimeOfDay::MIDNIGHT,
             census: Census::default(),
+            hosts: Census::default(),
             mesh_names: Census::default(),
             scratch: vec![0; LONGEST_FRAME + READ_BYTES].into_boxed_slice(),
             offers: Vec::new(),
@@ -415,7 +418,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         if self.tenants.guests() + self.tenants.connections() == 0 {
             assert!(self.census.is_empty() && self.unshown.is_empty());
-            assert!(self.mesh_names.is_empty());
+            assert!(self.mesh_names.is_empty() && self.hosts.is_empty());
         }
         let waits: usize = self.tenants.iter().map(|(_, c)| c.feed.memory()).sum();
         assert!(

@@ -29,6 +29,8 @@ counters! {
     shed,
     /// Joins refused, of whatever reason.
     refused,
+    /// Of those, rooms not opened: there were as many as there may be, or as many of that address.
+    rooms_refused,
     /// Joins.
     joined,
     /// Messages that rooms and members were told.

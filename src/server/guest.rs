@@ -26,6 +26,8 @@ pub(super) struct Guest {
     pub(super) allowance: Option<AllowanceId>,
     /// Its session is proven, and that was taken note of.
     pub(super) proven: bool,
+    /// It has opened the room that it is in.
+    pub(super) is_host: bool,
     /// A request of it is with the helper.
     pub(super) pending: bool,
     /// Whom the limits per address count it as.
@@ -91,6 +93,7 @@ impl Guest {
             session,
             allowance: None,
             proven: false,
+            is_host: false,
             pending: false,
             peer,
             secret: None,

@@ -52,9 +52,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.census.leave(&peer);
             return Err(Refusal::TooManyFromAddress { limit });
         }
+        let is_host = matches!(choice, Choice::Create(_));
+        let limit = self.limits.rooms_per_address;
+        if is_host && !self.hosts.enter(&peer, limit) {
+            self.census.leave(&peer);
+            self.unshown.leave(&peer);
+            let refusal = Refusal::TooManyRoomsOfAddress { limit };
+            self.note_room_refused(connection, refusal);
+            return Err(refusal);
+        }
         let secret = self.entropy.secret();
         let mut guest = Guest::new(protocol, house, session, peer, self.now);
         guest.secret = Some(secret);
+        guest.is_host = is_host;
         let key = self.tenants.insert_guest(guest);
         self.secrets.insert(secret.bits(), key);
         let held = self
@@ -72,8 +82,21 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             Err(refusal) => {
                 self.remove_guest(key);
+                if let Refusal::TooManyRooms { .. } = refusal {
+                    self.note_room_refused(connection, refusal);
+                }
                 Err(refusal)
             }
+        }
+    }
+
+    /// Counts a room that was not opened, and has the log told.
+    fn note_room_refused(&mut self, connection: Key, refusal: Refusal) {
+        self.counters.rooms_refused += 1;
+        if let Some(asker) = self.tenants.get(connection) {
+            let who = format_args!("{} {}", asker.protocol, asker.peer);
+            self.notes.room_refused(self.now, who, refusal);
+            self.watch_notes();
         }
     }
 
@@ -257,6 +280,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             if guest.found_at.is_none() {
                 self.unshown.leave(&guest.peer);
             }
+        }
+        if guest.is_host {
+            self.hosts.leave(&guest.peer);
         }
         if let Some(allowance) = guest.allowance {
             self.allowances.release(allowance, self.now);

@@ -20,6 +20,9 @@ pub struct Limits {
     /// Names that one address may bring from a mesh, beside those: all names of another lobby come from the
     /// one address of its gateway. This machine's own do not count.
     pub mesh_names_per_address: usize,
+    /// Rooms that one IPv4 address or IPv6 /64 has opened and that stand; this machine's own do not count. Each room has
+    /// a host, so [`max_per_address`](Limits::max_per_address) is less as long as it is not raised.
+    pub rooms_per_address: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
     /// Datagrams of one network outside loopback, before anything is made of them; `None` is as many as it likes.
@@ -108,6 +111,7 @@ impl Default for Limits {
             lag: LagLimits::default(),
             max_per_address: 16,
             mesh_names_per_address: 256,
+            rooms_per_address: 64,
             message_rate: Some(MessageRate::default()),
             // Sixteen members who all speak as fast as they may, and some more.
             datagram_rate: Some(MessageRate {

@@ -7,18 +7,20 @@ use std::time::Instant;
 use log::Level;
 
 use super::connection::CloseReason;
+use crate::chat::Refusal;
 use crate::journal::Limited;
 
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 8],
+    classes: [Limited; 9],
 }
 
 /// What peers can make happen, in the order of the classes.
 #[derive(Clone, Copy, Debug)]
 enum Class {
     TurnedAway,
+    RoomRefused,
     OverRate,
     Violation,
     TimedOut,
@@ -32,6 +34,7 @@ impl Notes {
     pub(super) fn new() -> Notes {
         let names = [
             "members turned away",
+            "rooms refused",
             "messages over their rate",
             "violations",
             "connections timed out",
@@ -49,6 +52,12 @@ impl Notes {
     pub(super) fn turned_away(&mut self, now: Instant, who: fmt::Arguments<'_>) {
         let what = format_args!("{who}: turned away, its address has as many members as it may");
         self.log(Class::TurnedAway, now, Level::Warn, what);
+    }
+
+    /// A room that was not opened.
+    pub(super) fn room_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, refusal: Refusal) {
+        let what = format_args!("{who}: no room opened, {refusal}");
+        self.log(Class::RoomRefused, now, Level::Warn, what);
     }
 
     /// A message that was dropped.
