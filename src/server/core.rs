@@ -11,7 +11,7 @@ use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
-use super::guest::GuestPlace;
+use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
 use super::port::{Allowances, Port};
@@ -444,6 +444,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         {
             self.pending.push(key);
         }
+    }
+
+    /// Now, as guests remember it.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::new(self.start, self.now)
     }
 
     /// Arms the timer for what the session said, instead of whatever was armed.

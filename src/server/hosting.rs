@@ -62,7 +62,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Err(refusal);
         }
         let secret = self.entropy.secret();
-        let mut guest = Guest::new(protocol, house, session, peer, self.now);
+        let mut guest = Guest::new(protocol, house, session, peer, self.moment());
         guest.secret = Some(secret);
         guest.is_host = is_host;
         let key = self.tenants.insert_guest(guest);
@@ -329,6 +329,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Step 4: a guest may have been silent for too long.
     pub(super) fn look_for_guest(&mut self, key: Key) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -340,7 +341,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match guest.place {
             GuestPlace::In { .. } => {
                 let allowed = patience_with(guest, &self.limits);
-                let silent = self.now.saturating_duration_since(guest.heard);
+                let silent = guest.heard.before(now);
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
@@ -374,13 +375,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 doubtful.extend(port.guests.get(&address).copied());
             }
             for key in doubtful {
-                let now = self.now;
+                let now = self.moment();
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard <= *doubted) {
+                let (doubted, silent) = (guest.doubted, guest.heard.before(now));
+                let doubted = doubted.map(|doubted| doubted.before(now));
+                match doubted.filter(|doubted| silent >= *doubted) {
                     None => guest.doubted = Some(now),
-                    Some(doubted) if now < doubted + DOUBT_TIME => {}
+                    Some(doubted) if doubted < DOUBT_TIME => {}
                     Some(_) => {
                         self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);

@@ -130,13 +130,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// A datagram of a guest's.
     fn hear(&mut self, key: Key, (port, from): (PortId, SocketAddr), bytes: &[u8]) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
         if guest.place == GuestPlace::Gone {
             return self.drop_datagram(port, from, "its room has closed");
         }
-        guest.heard = self.now;
+        guest.heard = now;
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
         }
@@ -168,7 +169,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(Some(request @ (Request::Enter { .. } | Request::Authenticate { .. }))) => {
                 let peer = PeerAddress::new(from);
                 if self.census.enter(&peer, self.limits.max_per_address) {
-                    let mut guest = Guest::new(protocol, house, session, peer, self.now);
+                    let mut guest = Guest::new(protocol, house, session, peer, self.moment());
                     guest.found_at = Some(found_at);
                     guest.allowance = match protocol.has_proof() {
                         true => Some(self.allowances.credit(bytes.len())),
