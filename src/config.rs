@@ -3,6 +3,16 @@
 //!
 //! A flag goes before the file, the file before the default. The defaults stand here, once.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
+
 mod bench;
 mod file;
 

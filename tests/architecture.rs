@@ -213,7 +213,7 @@ fn no_protocol_knows_another() {
 }
 
 #[test]
-fn unsafe_stands_in_one_file_of_the_reactor() {
+fn r50_unsafe_stands_in_one_file_of_the_reactor() {
     let mut found = Vec::new();
     for (path, text) in files("") {
         let code = text
@@ -275,4 +275,90 @@ fn every_protocol_has_its_row_in_the_readme() {
             "README.md has no row that begins {row:?}"
         );
     }
+}
+
+/// What a peer sends may break a rule, never the program: where its bytes and its names go, nothing is unwrapped and
+/// nothing is looked up without asking whether it is there. Clippy checks it; that Clippy is asked stands here.
+#[test]
+fn r49_the_lints_against_panics_stand() {
+    let all = [
+        "get_unwrap",
+        "indexing_slicing",
+        "panic",
+        "string_slice",
+        "unwrap_used",
+    ];
+    // Timers are slots by number, and buffers are cut at what the kernel says it has taken.
+    let without_indexing = ["get_unwrap", "panic", "unwrap_used"];
+    let rooms = [
+        ("chat/mod.rs", &all[..]),
+        ("protocol/mod.rs", &all),
+        ("fanout/mod.rs", &all),
+        ("store/mod.rs", &all),
+        ("server/mod.rs", &all),
+        ("journal/mod.rs", &all),
+        ("reactor/mod.rs", &without_indexing),
+        ("client/mod.rs", &without_indexing),
+        ("config.rs", &without_indexing),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (file, lints) in rooms {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let start = text.find("#![cfg_attr(").unwrap_or(text.len());
+        let attribute = text[start..].split(")]").next().unwrap();
+        assert!(attribute.contains("deny("), "{file} denies nothing");
+        for lint in lints {
+            let lint = format!("clippy::{lint}");
+            assert!(has_word(attribute, &lint), "{file} does not deny {lint}");
+        }
+    }
+    // None of them is lifted again, but where a fuzz entry says what it found.
+    let mut found = Vec::new();
+    for (path, text) in files("") {
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let lifts = line.contains("allow(") || line.contains("expect(");
+            let lint = all
+                .iter()
+                .any(|lint| line.contains(&format!("clippy::{lint}")));
+            let next = lines.get(number + 1).unwrap_or(&"");
+            if lifts && lint && !next.starts_with("pub fn fuzz(") {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    forbid("a lint against panics is lifted", found);
+}
+
+/// Whoever knows how names and addresses are hashed makes a table of them slow: they are hashed with a key that is
+/// drawn anew for each table, which is what the standard library does when it is left to it.
+#[test]
+fn r39_every_hash_is_keyed() {
+    let words = [
+        "BuildHasherDefault",
+        "DefaultHasher",
+        "SipHasher",
+        "ahash",
+        "fnv",
+        "foldhash",
+        "fxhash",
+        "rustc_hash",
+        "with_hasher",
+        "with_capacity_and_hasher",
+        "impl Hasher",
+        "impl BuildHasher for",
+    ];
+    forbid("a hash of its own", lines_with("", &words));
+    // A table of hashbrown's has no hasher of its own: who has one has the keys beside it.
+    let mut found = Vec::new();
+    for (path, text) in files("") {
+        let has_table = text.contains("use hashbrown::HashTable;");
+        if text.contains("use hashbrown::") != has_table {
+            found.push(format!("{}: more than a table", path.display()));
+        }
+        if has_table && !text.contains("RandomState") {
+            found.push(format!("{}: a table without keys", path.display()));
+        }
+    }
+    forbid("a table of hashbrown's", found);
 }

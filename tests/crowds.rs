@@ -73,7 +73,7 @@ fn a_newcomer_that_reads_slowly_gets_its_whole_list_and_all_that_is_said_meanwhi
 }
 
 #[test]
-fn a_newcomer_that_never_reads_is_cut_in_its_time() {
+fn r01_a_newcomer_that_never_reads_is_cut_in_its_time() {
     let mut crowd = Crowd::of(MANY);
     let limits = Limits::default().lag;
     crowd.members[0].listen();
@@ -214,7 +214,7 @@ fn departure(of: usize) -> Counts {
 }
 
 #[test]
-fn many_who_go_at_once_cost_no_more_each_than_few() {
+fn r41_many_who_go_at_once_cost_no_more_each_than_few() {
     let (few, many) = (departure(MANY / 4), departure(MANY));
     assert!(many.calls <= 5 * few.calls, "{few:?}, {many:?}");
     assert!(many.bytes <= 5 * few.bytes, "{few:?}, {many:?}");

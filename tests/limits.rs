@@ -15,6 +15,7 @@ use mynah::server::{Limits, Server};
 struct House {
     server: Server<Eager>,
     now: Instant,
+    wall: TimeOfDay,
 }
 
 impl House {
@@ -23,6 +24,7 @@ impl House {
         House {
             server: Server::new(Limits::default(), false, now),
             now,
+            wall: TimeOfDay::MIDNIGHT,
         }
     }
 
@@ -50,7 +52,7 @@ impl House {
     }
 
     fn turn(&mut self) {
-        self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+        self.server.turn(self.now, self.wall);
         self.server.audit();
     }
 
@@ -92,7 +94,7 @@ fn say_as(name: &str, text: &str) -> Vec<u8> {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn an_address_has_so_many_connections_and_loopback_any_number() {
+fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
     let mut house = House::new();
     let limit = Limits::default().max_per_address;
     let mut inside = Vec::new();
@@ -170,12 +172,10 @@ fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
     let mut house = House::new();
     let (_, silent) = house.come("127.0.0.1:1").unwrap();
     let (typing_key, typing) = house.come("127.0.0.1:2").unwrap();
-    house.pass(59 * SECOND);
+    let (late_key, late) = house.come("127.0.0.1:3").unwrap();
     // 471 alone, as the programs send it before they ask for a name.
     house.send(typing_key, &typing, &[0xd7, 1, 0, 0]);
-    house.pass(2 * SECOND);
-    assert!(silent.is_closed() && !typing.is_closed());
-    house.pass(57 * SECOND);
+    house.pass(35 * SECOND);
     assert!(!typing.is_closed());
     house.send(typing_key, &typing, &[3, 0, 0, 0, b'a']);
     house.pass(19 * SECOND);
@@ -183,7 +183,14 @@ fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
     assert!(!typing.is_closed());
     house.pass(2 * SECOND);
     assert!(typing.is_closed(), "a byte now and then buys no time");
-    assert_eq!(house.server.counters().timed_out, 2);
+    house.pass(3 * SECOND);
+    assert!(!silent.is_closed() && !late.is_closed());
+    // Nor does the beginning of a frame.
+    house.send(late_key, &late, &[0xd7, 1, 0, 0]);
+    house.send(late_key, &late, &[3]);
+    house.pass(2 * SECOND);
+    assert!(silent.is_closed() && late.is_closed());
+    assert_eq!(house.server.counters().timed_out, 3);
     house.pass(5 * SECOND);
     assert!(house.server.is_empty());
 }
@@ -207,7 +214,37 @@ fn an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
 }
 
 #[test]
-fn an_event_for_who_is_gone_does_not_reach_the_next_in_its_slot() {
+fn r29_the_wall_clock_is_shown_and_nothing_goes_by_it() {
+    let run = |walls: &[TimeOfDay]| {
+        let mut house = House::new();
+        let (silent_key, silent) = house.come("127.0.0.1:1").unwrap();
+        let (key, stream) = house.join("127.0.0.1:2", "ann");
+        stream.keep();
+        // Without a time of their own, so that the server's is shown.
+        let text = [&say("hi")[..8], &[0; 4], &say("hi")[20..]].concat();
+        let mut ends = Vec::new();
+        for step in 0..70 {
+            house.wall = walls[step % walls.len()];
+            house.send(key, &stream, &text);
+            house.pass(SECOND);
+            ends.push((silent.is_closed(), stream.is_closed()));
+        }
+        assert!(house.server.stream_mut(silent_key).is_none());
+        (ends, *house.server.counters(), stream.received())
+    };
+    let noon = TimeOfDay::new(12, 0, 0).unwrap();
+    let late = TimeOfDay::new(23, 59, 59).unwrap();
+    let steady = run(&[TimeOfDay::MIDNIGHT]);
+    let jumping = run(&[noon, TimeOfDay::MIDNIGHT, late, noon]);
+    assert_eq!(steady.0, jumping.0);
+    assert_eq!(steady.1, jumping.1);
+    assert_eq!(steady.1.timed_out_first_words, 1);
+    assert_ne!(steady.2, jumping.2, "other times are shown");
+    assert_eq!(steady.2.len(), jumping.2.len());
+}
+
+#[test]
+fn r42_an_event_for_who_is_gone_does_not_reach_the_next_in_its_slot() {
     let mut house = House::new();
     let (old, stream) = house.join("127.0.0.1:1", "old");
     stream.end();

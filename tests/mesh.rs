@@ -114,12 +114,12 @@ fn everybody_hears_everybody_once(flags: fn(&Host) -> String) {
 }
 
 #[test]
-fn everybody_hears_everybody_once_on_the_subnets_broadcast() {
+fn r48_everybody_hears_everybody_once_on_the_subnets_broadcast() {
     everybody_hears_everybody_once(own_flags);
 }
 
 #[test]
-fn everybody_hears_everybody_once_without_flags() {
+fn r48_everybody_hears_everybody_once_without_flags() {
     everybody_hears_everybody_once(no_flags);
 }
 
@@ -134,7 +134,7 @@ fn line(number: usize, name: &str) -> String {
 }
 
 #[test]
-fn a_lossy_network_loses_lines_and_nothing_else() {
+fn r23_a_lossy_network_loses_lines_and_nothing_else() {
     const LINES: usize = 24;
     let Some(network) = Network::of::<4>() else {
         return;

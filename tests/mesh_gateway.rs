@@ -14,8 +14,8 @@ use serde_json::json;
 
 use chat::{Chat, Heard};
 use namespaces::{BROADCAST, Host, Network, is_possible};
-use support::or_skip;
 use support::serve::Mynah;
+use support::{or_skip, until};
 
 /// A server with a tcp-room, a udp-room and a gateway.
 fn gateway(host: &Host) -> Mynah {
@@ -167,7 +167,7 @@ fn the_lobby_and_the_mesh_hear_each_other() {
 }
 
 #[test]
-fn two_gateways_on_one_mesh_make_no_storm() {
+fn r48_two_gateways_on_one_mesh_make_no_storm() {
     const ROUNDS: usize = 10;
     let Some(network) = Network::of::<3>() else {
         return;
@@ -202,6 +202,55 @@ fn two_gateways_on_one_mesh_make_no_storm() {
     for (before, after) in before.into_iter().zip(after) {
         assert_eq!(after - before, ROUNDS as u64);
     }
+}
+
+/// A gateway with another network beside its own, where everybody is reached by the same broadcast address.
+#[test]
+fn r48_a_gateway_hears_and_is_heard_on_its_own_network_alone() {
+    let Some(network) = Network::of::<2>() else {
+        return;
+    };
+    let [one, two] = network.hosts();
+    let [_, beside] = one.wire(two);
+    // What comes from it to the other by each network; its own comes back to that, too.
+    two.iptables(&format!(
+        "-A INPUT -p udp -i eth0 -s {} --dport 5238",
+        one.ip
+    ));
+    two.iptables(&format!(
+        "-A INPUT -p udp -i eth1 ! -s {beside} --dport 5238"
+    ));
+    let all = Ipv4Addr::BROADCAST;
+    let ip = one.ip;
+    let _gateway = one.within(|| gateway_at(ip, all));
+    let mut tina = member(one, "tcp-room", one, "tina");
+    tina.joined();
+    let from = |ip: Ipv4Addr| {
+        let socket = two.within(|| UdpSocket::bind((ip, 5238)).unwrap());
+        socket.set_broadcast(true).unwrap();
+        socket.set_ttl(1).unwrap();
+        socket
+    };
+    let (stranger, peer) = (from(beside), from(two.ip));
+    for n in 0..10 {
+        let stray = format!("from elsewhere {n}");
+        stranger
+            .send_to(&say("stray", &stray), (all, 5238))
+            .unwrap();
+        peer.send_to(&say("mia", &format!("here {n}")), (all, 5238))
+            .unwrap();
+        // What comes first is heard first.
+        tina.hears("mia", &format!("here {n}"));
+        tina.line(&format!("I hear {n}"));
+        tina.hears("tina", &format!("I hear {n}"));
+    }
+    until("all that the gateway has said", || {
+        (two.counts("INPUT")[0].packets == 10).then_some(())
+    });
+    assert_eq!(two.counts("INPUT")[1].packets, 0);
+    let heard = tina.end().left();
+    assert_eq!(heard.len(), 20, "{heard:?}");
+    assert!(heard.iter().all(|(from, _)| from != "stray"), "{heard:?}");
 }
 
 #[test]

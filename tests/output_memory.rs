@@ -93,7 +93,7 @@ fn lists_that_nobody_reads() {
         let waits = crowd.server.output_memory();
         assert!(waits <= BUDGET, "{waits} bytes wait");
     }
-    let cut = crowd.server.counters().over_budget as usize;
+    let cut = crowd.server.counters().slow_over_budget as usize;
     assert_eq!(crowd.inside(), MEMBERS + newcomers - cut);
     assert!(
         cut > newcomers / 2 && cut < newcomers,

@@ -16,7 +16,7 @@ fn filled(start: &[u8], more: &[u8]) -> Vec<u8> {
 
 /// One test and no other in this file: the counter is the process's.
 #[test]
-fn no_datagram_takes_more_than_sixteen_times_its_room() {
+fn r20_no_datagram_takes_more_than_sixteen_times_its_room() {
     const LIST: &[u8] = b"\x80\x05}(\x8c\x07message]\x8c\0\x94";
     let datagrams = [
         // Marks, numbers, what is kept, items one by one, all of them in turn.

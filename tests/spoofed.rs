@@ -180,7 +180,7 @@ fn reached(victim: &Host, server: &Server<'_>) -> usize {
 }
 
 #[test]
-fn a_login_session_heeds_nobody_else() {
+fn r11_a_login_session_heeds_nobody_else() {
     let Some(network) = Network::of::<4>() else {
         return;
     };
@@ -255,7 +255,7 @@ fn ucrp(room: &str, token: &str, text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_token_is_of_use_where_it_was_given_alone() {
+fn r11_a_token_is_of_use_where_it_was_given_alone() {
     let Some(network) = Network::of::<5>() else {
         return;
     };
@@ -341,7 +341,7 @@ fn talk(talkers: &mut [Client], kib: usize) {
 }
 
 #[test]
-fn a_password_from_a_victims_address_brings_it_three_times_as_much_at_most() {
+fn r12_a_password_from_a_victims_address_brings_it_three_times_as_much_at_most() {
     let Some(network) = Network::of::<4>() else {
         return;
     };
@@ -405,7 +405,7 @@ fn a_password_from_a_victims_address_brings_it_three_times_as_much_at_most() {
 }
 
 #[test]
-fn a_udp_room_member_that_never_asked_is_sent_little() {
+fn r12_a_udp_room_member_that_never_asked_is_sent_little() {
     let Some(network) = Network::of::<4>() else {
         return;
     };

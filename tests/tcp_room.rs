@@ -176,7 +176,7 @@ fn names_in_messages_are_not_believed_and_times_only_when_they_are_times() {
 }
 
 #[test]
-fn what_is_relayed_moves_nobodys_cursor() {
+fn r09_what_is_relayed_moves_nobodys_cursor() {
     let server = Mynah::serve();
     let mut alice = server.join("alice");
     for (said, heard) in [

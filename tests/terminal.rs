@@ -286,7 +286,7 @@ fn a_message_that_comes_while_somebody_types_leaves_the_line_whole() {
 }
 
 #[test]
-fn escape_sequences_of_others_are_shown_and_not_obeyed() {
+fn r09_escape_sequences_of_others_are_shown_and_not_obeyed() {
     let server = Server::bind();
     let (mut terminal, mut peer) = Terminal::joined(&server);
     peer.say(

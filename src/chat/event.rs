@@ -155,6 +155,8 @@ pub enum Refusal {
     TryAgain { seconds: u32 },
     /// Too much to do at the moment.
     Busy,
+    /// The disk would not take its account.
+    NotSaved,
     /// Its address has as many members, or names kept for it, as it may.
     TooManyFromAddress { limit: usize },
 }
@@ -187,6 +189,7 @@ impl fmt::Display for Refusal {
             Refusal::Denied => write!(f, "wrong name or password"),
             Refusal::TryAgain { seconds } => write!(f, "try again in {seconds} s"),
             Refusal::Busy => write!(f, "busy, try again"),
+            Refusal::NotSaved => write!(f, "not saved, try later"),
             Refusal::TooManyFromAddress { limit } => {
                 write!(f, "too many from your address, {limit} are in")
             }

@@ -5,7 +5,16 @@
 //! Everything that others rely on is decided here, once, for all protocols: what a name may be,
 //! what a text may hold, who holds which name, and the one order in which a room hears things.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 mod event;
 mod history;

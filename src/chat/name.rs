@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::ops::Deref;
 
 use smol_str::SmolStr;
-use unicode_normalization::{UnicodeNormalization, is_nfc};
+use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use unicode_script::{Script, UnicodeScript};
 use unicode_security::mixed_script::AugmentedScriptSet;
@@ -20,8 +20,9 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// 1 to 64 bytes of UTF-8, without control, white-space or format characters, without any of
 /// `:` `|` `>` `"` (the six protocols cut their frames at these), and not mixing scripts that
 /// UTS 39 calls confusable (Cyrillic `а` in an otherwise Latin name is how people are
-/// impersonated). It is shown as given and compared after NFC and case-folding, so `Zoë`, `zoë`
-/// and `ZOË` are one name however the dots are encoded.
+/// impersonated). It is shown as given and compared by what is seen of it: after NFKC and case-folding, without what
+/// no font shows. So `Zoë`, `zoë` and `ZOË` are one name however the dots are encoded, and so are `alice` and the same
+/// in full-width letters, or with a variation selector behind it.
 ///
 /// Names of up to 23 bytes need no memory beside it: there is one of these per member.
 ///
@@ -39,7 +40,7 @@ pub struct Name(SmolStr);
 /// Why a text is not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// Nothing at all.
+    /// Nothing at all, or nothing that is seen.
     Empty,
     /// More than [`MAX_NAME_BYTES`].
     TooLong { bytes: usize },
@@ -67,7 +68,13 @@ impl Name {
         if let Some(character) = text.chars().find(|&c| is_forbidden(c)) {
             return Err(NameError::Forbidden { character });
         }
-        if !text.is_ascii() && mixes_scripts(text) {
+        if text.is_ascii() {
+            return Ok(());
+        }
+        if text.chars().all(is_invisible) {
+            return Err(NameError::Empty);
+        }
+        if mixes_scripts(text) {
             return Err(NameError::MixedScripts);
         }
         Ok(())
@@ -78,7 +85,7 @@ impl Name {
         &self.0
     }
 
-    /// Whether both are one name: equal after NFC and case-folding.
+    /// Whether both are one name, however it is written.
     pub fn same_as(&self, other: &str) -> bool {
         if self.0.is_ascii() && other.is_ascii() {
             return self.0.eq_ignore_ascii_case(other);
@@ -210,14 +217,27 @@ fn fold(text: &str) -> Cow<'_, str> {
             Cow::Borrowed(text)
         };
     }
-    let composed: Cow<'_, str> = if is_nfc(text) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.nfc().collect())
-    };
-    let folded = unicase::UniCase::unicode(composed).to_folded_case();
+    let seen: String = text.nfkc().filter(|c| !is_invisible(*c)).collect();
+    let folded = unicase::UniCase::unicode(seen).to_folded_case();
     // Folding may take letters apart (ŉ) or leave marks to be composed again.
-    Cow::Owned(folded.nfc().collect())
+    Cow::Owned(folded.nfkc().collect())
+}
+
+/// The characters with the property Default_Ignorable_Code_Point that are no format characters, which no name has:
+/// joiners and fillers that some scripts and many emoji are written with, and that nobody sees behind a letter.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{34f}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{2065}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}'
+        | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -297,10 +317,52 @@ mod tests {
     }
 
     #[test]
-    fn names_that_imitate_others_with_letters_of_another_script_are_refused() {
-        for bad in ["p\u{430}ul", "\u{391}lice", "admin\u{441}"] {
+    fn r10_names_that_imitate_others_with_letters_of_another_script_are_refused() {
+        // Latin with letters of Cyrillic, Greek, Armenian, Cherokee and Coptic that look the same (UTS 39,
+        // confusables.txt), each at the end of a word.
+        let lookalikes = "аеорсхуіѕјһԁԛԝАВЕКМНОРСТХοναρικΑΒΕΖΗΙΚΜΝΟΡΤΥΧոսօցհᎪᎠᏚⲟⲣ";
+        for lookalike in lookalikes.chars() {
+            let bad = format!("admin{lookalike}");
+            assert_eq!(error(&bad), NameError::MixedScripts, "{bad}");
+        }
+        let bad = [
+            "p\u{430}ul",
+            "\u{391}lice",
+            "Ελlen",
+            "Mикe",
+            "ivаn李",
+            "иvan김",
+        ];
+        for bad in bad {
             assert_eq!(error(bad), NameError::MixedScripts, "{bad}");
         }
+    }
+
+    #[test]
+    fn r10_what_is_not_seen_makes_no_other_name() {
+        let hasher = RandomState::new();
+        let alice = Name::parse("alice").unwrap();
+        for other in [
+            "alice\u{fe0f}",
+            "al\u{34f}ice",
+            "alice\u{3164}",
+            "\u{ffa0}alice",
+            "alice\u{180b}",
+            "alice\u{e0100}",
+            "ａｌｉｃｅ",
+            "𝐚𝐥𝐢𝐜𝐞",
+            "ⓐⓛⓘⓒⓔ",
+            "ᴬlice",
+        ] {
+            // Some are refused besides, for the script that they are of.
+            assert!(alice.same_as(other), "{other:?}");
+            let hash = Name::hash_of(other, &hasher);
+            assert_eq!(hash, Name::hash_of("Alice", &hasher), "{other:?}");
+        }
+        for nothing in ["\u{3164}", "\u{fe0f}\u{34f}", "\u{115f}\u{1160}"] {
+            assert_eq!(error(nothing), NameError::Empty, "{nothing:?}");
+        }
+        assert!(Name::parse("❤\u{fe0f}").unwrap().same_as("❤"));
     }
 
     #[test]
@@ -315,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn same_name_however_it_is_written() {
+    fn r10_same_name_however_it_is_written() {
         let hasher = RandomState::new();
         for (one, other) in [
             ("Alice", "aLICE"),
@@ -331,5 +393,67 @@ mod tests {
         }
         assert!(!Name::parse("alice").unwrap().same_as("alicia"));
         assert!(!Name::parse("alice").unwrap().same_as("alicé"));
+    }
+
+    /// FNV-1a from a state on, in the 20 bits that a table of a million looks at.
+    fn unkeyed(state: u32, text: &[u8]) -> u32 {
+        text.iter().fold(state, |state, byte| {
+            (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193) & 0xf_ffff
+        })
+    }
+
+    /// Two short texts that take the same way from that state on, which every hash without a key has.
+    fn collision(state: u32) -> [[u8; 3]; 2] {
+        let letters = b"abcdefghijklmnopqrstuvwxyz0123456789-_.,;!?*+=/()[]{}~^@#$%&";
+        let mut seen = std::collections::HashMap::new();
+        for first in letters {
+            for second in letters {
+                for third in letters {
+                    let text = [*first, *second, *third];
+                    if let Some(other) = seen.insert(unkeyed(state, &text), text) {
+                        return [other, text];
+                    }
+                }
+            }
+        }
+        panic!("no two of 216,000 collide");
+    }
+
+    #[test]
+    fn r39_names_that_collide_elsewhere_are_spread() {
+        // One of two after one of two after one of two … all end where the first ends.
+        let (mut state, mut names) = (0xc_9dc5, vec![Vec::new()]);
+        while names.len() < 100_000 {
+            let both = collision(state);
+            state = unkeyed(state, &both[0]);
+            let longer = |name: &Vec<u8>| both.map(|piece| [&name[..], &piece].concat());
+            names = names.iter().flat_map(longer).collect();
+        }
+        let names: Vec<&str> = names
+            .iter()
+            .map(|n| std::str::from_utf8(n).unwrap())
+            .collect();
+        assert!(names.iter().all(|name| Name::check(name).is_ok()));
+        assert!(
+            names
+                .iter()
+                .all(|name| unkeyed(0xc_9dc5, name.as_bytes()) == state)
+        );
+
+        // 131,072 names in as many buckets. The fullest of those has 8 or so, and 20 never.
+        let fullest = |hasher: &RandomState| {
+            let mut buckets = vec![0; names.len()];
+            for name in &names {
+                buckets[Name::hash_of(name, hasher) as usize % names.len()] += 1;
+            }
+            buckets.into_iter().max().unwrap_or(0)
+        };
+        let (one, other) = (RandomState::new(), RandomState::new());
+        for hasher in [&one, &other] {
+            assert!(fullest(hasher) < 20, "{}", fullest(hasher));
+        }
+        // Nor does anybody learn from one table what another does.
+        let same = |name: &&&str| Name::hash_of(name, &one) == Name::hash_of(name, &other);
+        assert!(names.iter().filter(same).count() < 2);
     }
 }

@@ -117,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn harmless_text_is_harmless_short_and_stays_as_it_is(text in "\\PC*|[\\x00-\\x{ff}]{0,5000}") {
+        fn r09_harmless_text_is_harmless_short_and_stays_as_it_is(text in "\\PC*|[\\x00-\\x{ff}]{0,5000}") {
             let once = harmless(&text).into_owned();
             prop_assert!(once.len() <= MAX_TEXT_BYTES);
             prop_assert!(once.chars().all(|c| c == '\t' || !(c.is_control() || is_bidi_control(c))));

@@ -13,6 +13,11 @@
 //! [`run()`] is all that others need: it opens the [`Transport`] and has the conversation. What a key, a line, an event and an address mean is decided in files
 //! that know no descriptor; those that know one never block on it.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::get_unwrap, clippy::panic, clippy::unwrap_used)
+)]
+
 mod address;
 mod connect;
 mod console;

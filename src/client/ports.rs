@@ -149,8 +149,8 @@ impl Ports {
         let to = SocketAddrV4::new(broadcast, port);
         let mut sockets = vec![UdpPort::bind_broadcast(own).map_err(of(what.clone()))?];
         // Who is bound to an address of its own hears no broadcasts there.
-        if bind.is_some_and(|bind| bind != broadcast) {
-            let twin = UdpPort::bind_broadcast(to);
+        if let Some(bind) = bind.filter(|bind| *bind != broadcast) {
+            let twin = UdpPort::bind_broadcast_beside(bind, to);
             sockets.push(twin.map_err(of(format!("--broadcast {broadcast}")))?);
         }
         Ports::new(poller, first, sockets, Aim::Broadcast(to.into())).map_err(of(what))

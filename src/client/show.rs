@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_server_says_reaches_the_terminal_as_it_is() {
+    fn r09_nothing_that_a_server_says_reaches_the_terminal_as_it_is() {
         let evil = || "a\x1b]0;title\x07\r\nb\u{9b}2J\u{202e}".to_owned();
         let told = [
             Told::Joined {

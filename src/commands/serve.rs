@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, MeshSettings, Registration, Settings};
+use crate::config::{Listen, Registration, Settings};
 use crate::journal;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
@@ -63,7 +63,7 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     log::debug!("{} accounts", accounts.len());
     let mut doors = Vec::new();
     for listen in &settings.listen {
-        doors.push(open(listen, &settings.mesh)?);
+        doors.push(open(listen, settings)?);
     }
     let listening = listening(&doors);
     let house = House {
@@ -91,16 +91,18 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(listen: &Listen, mesh: &MeshSettings) -> Result<Door, Failure> {
+fn open(listen: &Listen, settings: &Settings) -> Result<Door, Failure> {
     let Listen { protocol, address } = *listen;
     let door = match (protocol, address) {
-        (Protocol::UdpMesh, SocketAddr::V4(address)) => Door::open_gateway(address, mesh.broadcast),
+        (Protocol::UdpMesh, SocketAddr::V4(address)) => {
+            Door::open_gateway(address, settings.mesh.broadcast)
+        }
         (Protocol::UdpMesh, SocketAddr::V6(address)) => {
             return Err(Failure::Other(format!(
                 "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
             )));
         }
-        _ => Door::open(protocol, address),
+        _ => Door::open_with(protocol, address, settings.limits.dead_peer),
     };
     if !address.ip().is_loopback() {
         match protocol {

@@ -182,6 +182,10 @@ const LIMITS: &[Limit] = &[
     limit("registering_time", " of seconds", (1, 3600), |limits, n| limits.registering_time = seconds(n)),
     limit("secrets_per_address", "", (1, 1_000_000), |limits, n| limits.secrets_per_address = n as usize),
     limit("answer_keeping_time", " of seconds", (1, 300), |limits, n| limits.answer_keeping_time = seconds(n)),
+    limit("wrong_passwords_per_name", "", (1, 1000), |limits, n| limits.attempts.wrong_per_name = n as u32),
+    limit("wrong_passwords_per_address", "", (1, 1000), |limits, n| limits.attempts.wrong_per_address = n as u32),
+    limit("longest_login_wait", " of seconds", (1, 3600), |limits, n| limits.attempts.longest_wait = seconds(n)),
+    limit("registrations_per_hour", "", (1, 100), |limits, n| limits.attempts.registrations_per_hour = n as usize),
     limit("datagram_burst", "", (1, 65_535), |limits, n| datagram_rate(limits).burst = n as u16),
     // 0 is as many as anybody likes: see `finish`.
     limit("datagrams_per_second", "", (0, 1000), |limits, n| datagram_rate(limits).per_second = n as u16),
@@ -190,8 +194,16 @@ const LIMITS: &[Limit] = &[
     limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
     // Room for the list of a full room, and what one turn brings.
     limit("output_bytes", " of bytes", (4096 * KIB, 64 * GIB), |limits, n| limits.output_bytes = n as usize),
+    limit("name_time", " of seconds", (1, 3600), |limits, n| limits.name_time = seconds(n)),
+    limit("first_frame_time", " of seconds", (1, 3600), |limits, n| limits.first_frame_time = seconds(n)),
+    limit("frame_time", " of seconds", (1, 3600), |limits, n| limits.frame_time = seconds(n)),
+    limit("joining_time", " of seconds", (1, 86_400), |limits, n| limits.joining_time = seconds(n)),
     limit("closing_time", " of seconds", (1, 60), |limits, n| limits.closing_time = seconds(n)),
     limit("lingering_time", " of seconds", (1, 60), |limits, n| limits.lingering_time = seconds(n)),
+    limit("stopping_time", " of seconds", (1, 60), |limits, n| limits.stopping_time = seconds(n)),
+    limit("keepalive_idle", " of seconds", (1, 3600), |limits, n| limits.dead_peer.idle = seconds(n)),
+    limit("keepalive_interval", " of seconds", (1, 3600), |limits, n| limits.dead_peer.interval = seconds(n)),
+    limit("unacknowledged_time", " of seconds", (1, 3600), |limits, n| limits.dead_peer.unacknowledged = seconds(n)),
 ];
 
 const fn limit(

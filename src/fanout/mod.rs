@@ -36,7 +36,16 @@
 //! assert_eq!(slow.plain(audience.log()), Some(&b"llo"[..]));
 //! ```
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 mod audience;
 mod feed;

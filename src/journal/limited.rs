@@ -5,49 +5,80 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// A class of records that somebody outside can cause at will: of those, so many are logged in a
-/// second, and the rest are counted.
+use super::line;
+
+/// A class of records that somebody outside can cause at will: of those, so many bytes are logged, and the rest are
+/// counted. After a quiet while some twenty lines go at once, then about one in a second.
 #[derive(Debug)]
 pub struct Limited {
     class: &'static str,
-    second: Option<Second>,
+    /// When all of the burst is there again.
+    full_at: Option<Instant>,
     suppressed: u64,
+    /// When that is told next; and when it was told last, it was not before this.
+    tell_at: Option<Instant>,
 }
 
-/// A second that began with a record.
-#[derive(Clone, Copy, Debug)]
-struct Second {
-    begin: Instant,
-    logged: u32,
-}
+/// Enough to see what happens: twenty lines of a hundred bytes.
+const BURST_BYTES: usize = 2000;
 
-/// Enough to see what happens; under attack, with lines of 80 bytes, 100 kB a minute.
-const PER_SECOND: u32 = 20;
+/// What it comes to in the long run, counts of what was suppressed included.
+const BYTES_PER_SECOND: usize = 75;
+
+/// What a class can come to in any minute, the last line being longer than what is left. All classes of a server
+/// together are to stay under 100 kB.
+pub const MAX_BYTES_PER_MINUTE: usize = BURST_BYTES + 60 * BYTES_PER_SECOND + line::MAX_LINE_BYTES;
+
+/// What stands around a message: time, level, the end of the line.
+const AROUND: usize = 40;
+
+/// How soon what was suppressed is told first, and how often while it goes on.
+const FIRST_TELLING: Duration = Duration::from_secs(1);
+const NEXT_TELLING: Duration = Duration::from_secs(10);
 
 impl Limited {
     /// `class` says what the suppressed ones were: "accept failed".
-    pub fn new(class: &'static str) -> Limited {
+    pub const fn new(class: &'static str) -> Limited {
         Limited {
             class,
-            second: None,
+            full_at: None,
             suppressed: 0,
+            tell_at: None,
         }
     }
 
-    /// Logs the message, or counts it.
+    /// Logs the message, or counts it. Nothing is counted that would not be logged.
     pub fn log(&mut self, now: Instant, level: Level, message: fmt::Arguments<'_>) {
-        self.catch_up(now);
-        if self.admit(now) {
-            log::log!(level, "{message}");
+        if !log::log_enabled!(level) {
+            return;
         }
+        self.catch_up(now);
+        if !self.admit(now) {
+            return;
+        }
+        let message = line::harmless(message);
+        self.pay(message.len(), now);
+        log::log!(level, "{message}");
     }
 
-    /// Logs how many were suppressed, once their second is over. To be called now and then (as with
+    /// Logs how many were suppressed, once it is time. To be called now and then (as with
     /// every turn of a slow timer), or the end of a burst is only told with the next one.
     pub fn catch_up(&mut self, now: Instant) {
-        if let Some(count) = self.take_suppressed(now) {
-            log::warn!("{}: {count} suppressed", self.class);
+        if self.tell_at.is_some_and(|tell_at| now >= tell_at) {
+            self.tell(now);
         }
+    }
+
+    /// Logs how many were suppressed, if any were: there will be no other time.
+    pub fn tell(&mut self, now: Instant) {
+        if self.suppressed == 0 {
+            return;
+        }
+        let told = format!("{}: {} suppressed", self.class, self.suppressed);
+        self.suppressed = 0;
+        self.tell_at = Some(now + NEXT_TELLING);
+        self.pay(told.len(), now);
+        log::warn!("{told}");
     }
 
     /// Whether something was suppressed that is not told yet.
@@ -55,56 +86,74 @@ impl Limited {
         self.suppressed > 0
     }
 
+    /// Whether there is anything left of the budget; what is admitted may overdraw it.
     fn admit(&mut self, now: Instant) -> bool {
-        let fresh = Second {
-            begin: now,
-            logged: 0,
-        };
-        let second = self.second.get_or_insert(fresh);
-        if second.is_over(now) {
-            *second = fresh;
-        }
-        if second.logged < PER_SECOND {
-            second.logged += 1;
+        let full_at = self.full_at.unwrap_or(now);
+        if full_at.saturating_duration_since(now) < time_for(BURST_BYTES) {
             return true;
         }
         self.suppressed += 1;
+        let soon = now + FIRST_TELLING;
+        // One that is still to come stands.
+        if self.suppressed == 1 {
+            self.tell_at = Some(self.tell_at.map_or(soon, |told| told.max(soon)));
+        }
         false
     }
 
-    fn take_suppressed(&mut self, now: Instant) -> Option<u64> {
-        if self.suppressed == 0 || self.second.is_some_and(|second| !second.is_over(now)) {
-            return None;
-        }
-        Some(std::mem::take(&mut self.suppressed))
+    fn pay(&mut self, message_bytes: usize, now: Instant) {
+        let full_at = self.full_at.unwrap_or(now).max(now);
+        self.full_at = Some(full_at + time_for(message_bytes + AROUND));
     }
 }
 
-impl Second {
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.begin) >= Duration::from_secs(1)
-    }
+/// How long it takes until so many bytes are there again.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs(1) * u32::try_from(bytes).unwrap_or(u32::MAX)
+        / u32::try_from(BYTES_PER_SECOND).unwrap_or(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// One record of so many bytes, if it is admitted.
+    fn record(limited: &mut Limited, bytes: usize, now: Instant) -> bool {
+        let admitted = limited.admit(now);
+        if admitted {
+            limited.pay(bytes - AROUND, now);
+        }
+        admitted
+    }
+
     #[test]
-    fn twenty_a_second_and_the_rest_are_counted() {
+    fn twenty_lines_at_once_then_one_in_a_second_and_the_rest_are_counted() {
         let start = Instant::now();
         let mut limited = Limited::new("test");
         let at = |millis| start + Duration::from_millis(millis);
-        let admitted = (0..100).filter(|n| limited.admit(at(*n))).count();
-        assert_eq!(admitted, 20);
-        assert_eq!(
-            limited.take_suppressed(at(999)),
-            None,
-            "not before the second is over"
-        );
-        assert_eq!(limited.take_suppressed(at(1000)), Some(80));
-        assert_eq!(limited.take_suppressed(at(1000)), None, "told once");
-        assert!(limited.admit(at(1000)));
+        let admitted = |limited: &mut Limited, from: u64, to: u64| {
+            (from..to).filter(|n| record(limited, 100, at(*n))).count()
+        };
+        let at_once = admitted(&mut limited, 0, 1000);
+        assert!((20..=21).contains(&at_once), "{at_once} at once");
+        assert_eq!(limited.suppressed, 1000 - at_once as u64);
+        limited.catch_up(at(1000));
+        assert!(limited.owes(), "not before a second is over");
+        limited.catch_up(at(1100));
+        assert!(!limited.owes(), "told");
+        let later = admitted(&mut limited, 1100, 61_100);
+        assert!((40..=48).contains(&later), "{later} in a minute of flood");
+        // It is told again, but not with every second.
+        let mut told = 0;
+        for second in 62..122 {
+            record(&mut limited, 100, at(second * 1000));
+            limited.suppressed += 1;
+            limited.catch_up(at(second * 1000));
+            told += u32::from(!limited.owes());
+        }
+        assert!((5..=7).contains(&told), "told {told} times in a minute");
+        // After a quiet while there is a burst again.
+        assert_eq!(admitted(&mut limited, 200_000, 201_000), at_once);
     }
 
     #[test]
@@ -112,11 +161,42 @@ mod tests {
         let start = Instant::now();
         let mut limited = Limited::new("test");
         for n in 0..1000 {
-            assert!(limited.admit(start + n * Duration::from_millis(51)));
+            assert!(record(
+                &mut limited,
+                100,
+                start + n * Duration::from_secs(2)
+            ));
         }
-        assert_eq!(
-            limited.take_suppressed(start + Duration::from_secs(60)),
-            None
-        );
+        assert!(!limited.owes());
+    }
+
+    #[test]
+    fn no_minute_has_more_than_it_may_however_long_the_lines() {
+        for bytes in [60, 100, 400, line::MAX_LINE_BYTES] {
+            let start = Instant::now();
+            let mut limited = Limited::new("test");
+            let mut written = Vec::new();
+            for millis in 0..300_000 {
+                let now = start + Duration::from_millis(millis);
+                if limited.tell_at.is_some_and(|at| now >= at) && limited.owes() {
+                    limited.tell(now);
+                    written.push((millis, 100));
+                }
+                if record(&mut limited, bytes, now) {
+                    written.push((millis, bytes));
+                }
+            }
+            for begin in (0..300_000).step_by(1000) {
+                let minute = written
+                    .iter()
+                    .filter(|(at, _)| (begin..begin + 60_000).contains(at));
+                let sum: usize = minute.map(|(_, bytes)| bytes).sum();
+                // The lines that tell are shorter than that.
+                assert!(
+                    sum <= MAX_BYTES_PER_MINUTE + 300,
+                    "{sum} with lines of {bytes}"
+                );
+            }
+        }
     }
 }

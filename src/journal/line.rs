@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_escaped_and_what_is_not() {
+    fn r09_what_is_escaped_and_what_is_not() {
         let table = [
             ("ada says hello", "ada says hello"),
             ("one\ntwo\r\n", r"one\ntwo\r\n"),

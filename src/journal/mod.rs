@@ -11,6 +11,17 @@
 //! The thread is the journal's own, not the helper's: a write to a full pipe may take for ever, and
 //! must not stop saves; and a save that takes for ever is just what the log has to tell about.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
+
 mod limited;
 mod line;
 mod queue;
@@ -26,7 +37,7 @@ use rustix::io::Errno;
 use rustix::stdio::stderr;
 use simplelog::{ConfigBuilder, WriteLogger};
 
-pub use limited::Limited;
+pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
 use queue::{Lines, Queue};

@@ -5,7 +5,16 @@
 //!
 //! To add a protocol is to add its folder, its line in [`registry`], and its row in the README.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 pub mod group;
 pub mod registry;
@@ -29,6 +38,6 @@ pub use datagrams::Datagrams;
 pub use decoded::Decoded;
 pub use secret::{Hidden, Secret};
 pub use server::{
-    AfterVerdict, Answer, DatagramSession, Dropped, Patience, RollCall, ServerSession, Step,
-    Welcome,
+    AfterVerdict, Answer, DatagramSession, Deadline, DropKind, Dropped, Patience, RollCall,
+    ServerSession, Step, Welcome,
 };

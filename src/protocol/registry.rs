@@ -165,6 +165,19 @@ impl Protocol {
         }
     }
 
+    /// Whether there may be a password in a datagram to a server of this protocol.
+    pub fn may_hold_password(self, datagram: &[u8]) -> bool {
+        match self {
+            Protocol::UdpLogin => udp_login::frame::may_hold_password(datagram),
+            Protocol::TcpRoom
+            | Protocol::Group
+            | Protocol::UdpRoom
+            | Protocol::Tcrp
+            | Protocol::Ucrp
+            | Protocol::UdpMesh => false,
+        }
+    }
+
     /// How long a guest of this protocol may be silent.
     pub fn silence(self) -> Silence {
         match self {
@@ -330,6 +343,59 @@ pub enum Violation {
     TcpRoom(tcp_room::frame::Violation),
     Group(group::frame::Violation),
     Tcrp(tcrp::frame::Violation),
+}
+
+/// What is wrong with what broke a rule, in whatever protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViolationKind {
+    /// Something is longer, or more, than it may be.
+    OverLimit,
+    /// Bytes are no UTF-8.
+    NotUtf8,
+    /// It is no frame of the protocol.
+    Malformed,
+    /// It is a frame that has no place there.
+    OutOfTurn,
+}
+
+impl Violation {
+    /// Of what kind it is.
+    pub fn kind(&self) -> ViolationKind {
+        use ViolationKind::{Malformed, NotUtf8, OutOfTurn, OverLimit};
+        match self {
+            Violation::TcpRoom(violation) => match violation {
+                tcp_room::frame::Violation::LengthOverLimit { .. } => OverLimit,
+                tcp_room::frame::Violation::NotUtf8 { .. } => NotUtf8,
+                tcp_room::frame::Violation::NotBool { .. }
+                | tcp_room::frame::Violation::NegativeLength { .. }
+                | tcp_room::frame::Violation::NotThreeStrings { .. } => Malformed,
+                tcp_room::frame::Violation::NotJoin { .. }
+                | tcp_room::frame::Violation::JoinedTwice
+                | tcp_room::frame::Violation::UnknownNumber { .. }
+                | tcp_room::frame::Violation::AfterTheEnd => OutOfTurn,
+            },
+            Violation::Group(violation) => match violation {
+                group::frame::Violation::OverLimit { .. }
+                | group::frame::Violation::TooManyParticipants { .. } => OverLimit,
+                group::frame::Violation::NotUtf8 => NotUtf8,
+                group::frame::Violation::LengthOutOfRange
+                | group::frame::Violation::LengthFitsNothing { .. }
+                | group::frame::Violation::MalformedList => Malformed,
+                group::frame::Violation::AfterTheEnd => OutOfTurn,
+            },
+            Violation::Tcrp(violation) => match violation.rule {
+                tcrp::frame::Rule::PayloadOverLimit { .. }
+                | tcrp::frame::Rule::UsernameTooLong { .. } => OverLimit,
+                tcrp::frame::Rule::RoomNotUtf8 => NotUtf8,
+                tcrp::frame::Rule::UnknownOperation { .. }
+                | tcrp::frame::Rule::NotARequest { .. }
+                | tcrp::frame::Rule::NotAUsername
+                | tcrp::frame::Rule::NotAnAnswer { .. }
+                | tcrp::frame::Rule::UnknownAnswer => Malformed,
+                tcrp::frame::Rule::AfterTheEnd => OutOfTurn,
+            },
+        }
+    }
 }
 
 impl ServerSession for Session {

@@ -3,7 +3,6 @@
 //! Knows no protocol and no socket.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::{Datagrams, Secret};
 use crate::chat::{Contact, History, Refusal, Request, Roster, Said};
@@ -25,8 +24,36 @@ pub enum Step<'a> {
 pub enum Patience {
     /// As long as it likes.
     ForEver,
-    /// This long from now, whatever it says meanwhile that does not change the answer.
-    Limited { why: &'static str, time: Duration },
+    /// As long as the driver gives for that, from now, whatever it says meanwhile that does not change the answer.
+    Limited(Deadline),
+}
+
+/// What a peer has to be done with in time. How much time that is, the driver knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// Its first words, where a person types before the program speaks.
+    FirstWords,
+    /// The name that a person is asked for.
+    Name,
+    /// Its first whole frame, where the program knows all of it before it connects.
+    FirstFrame,
+    /// Another try at coming in.
+    Joining,
+    /// The rest of a frame that it began.
+    Frame,
+}
+
+/// What was not there in time.
+impl fmt::Display for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Deadline::FirstWords => "nothing sent",
+            Deadline::Name => "no name sent",
+            Deadline::FirstFrame => "no whole frame",
+            Deadline::Joining => "not registered",
+            Deadline::Frame => "a frame begun and not finished",
+        })
+    }
 }
 
 /// What somebody finds who is let in.
@@ -138,7 +165,53 @@ impl fmt::Debug for dyn Roster + '_ {
 /// A datagram that is not answered, only counted; and why, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dropped {
+    pub kind: DropKind,
     pub why: &'static str,
+}
+
+/// What is wrong with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropKind {
+    /// It is none of the protocol.
+    Malformed,
+    /// It is one, but not now.
+    OutOfTurn,
+    /// Its sender was answered a moment ago.
+    TooSoon,
+    /// Who it says it is from, it is not.
+    Forged,
+}
+
+impl Dropped {
+    /// None of the protocol.
+    pub const fn malformed(why: &'static str) -> Dropped {
+        let kind = DropKind::Malformed;
+        Dropped { kind, why }
+    }
+
+    /// One that has no place there.
+    pub const fn out_of_turn(why: &'static str) -> Dropped {
+        let kind = DropKind::OutOfTurn;
+        Dropped { kind, why }
+    }
+
+    /// One whose sender was answered a moment ago.
+    pub const fn too_soon(why: &'static str) -> Dropped {
+        let kind = DropKind::TooSoon;
+        Dropped { kind, why }
+    }
+
+    /// One from somebody else than it says.
+    pub const fn forged(why: &'static str) -> Dropped {
+        let kind = DropKind::Forged;
+        Dropped { kind, why }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why)
+    }
 }
 
 /// The server half of a datagram protocol: one peer's conversation, no more.

@@ -1,8 +1,9 @@
 //! Owns what a datagram port is to those who use one: the second of the two transport traits, and its
 //! production half, a UDP socket. Knows nothing of what the datagrams mean.
 
+use std::ffi::CString;
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 
 use mio::event::Source;
@@ -10,6 +11,7 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use zeroize::Zeroize;
 
 use super::destination::Destination;
 use super::listener::plain;
@@ -18,7 +20,8 @@ use super::sys;
 
 /// The addresses of this machine, loopback's too: those that its own broadcasts come back from.
 pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
-    sys::own_addresses()
+    let addresses = sys::own_addresses()?;
+    Ok(addresses.into_iter().map(|(_, address)| address).collect())
 }
 
 /// A port that takes and gives datagrams in batches, without ever blocking.
@@ -140,6 +143,13 @@ impl Inbox {
         self.arrived.clear();
     }
 
+    /// Forgets the last batch and overwrites it: there was something in it that memory is not to keep.
+    pub fn wipe(&mut self) {
+        for (buffer, (_, len)) in self.buffers.iter_mut().zip(self.arrived.drain(..)) {
+            buffer[..len.min(ROOM)].zeroize();
+        }
+    }
+
     /// For ports that have no kernel to do it: receives `bytes` as a socket would, truncation and all.
     ///
     /// # Panics
@@ -212,12 +222,32 @@ impl UdpPort {
     /// Takes the port `addr` beside whoever else on this machine took it in the same way, and may send to
     /// broadcast addresses. Bound to a broadcast address it hears what is sent there, and nothing else.
     ///
-    /// What it sends crosses no router.
+    /// What it sends crosses no router. From an address of ours it leaves by the interface that has it, to
+    /// 255.255.255.255 as well.
     pub fn bind_broadcast(addr: SocketAddrV4) -> io::Result<UdpPort> {
+        UdpPort::bind_broadcast_on(None, addr)
+    }
+
+    /// The twin of a port at the address `own`: hears what is sent to the broadcast address `addr` on the network of
+    /// `own`. Bound to 255.255.255.255 it would hear the other networks of this machine as well.
+    pub fn bind_broadcast_beside(own: Ipv4Addr, addr: SocketAddrV4) -> io::Result<UdpPort> {
+        let interfaces = sys::own_addresses()?;
+        let interface = interfaces.into_iter().find(|(_, ip)| *ip == own);
+        UdpPort::bind_broadcast_on(interface.map(|(name, _)| name), addr)
+    }
+
+    fn bind_broadcast_on(interface: Option<CString>, addr: SocketAddrV4) -> io::Result<UdpPort> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_broadcast(true)?;
         socket.set_reuse_address(true)?;
         socket.set_ttl_v4(1)?;
+        if let Some(interface) = interface {
+            match socket.bind_device(Some(interface.as_bytes())) {
+                // Before Linux 5.7 that was root's alone; it hears all interfaces then.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result?,
+            }
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         Ok(UdpPort {
@@ -389,7 +419,7 @@ impl Source for UdpPort {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -540,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_datagram_costs_no_other() {
+    fn r22_a_refused_datagram_costs_no_other() {
         on_every_port(|mut receiver| {
             let too_long = vec![0; 70_000];
             let good = |bytes| Outgoing {
@@ -701,6 +731,16 @@ mod tests {
     fn loopback_is_one_of_our_own_addresses() {
         let own = own_addresses().unwrap();
         assert!(own.contains(&Ipv4Addr::LOCALHOST.into()), "{own:?}");
+    }
+
+    #[test]
+    fn r48_what_is_broadcast_crosses_no_router() {
+        let any = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        let beside = UdpPort::bind_broadcast_beside(Ipv4Addr::LOCALHOST, any).unwrap();
+        for port in [UdpPort::bind_broadcast(any).unwrap(), beside] {
+            assert_eq!(port.inner.ttl().unwrap(), 1);
+            assert!(port.inner.broadcast().unwrap());
+        }
     }
 
     #[test]

@@ -51,13 +51,30 @@ pub enum Accept {
 /// default, and the peers beyond it try again after a second: more than a turn of the loop lets wait.
 const BACKLOG: i32 = 4096;
 
-// A peer whose power was cut must be gone within a minute. One that is idle is probed after 20 s and
-// every 10 s, and given up 30 s after it was last heard; one that owes us an acknowledgement, 30 s
-// after what it did not acknowledge.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// When the kernel gives up a peer that it hears nothing of: one whose power was cut must be gone within a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeadPeer {
+    /// One that is idle is probed after this (`TCP_KEEPIDLE`),
+    pub idle: Duration,
+    /// and again after each of this (`TCP_KEEPINTVL`).
+    pub interval: Duration,
+    /// It is gone after so long without an answer, be it to a probe or to what it was sent (`TCP_USER_TIMEOUT`, which
+    /// overrides the number of probes: tcp(7)).
+    pub unacknowledged: Duration,
+}
+
+impl Default for DeadPeer {
+    fn default() -> Self {
+        DeadPeer {
+            idle: Duration::from_secs(20),
+            interval: Duration::from_secs(10),
+            unacknowledged: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where there is no time for it, as many probes are unanswered.
 const KEEPALIVE_PROBES: u32 = 3;
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Dead connections that one accept skips. A queue full of them is worth going on for; an error
 /// that stays is not, and ends as [`Accept::Failed`].
@@ -70,6 +87,11 @@ impl Listener {
     /// An IPv6 address takes IPv6 only, whatever the system's default: who wants both families binds
     /// both, and then sees the same address in one form.
     pub fn bind(addr: SocketAddr) -> io::Result<Listener> {
+        Listener::bind_with(addr, DeadPeer::default())
+    }
+
+    /// The same, its connections' peers given up as that says.
+    pub fn bind_with(addr: SocketAddr, dead_peer: DeadPeer) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
@@ -77,7 +99,7 @@ impl Listener {
         // A restarted server need not wait for its former connections' TIME_WAIT. On Linux this
         // does not let two of them listen at one port.
         socket.set_reuse_address(true)?;
-        set_inherited_options(&socket)?;
+        set_inherited_options(&socket, dead_peer)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
@@ -161,15 +183,15 @@ impl Source for Listener {
 
 /// On Linux an accepted socket has the options of the one it was accepted from, so an accept costs
 /// no further system call.
-fn set_inherited_options(socket: &Socket) -> io::Result<()> {
+fn set_inherited_options(socket: &Socket, dead_peer: DeadPeer) -> io::Result<()> {
     // Whole turns are written at once; Nagle would only hold back their last segment.
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
+        .with_time(dead_peer.idle)
+        .with_interval(dead_peer.interval)
         .with_retries(KEEPALIVE_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+    socket.set_tcp_user_timeout(Some(dead_peer.unacknowledged))
 }
 
 /// Why there is no connection.
@@ -341,17 +363,23 @@ mod tests {
     #[test]
     fn an_accepted_socket_inherits_its_options() {
         let mut poller = Poller::new().unwrap();
-        let mut listener = Listener::bind(loopback()).unwrap();
+        let seconds = Duration::from_secs;
+        let dead_peer = DeadPeer {
+            idle: seconds(7),
+            interval: seconds(3),
+            unacknowledged: seconds(19),
+        };
+        let mut listener = Listener::bind_with(loopback(), dead_peer).unwrap();
         poller.register_reading(&mut listener, LISTENER).unwrap();
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = accept_one(&mut poller, &mut listener);
         let socket = SockRef::from(&stream);
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
-        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(7));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(3));
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(USER_TIMEOUT));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(seconds(19)));
         assert!(socket.nonblocking().unwrap());
     }
 
@@ -406,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_form() {
+    fn r34_an_address_has_one_form() {
         let table = [
             ("[::ffff:192.0.2.7]:7000", "192.0.2.7:7000"),
             ("192.0.2.7:7000", "192.0.2.7:7000"),

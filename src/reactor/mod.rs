@@ -6,9 +6,20 @@
 //! the kernel says `WouldBlock` (for a stream also until a short read), or remembers it in its own
 //! ready list. Nobody is told twice.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
+
 mod datagram;
 mod descriptors;
 mod destination;
+mod failure;
 mod helper;
 mod key;
 mod listener;
@@ -25,9 +36,10 @@ pub use datagram::{
 };
 pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use destination::Destination;
+pub use failure::SendFailure;
 pub use helper::{Busy, Helper, MAX_WAITING_JOBS, Urgency};
 pub use key::{Key, Slots};
-pub use listener::{Accept, Listener, Pause, plain};
+pub use listener::{Accept, DeadPeer, Listener, Pause, plain};
 pub use memory::{give_back_code, give_back_free_memory};
 pub use poller::{Poller, Readiness};
 pub use signals::{Signal, Signals};

@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code)]
 
+use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -185,8 +186,8 @@ pub(super) fn recv_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Sock
     Ok(None)
 }
 
-/// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too.
-pub(super) fn own_addresses() -> io::Result<Vec<IpAddr>> {
+/// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too, each with its interface's name.
+pub(super) fn own_addresses() -> io::Result<Vec<(CString, IpAddr)>> {
     let mut first = ptr::null_mut();
     // SAFETY: the function only writes where it is told to put the list.
     if unsafe { libc::getifaddrs(&mut first) } != 0 {
@@ -214,7 +215,9 @@ pub(super) fn own_addresses() -> io::Result<Vec<IpAddr>> {
             let to = ptr::from_mut(&mut copy).cast::<u8>();
             ptr::copy_nonoverlapping(entry.ifa_addr.cast::<u8>(), to, length);
         }
-        addresses.extend(decode_name(&copy).map(|name| name.ip()));
+        // SAFETY: every entry names its interface, by a string that lives as long as the list.
+        let interface = unsafe { CStr::from_ptr(entry.ifa_name) };
+        addresses.extend(decode_name(&copy).map(|name| (interface.to_owned(), name.ip())));
     }
     // SAFETY: it is the list that getifaddrs made, and nothing borrowed from it is left.
     unsafe { libc::freeifaddrs(first) };

@@ -132,6 +132,13 @@ impl<T: Copy> Timers<T> {
         }
     }
 
+    /// When the timer of that id is due, in whole ticks; `None` if the id is dead.
+    pub fn deadline(&self, id: TimerId) -> Option<Instant> {
+        let entry = self.entries.get(id.index() as usize)?;
+        entry.place?;
+        Some(self.origin + Duration::from_millis(entry.due * TICK.as_millis() as u64))
+    }
+
     /// When [`expire`](Timers::expire) wants to be called: never later than the next timer is due,
     /// and for a far one sometimes earlier, to move it to a finer level. `None` without timers.
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -336,13 +343,15 @@ mod tests {
         let mut timers = Timers::new(start);
         assert_eq!(timers.next_deadline(), None);
         let deadline = start + Duration::from_micros(25_001);
-        timers.arm(deadline, 'a');
+        let id = timers.arm(deadline, 'a');
         assert_eq!(timers.next_deadline(), Some(start + 3 * TICK));
+        assert_eq!(timers.deadline(id), Some(start + 3 * TICK));
         assert_eq!(expired(&mut timers, deadline - NANOSECOND), []);
         assert_eq!(expired(&mut timers, start + 3 * TICK - NANOSECOND), []);
         assert_eq!(expired(&mut timers, start + 3 * TICK), ['a']);
         assert_eq!(expired(&mut timers, start + DAY), []);
         assert_eq!(timers.next_deadline(), None);
+        assert_eq!(timers.deadline(id), None);
     }
 
     #[test]

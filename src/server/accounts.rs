@@ -11,7 +11,9 @@ use super::core::{Server, Timer};
 use crate::chat::{Name, Refusal};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
-use crate::store::{self, Account, Attempts, Done, HashCost, Job, Phc, Registrations, Secret};
+use crate::store::{
+    self, Account, AttemptLimits, Attempts, Done, HashCost, Job, Phc, Registrations, Secret,
+};
 
 /// What the server is to know about accounts.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ pub(super) struct Unsaved {
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 impl Accounts {
-    fn new(settings: AccountSettings, house: usize) -> Accounts {
+    fn new(settings: AccountSettings, house: usize, limits: AttemptLimits) -> Accounts {
         Accounts {
             dummy: Phc::dummy(settings.cost),
             on_disk: settings.accounts.generation(),
@@ -109,8 +111,8 @@ impl Accounts {
             trying_again: false,
             settings,
             house,
-            attempts: Attempts::new(),
-            registrations: Registrations::new(),
+            attempts: Attempts::new(limits),
+            registrations: Registrations::new(limits),
             jobs: VecDeque::new(),
             hashing: 0,
             saving: false,
@@ -214,7 +216,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Lets people log in. Without it, nobody has an account and nobody can.
     pub fn keep_accounts(&mut self, settings: AccountSettings) {
         let house = self.house_of(Protocol::UdpLogin);
-        let mut accounts = Accounts::new(settings, house);
+        let mut accounts = Accounts::new(settings, house, self.limits.attempts);
         let left = accounts.settings.accounts.plain_left();
         if left > 0 && accounts.settings.served {
             log::info!(
@@ -316,10 +318,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     (true, false) => "before long",
                     (true, true) => "not any more, for the server stops",
                 };
-                log::error!(
-                    "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
-                    accounts.settings.path.display(),
-                    settled.len(),
+                self.counters.not_saved += 1;
+                self.notes.not_saved(
+                    self.now,
+                    format_args!(
+                        "{} cannot be written: {error}; registrations refused: {}; tried again: {when}",
+                        accounts.settings.path.display(),
+                        settled.len(),
+                    ),
                 );
             }
         }
@@ -328,16 +334,22 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             true => accounts.save(),
             false => self.try_accounts_again(),
         }
+        self.watch_notes();
         for Unsaved {
-            guest: key, name, ..
+            guest: key,
+            name,
+            from,
+            ..
         } in settled
         {
             if result.is_err() {
-                self.settle_login(key, Err(Refusal::Busy));
+                self.settle_login(key, Err(Refusal::NotSaved));
                 continue;
             }
             // It is made, whoever asked for it is there or not: it is in the file.
             self.counters.registered += 1;
+            self.notes.registered(self.now, from, &name);
+            self.watch_notes();
             let held = self.held_by(key, &name);
             let Some((id, (hub, mut delivery))) = held.zip(self.desk(house)) else {
                 self.settle_login(key, Err(Refusal::Busy));

@@ -84,7 +84,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             laggard.is_cut = true;
             let (key, log, kept) = (laggard.key, laggard.log, laggard.part);
             let slow = SlowConsumer::OverBudget { kept, limit };
-            self.counters.over_budget += 1;
             self.cut(key, &CloseReason::Slow(slow));
             if let Some(readers) = log.and_then(|log| logs.get_mut(&log)) {
                 freed += readers.let_go(&laggards);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::connection::{CloseReason, Place, State};
 use super::core::{House, Server, Timer};
+use super::guest::Departure;
 use super::tenants::Tenants;
-use crate::protocol::Patience;
 use crate::reactor::{DatagramPort, Key, Stream};
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
@@ -25,22 +25,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         connection.carry = None;
         self.note_end(key, &reason);
         self.leave(key);
-        self.be_patient(
-            key,
-            Patience::Limited {
-                why: "closing",
-                time: self.limits.closing_time,
-            },
-        );
+        self.allow(key, Some(self.limits.closing_time));
         self.push_pending(key);
     }
 
     /// Ends a connection that is dead or is to be cut: nothing more is sent. Not while audiences are
     /// being walked over: then it is [`cut`](Server::cut).
     pub(super) fn lose(&mut self, key: Key, reason: CloseReason) {
-        if let CloseReason::Lost(_) = reason {
-            self.counters.lost += 1;
-        }
         self.cut(key, &reason);
         self.leave(key);
     }
@@ -85,20 +76,18 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if !std::mem::replace(&mut connection.in_ready, true) {
             self.ready.push_back(key);
         }
-        self.be_patient(
-            key,
-            Patience::Limited {
-                why: "lingering",
-                time: self.limits.lingering_time,
-            },
-        );
+        self.allow(key, Some(self.limits.lingering_time));
     }
 
     /// Step 6: closes what was marked. What their leaving makes due goes out next turn, without waiting.
     pub(super) fn let_go(&mut self) {
         while let Some(key) = self.doomed.pop() {
             self.leave(key);
-            self.remove_guest(key);
+            if self.tenants.guest(key).is_some() {
+                self.note_departure(key, Departure::RoomClosed);
+                self.remove_guest(key);
+                continue;
+            }
             let Some(connection) = self.tenants.remove(key) else {
                 continue;
             };
@@ -143,8 +132,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    /// Has the log told how a connection ends.
+    /// Counts how a connection ends, and has the log told.
     fn note_end(&mut self, key: Key, reason: &CloseReason) {
+        self.counters.count_end(reason);
         let Server {
             tenants,
             houses,
@@ -166,6 +156,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if self.notes.owes() && !std::mem::replace(&mut self.notes_due, true) {
             self.timers.arm(self.now + NOTES_TICK, Timer::Notes);
         }
+    }
+
+    /// Has the log told all that it was not told yet: the server is done.
+    pub fn tell_the_rest(&mut self) {
+        self.notes.tell_the_rest(self.now);
     }
 
     /// A connection as the log calls it.

@@ -8,6 +8,7 @@ use super::address::PeerAddress;
 use super::limits::Bucket;
 use crate::chat::{MemberId, Refusal, RoomId};
 use crate::fanout::{Feed, Log, SlowConsumer};
+use crate::protocol::Deadline;
 use crate::protocol::registry::{Protocol, Session, Violation};
 use crate::reactor::{Stream, TimerId};
 
@@ -98,7 +99,7 @@ pub enum CloseReason {
     /// It broke a rule of its protocol.
     Violation(Violation),
     /// It took too long.
-    TimedOut { why: &'static str },
+    TimedOut(Deadline),
     /// It does not read what it is due.
     Slow(SlowConsumer),
     /// It did not take what was due in the time it had.
@@ -261,7 +262,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Answered => write!(f, "answered"),
             CloseReason::Refused(refusal) => write!(f, "refused: {refusal}"),
             CloseReason::Violation(violation) => write!(f, "violation: {violation}"),
-            CloseReason::TimedOut { why } => write!(f, "timed out: {why}"),
+            CloseReason::TimedOut(deadline) => write!(f, "timed out: {deadline}"),
             CloseReason::Slow(slow) => write!(f, "slow consumer: {slow}"),
             CloseReason::ClosedLate => write!(f, "did not take what was due while closing"),
             CloseReason::Lost(error) => write!(f, "lost: {error}"),

@@ -80,14 +80,16 @@ pub struct Server<S, D = UdpPort> {
     /// Connections whose last send was refused, watched for stalling.
     pub(super) laggards: Vec<(Key, Stall)>,
     pub(super) laggards_watched: bool,
+    /// A timer runs that has ports tried again.
+    pub(super) ports_watched: bool,
     /// Connections to let go at the end of the turn.
     pub(super) doomed: Vec<Key>,
     pub(super) stopping: bool,
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
     pub(super) notes: Notes,
-    /// What the log knows of datagrams that were not sent.
-    pub(super) told_not_sent: (u64, u64, u64),
+    /// What the log knows of datagrams that were not sent or not received.
+    pub(super) told_of_ports: [u64; 4],
     pub(super) notes_due: bool,
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
@@ -126,6 +128,8 @@ pub(super) enum Timer {
     Guest(Key),
     /// Time to look at the laggards.
     Laggards,
+    /// Time to try the ports again that the kernel refused.
+    Ports,
     /// Time to tell the log what was suppressed.
     Notes,
     /// Passwords could not be hashed, or accounts not saved.
@@ -161,11 +165,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             notices_due: None,
             laggards: Vec::new(),
             laggards_watched: false,
+            ports_watched: false,
             doomed: Vec::new(),
             stopping: false,
             start: now,
             notes: Notes::new(),
-            told_not_sent: (0, 0, 0),
+            told_of_ports: [0; 4],
             notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
@@ -229,6 +234,21 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let key = self.tenants.insert(connection);
         self.be_patient(key, patience);
         Some(key)
+    }
+
+    /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
+    pub fn note_not_accepted(
+        &mut self,
+        protocol: Protocol,
+        error: &std::io::Error,
+        pause: Duration,
+        now: Instant,
+    ) {
+        self.now = now;
+        self.counters.shed += 1;
+        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        self.notes.not_accepted(now, what);
+        self.watch_notes();
     }
 
     /// The stream of a connection, to be registered.
@@ -452,16 +472,43 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Arms the timer for what the session said, instead of whatever was armed.
-    pub(super) fn be_patient(&mut self, key: Key, patience: Patience) {
+    fn be_patient(&mut self, key: Key, patience: Patience) {
+        let time = match patience {
+            Patience::ForEver => None,
+            Patience::Limited(deadline) => Some(self.limits.time_for(deadline)),
+        };
+        self.allow(key, time);
+    }
+
+    /// Gives a connection so much time from now for what it is at, instead of what it had; `None` is as much as it likes.
+    pub(super) fn allow(&mut self, key: Key, time: Option<Duration>) {
         let Some(connection) = self.tenants.get_mut(key) else {
             return;
         };
         if let Some(armed) = connection.deadline.take() {
             self.timers.cancel(armed);
         }
-        if let Patience::Limited { time, .. } = patience {
+        if let Some(time) = time {
             let timer = Timer::Connection(key);
             connection.deadline = Some(self.timers.arm(self.now + time, timer));
+        }
+    }
+
+    /// The same while the frame is not whole: more bytes of it buy no more time than there was, or who drips them just
+    /// so would have the time for each of its parts.
+    fn be_no_more_patient(&mut self, key: Key, patience: Patience) {
+        let armed = self.tenants.get(key).and_then(|connection| {
+            let armed = connection.deadline?;
+            self.timers.deadline(armed)
+        });
+        let is_sooner = match (armed, patience) {
+            (Some(armed), Patience::Limited(deadline)) => {
+                self.now + self.limits.time_for(deadline) < armed
+            }
+            (Some(_) | None, _) => true,
+        };
+        if is_sooner {
+            self.be_patient(key, patience);
         }
     }
 
@@ -552,7 +599,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let patience = connection.session.patience(carry.bytes.len());
                 connection.carry = Some(carry);
                 if patience != before {
-                    self.be_patient(key, patience);
+                    self.be_no_more_patient(key, patience);
                 }
                 return;
             }
@@ -606,11 +653,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         let after = connection.session.patience(connection.partial());
-        if connection.state == State::Open && (moved_on || before != after) {
+        if connection.state != State::Open {
+            return;
+        }
+        if moved_on {
             let idle = after == Patience::ForEver && connection.deadline.is_none();
             if !idle {
                 self.be_patient(key, after);
             }
+        } else if before != after {
+            self.be_no_more_patient(key, after);
         }
     }
 
@@ -643,6 +695,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 Timer::Connection(key) => self.run_out_of_patience(key),
                 Timer::Guest(key) => self.look_for_guest(key),
                 Timer::Laggards => self.look_at_laggards(),
+                Timer::Ports => self.try_ports_again(),
                 Timer::Accounts => self.look_at_accounts(),
                 Timer::Notes => {
                     self.notes_due = false;
@@ -662,15 +715,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         connection.deadline = None;
         match connection.state {
             State::Open => {
-                let why = match connection.session.patience(connection.partial()) {
-                    Patience::Limited { why, .. } => why,
-                    Patience::ForEver => "",
+                let patience = connection.session.patience(connection.partial());
+                let Patience::Limited(deadline) = patience else {
+                    debug_assert!(false, "invariant: its timer is armed for what it says");
+                    return;
                 };
-                self.counters.timed_out += 1;
-                self.begin_close(key, CloseReason::TimedOut { why });
+                self.begin_close(key, CloseReason::TimedOut(deadline));
             }
             State::Closing { .. } => {
-                self.counters.closed_late += 1;
                 self.lose(key, CloseReason::ClosedLate);
             }
             State::Lingering | State::Dead => self.doom(key),

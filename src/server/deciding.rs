@@ -250,7 +250,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 }
             }
             Err(refusal) => {
-                self.counters.refused += 1;
+                self.counters.count_refusal(refusal);
                 match after {
                     AfterVerdict::Close => self.begin_close(key, CloseReason::Refused(refusal)),
                     AfterVerdict::Stay => {}
@@ -386,7 +386,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     pub(super) fn end_for_violation(&mut self, key: Key, violation: Violation) {
-        self.counters.violations += 1;
         let mut farewell = Vec::new();
         Session::farewell(&violation, &mut farewell);
         self.push_private(key, &farewell);
@@ -410,7 +409,10 @@ fn may_claim(own: Ipv4Addr, claimed: Ipv4Addr) -> bool {
         || claimed.is_multicast()
         || claimed.octets()[0] == 0
         || claimed.octets()[0] >= 240;
-    let is_inside = |ip: Ipv4Addr| ip.is_private() || ip.is_link_local() || ip.is_loopback();
+    // What a provider's customers share (RFC 6598) is no more public than a private network.
+    let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+    let is_inside =
+        |ip: Ipv4Addr| ip.is_private() || ip.is_link_local() || ip.is_loopback() || is_shared(ip);
     let is_same_machine = !claimed.is_loopback() || own.is_loopback();
     !is_nobodys && is_same_machine && (is_inside(own) || !is_inside(claimed))
 }
@@ -420,7 +422,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_is_named_who_could_not_be_the_one_who_says_so() {
+    fn r47_nobody_is_named_who_could_not_be_the_one_who_says_so() {
         let table = [
             ("203.0.113.9", "198.51.100.7", true),
             ("203.0.113.9", "224.0.0.1", false),
@@ -432,6 +434,9 @@ mod tests {
             ("203.0.113.9", "10.0.0.1", false),
             ("203.0.113.9", "192.168.1.1", false),
             ("203.0.113.9", "169.254.1.1", false),
+            ("203.0.113.9", "100.64.0.1", false),
+            ("203.0.113.9", "100.63.255.255", true),
+            ("203.0.113.9", "100.128.0.1", true),
             ("192.168.1.2", "192.168.1.3", true),
             ("192.168.1.2", "198.51.100.7", true),
             ("192.168.1.2", "127.0.0.1", false),

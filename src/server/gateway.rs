@@ -8,6 +8,7 @@ use super::address::PeerAddress;
 use super::core::Server;
 use super::guest::{Guest, GuestPlace};
 use super::port::PortId;
+use super::receiving::DropReason;
 use crate::chat::{Choice, Contact, LOBBY, MemberId, Name};
 use crate::protocol::registry::Protocol;
 use crate::protocol::udp_mesh::gateway::{Asked, Gateway as MeshSession};
@@ -53,7 +54,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(Asked::Nothing) => {}
             Ok(Asked::Newcomer { username }) => self.answer_newcomer(id, from, username),
             Ok(Asked::Says { username, text }) => self.say_for_peer(id, from, username, text),
-            Err(dropped) => self.drop_datagram(id, from, dropped.why),
+            Err(dropped) => self.drop_datagram(id, from, DropReason::Session(dropped)),
         }
     }
 
@@ -96,11 +97,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let (key, member) = match self.holder(house, from, username) {
             Holder::Peer(key, member) => (key, member),
             Holder::SomebodyElse => {
-                return self.drop_datagram(id, from, "its name is somebody else's");
+                return self.drop_datagram(id, from, DropReason::NameTaken);
             }
             Holder::Nobody => match self.take_in_peer(id, house, from, username) {
                 Some(peer) => peer,
-                None => return self.drop_datagram(id, from, "its name was not let in"),
+                None => return self.drop_datagram(id, from, DropReason::NotLetIn),
             },
         };
         let now = self.moment();
@@ -118,7 +119,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         from: SocketAddr,
         username: &str,
     ) -> Option<(Key, MemberId)> {
-        let name = self.name_for(house, Choice::Lobby, username).ok()?;
+        let name = self.name_for(house, Choice::Lobby, username);
+        let name = name.map_err(|refusal| self.counters.count_refusal(refusal));
+        let name = name.ok()?;
         let protocol = self.ports.get(usize::from(id))?.protocol;
         let session = protocol.guest_session()?;
         let peer = PeerAddress::new(from);
@@ -139,8 +142,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, None);
                 Some((key, member))
             }
-            Err(_) => {
-                self.counters.refused += 1;
+            Err(refusal) => {
+                self.counters.count_refusal(refusal);
                 self.remove_guest(key);
                 None
             }

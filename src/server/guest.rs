@@ -79,6 +79,8 @@ pub(super) enum Departure {
     Unreachable,
     /// It did not show its secret in time.
     NeverCame,
+    /// Its room has closed.
+    RoomClosed,
     /// It was not let in.
     Refused,
 }
@@ -145,6 +147,7 @@ impl Departure {
             Departure::Silent => "left: not heard of for long",
             Departure::Unreachable => "left: nobody receives at its address",
             Departure::NeverCame => "its name is free again: it never came",
+            Departure::RoomClosed => "left: its room has closed",
             Departure::Refused => "refused",
         }
     }

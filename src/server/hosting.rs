@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::PeerAddress;
+use super::closing::Who;
 use super::core::{Server, Timer};
 use super::guest::{Departure, Guest, GuestPlace};
 use super::limits::Limits;
@@ -90,9 +91,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
-    /// Counts a room that was not opened, and has the log told.
+    /// Has the log told of a room that was not opened.
     fn note_room_refused(&mut self, connection: Key, refusal: Refusal) {
-        self.counters.rooms_refused += 1;
         if let Some(asker) = self.tenants.get(connection) {
             let who = format_args!("{} {}", asker.protocol, asker.peer);
             self.notes.room_refused(self.now, who, refusal);
@@ -219,9 +219,40 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn tell_refused(&mut self, key: Key, refusal: Refusal) -> AfterVerdict {
-        self.counters.refused += 1;
-        log::debug!("{}: refused: {refusal}", self.who(key));
+        self.counters.count_refusal(refusal);
+        self.note_refused(key, refusal);
         self.answer(key, Answer::Refused(refusal))
+    }
+
+    /// Has the log told who was not let in: of logins loudly, for somebody may be guessing.
+    fn note_refused(&mut self, key: Key, refusal: Refusal) {
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        match refusal {
+            Refusal::Denied | Refusal::TryAgain { .. } | Refusal::Busy => {
+                notes.login_refused(*now, format_args!("{who}"), refusal);
+                self.watch_notes();
+            }
+            Refusal::NotAName(_)
+            | Refusal::NameTaken
+            | Refusal::RoomExists
+            | Refusal::NoSuchRoom
+            | Refusal::RoomFull { .. }
+            | Refusal::TooManyRooms { .. }
+            | Refusal::TooManyRoomsOfAddress { .. }
+            | Refusal::NotSaved
+            | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
+        }
     }
 
     /// Once a guest has proved its address nothing limits what it is sent.
@@ -251,17 +282,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        log::debug!("{}: {}", self.who(key), why.as_str());
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
         let (house, id) = (guest.house(), guest.id());
+        self.note_departure(key, why);
         if let Some(id) = id
             && let Some((hub, mut delivery)) = self.desk(house)
         {
             hub.leave(id, &mut delivery);
         }
         self.remove_guest(key);
+    }
+
+    /// Counts why a guest is let go, and tells the log.
+    pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
+        self.counters.count_departure(why);
+        log::debug!("{}: {}", self.who(key), why.as_str());
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
@@ -345,7 +382,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
-                        self.counters.silent += 1;
                         self.dismiss(key, Departure::Silent);
                     }
                 }
@@ -354,7 +390,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
             GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
-                self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
             }
         }
@@ -385,7 +420,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     None => guest.doubted = Some(now),
                     Some(doubted) if doubted < DOUBT_TIME => {}
                     Some(_) => {
-                        self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);
                     }
                 }

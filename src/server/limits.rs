@@ -7,6 +7,9 @@ use clap::ValueEnum;
 use super::port::Pace;
 use crate::chat::HubLimits;
 use crate::fanout::LagLimits;
+use crate::protocol::Deadline;
+use crate::reactor::DeadPeer;
+use crate::store::AttemptLimits;
 
 /// Everything that is bounded. The constants say why that much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,14 @@ pub struct Limits {
     /// Bytes unsent to a connection beyond which it is not read from: who does not listen shall not
     /// speak, and a flooder that floods itself is slowed down instead of cut.
     pub unsent_bytes: usize,
+    /// How long a person may take to type the name, where the program connects first and asks then.
+    pub name_time: Duration,
+    /// How long the first whole frame may take, where the program knows all of it before it connects.
+    pub first_frame_time: Duration,
+    /// How long a frame may take that is begun. Slower is no client but a slow attack (slowloris).
+    pub frame_time: Duration,
+    /// How long somebody may be connected and silent who was not let in, or did not ask: people think of another name.
+    pub joining_time: Duration,
     /// How long what is due may take to go out once a connection is closing.
     pub closing_time: Duration,
     /// How long the peer may take to close after we have, its last bytes being drained: unread bytes
@@ -43,8 +54,14 @@ pub struct Limits {
     pub registering_time: Duration,
     /// Secrets given out to one address and not shown; this machine's own do not count.
     pub secrets_per_address: usize,
+    /// How often somebody may try a password or register.
+    pub attempts: AttemptLimits,
     /// How long a refused guest is told the same again when it asks the same again.
     pub answer_keeping_time: Duration,
+    /// When a peer on a stream is given up of whom nothing is heard.
+    pub dead_peer: DeadPeer,
+    /// How long what is due to all may take to go out, and logins may take, once the server is told to stop.
+    pub stopping_time: Duration,
     /// What an address is sent that cannot show that it receives there.
     pub pace: Pace,
     /// Bytes that may wait to be sent on one datagram port. Beyond them the oldest message goes: what is late is
@@ -119,17 +136,36 @@ impl Default for Limits {
                 per_second: 500,
             }),
             unsent_bytes: 64 * 1024,
+            name_time: Duration::from_secs(60),
+            first_frame_time: Duration::from_secs(10),
+            frame_time: Duration::from_secs(20),
+            joining_time: Duration::from_secs(5 * 60),
             closing_time: Duration::from_secs(2),
             lingering_time: Duration::from_secs(1),
             udp_idle: Duration::from_secs(15 * 60),
             login_idle: Duration::from_secs(5 * 60),
             registering_time: Duration::from_secs(60),
             secrets_per_address: 16,
+            attempts: AttemptLimits::default(),
             answer_keeping_time: Duration::from_secs(10),
+            dead_peer: DeadPeer::default(),
+            stopping_time: Duration::from_secs(2),
             pace: Pace::default(),
             mailing_bytes: 1024 * 1024,
             output_bytes: 32 * 1024 * 1024,
             gathering: Gathering::default(),
+        }
+    }
+}
+
+impl Limits {
+    /// How much time a connection has for that.
+    pub(super) fn time_for(&self, deadline: Deadline) -> Duration {
+        match deadline {
+            Deadline::FirstWords | Deadline::Name => self.name_time,
+            Deadline::FirstFrame => self.first_frame_time,
+            Deadline::Joining => self.joining_time,
+            Deadline::Frame => self.frame_time,
         }
     }
 }

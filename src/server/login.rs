@@ -148,8 +148,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let (good, rehashed) = match done {
             Done::Verified { good, rehashed, .. } => (good && exists, rehashed),
             Done::NotHashed { error, .. } => {
-                log::error!("a password was not looked at: {error}");
                 accounts.attempts.withdrawn(name.as_str(), from);
+                self.note_not_hashed(&error);
                 return self.settle_login(key, Err(Refusal::Busy));
             }
             Done::Hashed { .. } | Done::Saved { .. } => (false, None),
@@ -209,8 +209,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 accounts.settings.accounts.insert(name.clone(), phc).is_ok()
             }
             Done::NotHashed { error, .. } => {
-                log::error!("a password was not hashed: {error}");
-                false
+                accounts.withdraw_registration(&name, from);
+                self.note_not_hashed(&error);
+                return self.settle_login(guest, Err(Refusal::Busy));
             }
             Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
         };
@@ -242,11 +243,17 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.welcome(key, Some(secret));
             }
             Err(refusal) => {
-                self.counters.denied += u64::from(refusal == Refusal::Denied);
                 self.free_name(key);
                 self.refuse_and_remember(key, refusal);
             }
         }
+    }
+
+    /// Counts a password for which there was no memory, and has the log told.
+    fn note_not_hashed(&mut self, error: &store::HashError) {
+        self.counters.not_hashed += 1;
+        self.notes.not_hashed(self.now, error);
+        self.watch_notes();
     }
 
     /// As whom a guest holds that name and is not heard yet, if it does.

@@ -36,7 +36,16 @@
 //! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`; what any of them asks is decided in `deciding`. `port`
 //! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 mod accounts;
 mod address;

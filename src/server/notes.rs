@@ -2,25 +2,28 @@
 //! each of these happen as often as they like.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use log::Level;
 
 use super::connection::CloseReason;
-use crate::chat::Refusal;
-use crate::journal::Limited;
+use super::receiving::DropReason;
+use crate::chat::{Name, Refusal};
+use crate::journal::{Limited, MAX_BYTES_PER_MINUTE};
+use crate::protocol::DropKind;
+use crate::store::HashError;
 
 /// One limit per class, so that a flood of one hides no other.
 #[derive(Debug)]
 pub(super) struct Notes {
-    classes: [Limited; 9],
+    classes: [Limited; CLASSES],
 }
 
 /// What peers can make happen, in the order of the classes.
 #[derive(Clone, Copy, Debug)]
 enum Class {
     TurnedAway,
-    RoomRefused,
     OverRate,
     Violation,
     TimedOut,
@@ -28,20 +31,34 @@ enum Class {
     ClosedLate,
     Dropped,
     NotSent,
+    NotLetIn,
+    Registered,
+    NotHashed,
+    NotSaved,
+    NotAccepted,
 }
+
+const CLASSES: usize = Class::NotAccepted as usize + 1;
+
+// Whatever peers do, the log does not grow by more than 100 kB in a minute.
+const _: () = assert!(CLASSES * MAX_BYTES_PER_MINUTE <= 100_000);
 
 impl Notes {
     pub(super) fn new() -> Notes {
         let names = [
-            "members turned away",
-            "rooms refused",
+            "members and rooms turned away",
             "messages over their rate",
             "violations",
             "connections timed out",
             "slow consumers",
             "connections closed late",
             "datagrams dropped",
-            "turns with datagrams not sent",
+            "turns with datagrams not sent or not received",
+            "logins refused",
+            "accounts made",
+            "passwords not looked at",
+            "times that accounts were not saved",
+            "times that no connection was accepted",
         ];
         Notes {
             classes: names.map(Limited::new),
@@ -57,7 +74,7 @@ impl Notes {
     /// A room that was not opened.
     pub(super) fn room_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, refusal: Refusal) {
         let what = format_args!("{who}: no room opened, {refusal}");
-        self.log(Class::RoomRefused, now, Level::Warn, what);
+        self.log(Class::TurnedAway, now, Level::Warn, what);
     }
 
     /// A message that was dropped.
@@ -67,8 +84,51 @@ impl Notes {
     }
 
     /// A datagram that is not answered.
-    pub(super) fn dropped(&mut self, now: Instant, what: fmt::Arguments<'_>) {
-        self.log(Class::Dropped, now, Level::Debug, what);
+    pub(super) fn dropped(&mut self, now: Instant, from: fmt::Arguments<'_>, why: DropReason) {
+        // A network that repeats and reorders makes such of what good clients send.
+        let routine = matches!(
+            why,
+            DropReason::Session(dropped)
+                if matches!(dropped.kind, DropKind::OutOfTurn | DropKind::TooSoon)
+        );
+        let level = match routine {
+            true => Level::Debug,
+            false => Level::Info,
+        };
+        let what = format_args!("{from}: a datagram is dropped: {why}");
+        self.log(Class::Dropped, now, level, what);
+    }
+
+    /// Somebody who wanted to log in or register, and may not.
+    pub(super) fn login_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, why: Refusal) {
+        self.log(
+            Class::NotLetIn,
+            now,
+            Level::Info,
+            format_args!("{who}: login refused: {why}"),
+        );
+    }
+
+    /// An account that is on the disk now.
+    pub(super) fn registered(&mut self, now: Instant, from: IpAddr, name: &Name) {
+        let what = format_args!("{from}: account {name} made");
+        self.log(Class::Registered, now, Level::Info, what);
+    }
+
+    /// A password that could not be looked at or hashed.
+    pub(super) fn not_hashed(&mut self, now: Instant, error: &HashError) {
+        let what = format_args!("a password was not looked at: {error}");
+        self.log(Class::NotHashed, now, Level::Error, what);
+    }
+
+    /// The accounts could not be written.
+    pub(super) fn not_saved(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotSaved, now, Level::Error, what);
+    }
+
+    /// A connection could not be accepted.
+    pub(super) fn not_accepted(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotAccepted, now, Level::Warn, what);
     }
 
     /// Datagrams that were due and not sent.
@@ -76,11 +136,16 @@ impl Notes {
         self.log(Class::NotSent, now, Level::Info, what);
     }
 
+    /// Errors that came instead of datagrams.
+    pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::NotSent, now, Level::Info, what);
+    }
+
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.
     pub(super) fn end(&mut self, now: Instant, who: fmt::Arguments<'_>, reason: &CloseReason) {
         let (class, level) = match reason {
             CloseReason::Violation(_) => (Class::Violation, Level::Info),
-            CloseReason::TimedOut { .. } => (Class::TimedOut, Level::Info),
+            CloseReason::TimedOut(_) => (Class::TimedOut, Level::Info),
             CloseReason::Slow(_) => (Class::Slow, Level::Warn),
             CloseReason::ClosedLate => (Class::ClosedLate, Level::Info),
             CloseReason::Left
@@ -106,6 +171,11 @@ impl Notes {
         self.classes
             .iter_mut()
             .for_each(|class| class.catch_up(now));
+    }
+
+    /// Tells what was suppressed, for there is no later time.
+    pub(super) fn tell_the_rest(&mut self, now: Instant) {
+        self.classes.iter_mut().for_each(|class| class.tell(now));
     }
 
     fn log(&mut self, class: Class, now: Instant, level: Level, what: fmt::Arguments<'_>) {

@@ -2,6 +2,7 @@
 //! how much each address may be sent. Knows nothing of sessions and rooms but their numbers.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,10 @@ pub(super) struct Port<D> {
     pub(super) blocked: bool,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
+    /// Turns in a row in which nothing could be received for errors.
+    pub(super) failed_turns: u8,
+    /// What the kernel said last that was no word of a full or an empty socket, for the log.
+    pub(super) last_error: Option<io::Error>,
     /// Where it receives, if that is known: what comes from there is forged.
     own: Option<SocketAddr>,
     /// Set on a gateway to a network of equals.
@@ -40,6 +45,9 @@ pub(super) struct Port<D> {
 /// While so many bytes wait to be sent nothing more is taken in: the kernel then drops what comes too
 /// fast, before it cost anything.
 pub(super) const INTAKE_LIMIT: usize = 256 * 1024;
+
+/// Turns that a port may fail to receive in before it rests: more than ICMP, forged or not, brings in a row.
+const FAILED_TURNS: u8 = 32;
 
 impl<D> Port<D> {
     /// `mailing_bytes` may wait there.
@@ -57,6 +65,8 @@ impl<D> Port<D> {
             readable: false,
             blocked: false,
             erred: false,
+            failed_turns: 0,
+            last_error: None,
             gateway: None,
         }
     }
@@ -71,6 +81,11 @@ impl<D> Port<D> {
         })
     }
 
+    /// Whether it fails whatever is tried: it rests then, lest the loop spins for it.
+    pub(super) fn rests(&self) -> bool {
+        self.failed_turns >= FAILED_TURNS
+    }
+
     /// Whether something waits that may be sent without the kernel's telling.
     pub(super) fn can_send(&self) -> bool {
         !self.blocked && !self.mailing.is_empty()
@@ -78,7 +93,7 @@ impl<D> Port<D> {
 
     /// Whether datagrams are to be taken in now.
     pub(super) fn wants_datagrams(&self) -> bool {
-        self.readable && self.mailing.load() < INTAKE_LIMIT
+        self.readable && !self.rests() && self.mailing.load() < INTAKE_LIMIT
     }
 }
 
@@ -110,6 +125,10 @@ enum Allowance {
         full_at: Instant,
     },
 }
+
+/// Paces that nobody has and that are remembered all the same, at the most: half a megabyte. Whoever forges addresses
+/// comes and goes by as many as he likes.
+const MAX_RESTING: usize = 4096;
 
 /// An address that has not proved itself is sent this many times what it sent.
 pub(super) const AMPLIFICATION: usize = 3;
@@ -227,6 +246,12 @@ impl Allowances {
                 if *guests == 0 {
                     self.resting.push_back(id);
                 }
+                // One that has not rested goes: its network has a new burst, for the price of all these.
+                if self.resting.len() > MAX_RESTING
+                    && let Some(oldest) = self.resting.pop_front()
+                {
+                    self.forget(oldest);
+                }
             }
             Some(Allowance::Credit { .. }) => {
                 self.slots.remove(id.0);
@@ -239,20 +264,26 @@ impl Allowances {
     /// that is not wait no longer than that.
     fn forget_rested(&mut self, now: Instant) {
         while let Some(&id) = self.resting.front() {
-            // Or somebody has it again.
             if let Some(Allowance::Pace {
-                network,
-                guests: 0,
-                full_at,
+                guests: 0, full_at, ..
             }) = self.slots.get_mut(id.0)
+                && *full_at > now
             {
-                if *full_at > now {
-                    break;
-                }
-                self.paces.remove(network);
-                self.slots.remove(id.0);
+                break;
             }
             self.resting.pop_front();
+            self.forget(id);
+        }
+    }
+
+    /// Forgets a pace, unless somebody has it again.
+    fn forget(&mut self, id: AllowanceId) {
+        if let Some(Allowance::Pace {
+            network, guests: 0, ..
+        }) = self.slots.get_mut(id.0)
+        {
+            self.paces.remove(network);
+            self.slots.remove(id.0);
         }
     }
 
@@ -309,5 +340,34 @@ mod tests {
         let anew = allowances.pace(&peer("192.0.2.1:4"), rested);
         assert_eq!(at_once(&mut allowances, anew, rested), 64);
         assert_eq!((allowances.paces.len(), allowances.resting.len()), (2, 0));
+    }
+
+    #[test]
+    fn r36_who_come_and_go_by_forged_addresses_fill_no_memory() {
+        let (mut allowances, now) = (Allowances::default(), Instant::now());
+        let come = |allowances: &mut Allowances, n: u32| {
+            let ip = std::net::Ipv4Addr::from(0x0a00_0000 + n);
+            allowances.pace(&PeerAddress::new((ip, 1).into()), now)
+        };
+        // The first has used all it may, so those behind wait for sixteen seconds.
+        for n in 0..20 * MAX_RESTING as u32 {
+            let id = come(&mut allowances, n);
+            let bytes = if n == 0 { 64 * 1024 } else { 30 };
+            assert!(allowances.take(id, bytes, now));
+            allowances.release(id, now);
+        }
+        let stays = come(&mut allowances, 0);
+        // Nor does one who does it again and again.
+        for _ in 0..20 * MAX_RESTING {
+            let again = come(&mut allowances, 1);
+            assert!(allowances.take(again, 0, now));
+            allowances.release(again, now);
+        }
+        assert!(allowances.resting.len() <= MAX_RESTING);
+        assert!(allowances.paces.len() <= MAX_RESTING + 1);
+        assert!(allowances.take(stays, 1, now), "who has one keeps it");
+        let later = now + Duration::from_secs(17);
+        allowances.release(stays, later);
+        assert_eq!((allowances.paces.len(), allowances.resting.len()), (0, 0));
     }
 }

@@ -2,9 +2,9 @@
 //! no more or the port had its share of the turn.
 
 use std::io::ErrorKind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::core::Server;
+use super::core::{Server, Timer};
 use super::counters::Counters;
 use super::exchange::Post;
 use super::port::{AllowanceId, Allowances, Port};
@@ -14,6 +14,10 @@ use crate::reactor::{DatagramPort, Destination, Outgoing, SEND_BATCH, Stream};
 /// With more members than that the rest waits a turn, so that connections are not kept waiting by a crowd elsewhere.
 const SENDS_PER_TURN: usize = 4096;
 
+/// How long a port waits for the kernel to tell that it takes more, before it is tried without. A socket whose buffer was
+/// full is always told; whatever else refuses a datagram (a filter, a sandbox, memory) need not tell.
+const RETRY_TIME: Duration = Duration::from_millis(100);
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Step 5 for datagrams.
     pub(super) fn send_out_datagrams(&mut self) {
@@ -22,29 +26,67 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let tenants = &mut self.tenants;
             port.mailing.tidy(|moved, to| tenants.reseat(moved, to));
         }
-        self.note_not_sent();
+        if self.ports.iter().any(|port| port.blocked) {
+            self.watch_ports();
+        }
+        self.note_port_errors();
     }
 
-    /// Has the log told of what should have been sent since it was told before.
-    fn note_not_sent(&mut self) {
-        let told = self.told_not_sent;
+    /// Has ports tried again after a while, if it is not so already.
+    pub(super) fn watch_ports(&mut self) {
+        if !std::mem::replace(&mut self.ports_watched, true) {
+            self.timers.arm(self.now + RETRY_TIME, Timer::Ports);
+        }
+    }
+
+    /// Step 4: what the kernel refused is tried again.
+    pub(super) fn try_ports_again(&mut self) {
+        self.ports_watched = false;
+        for port in &mut self.ports {
+            port.blocked = false;
+            if port.rests() {
+                port.failed_turns = 0;
+            }
+        }
+    }
+
+    /// Has the log told of what should have been sent or received since it was told before.
+    fn note_port_errors(&mut self) {
+        let told = self.told_of_ports;
         let Counters {
             withheld,
             overflowed,
             failed_sends,
+            failed_receives,
             ..
         } = self.counters;
-        if (withheld, overflowed, failed_sends) == told {
+        let counts = [withheld, overflowed, failed_sends, failed_receives];
+        if counts == told {
             return;
         }
-        self.told_not_sent = (withheld, overflowed, failed_sends);
-        let what = format_args!(
-            "datagrams not sent: {} to who may not be sent more, {} messages too late, {} the kernel refused",
-            withheld - told.0,
-            overflowed - told.1,
-            failed_sends - told.2
-        );
-        self.notes.not_sent(self.now, what);
+        self.told_of_ports = counts;
+        let [withheld, overflowed, refused, failed] = {
+            let mut news = counts;
+            news.iter_mut().zip(told).for_each(|(new, old)| *new -= old);
+            news
+        };
+        let mut why = String::new();
+        for port in &mut self.ports {
+            if let Some(error) = port.last_error.take() {
+                why = format!(" ({}: {error})", port.protocol);
+            }
+        }
+        if withheld + overflowed + refused > 0 {
+            let what = format_args!(
+                "datagrams not sent: {withheld} to who may not be sent more, {overflowed} messages too late, \
+                 {refused} the kernel refused{why}"
+            );
+            self.notes.not_sent(self.now, what);
+        }
+        if failed > 0 {
+            let what = format_args!("datagrams not received: {failed} errors{why}");
+            self.notes.not_received(self.now, what);
+        }
         self.watch_notes();
     }
 
@@ -107,9 +149,10 @@ fn send_out<D: DatagramPort>(
                 0
             }
             // About the first one alone, which was not sent.
-            Err(_) => {
-                counters.failed_sends += 1;
+            Err(error) => {
+                counters.count_failed_send(&error);
                 port.erred = true;
+                port.last_error = Some(error);
                 1
             }
         };

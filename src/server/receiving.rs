@@ -1,6 +1,7 @@
 //! Owns what becomes of datagrams: who sent one, and what its session makes of it. What it asks for is decided in
 //! `deciding`; how connections are read from is in `core`.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::address::PeerAddress;
@@ -9,8 +10,45 @@ use super::guest::{Guest, GuestPlace};
 use super::port::{AMPLIFICATION, Port, PortId};
 use crate::chat::{Refusal, Request, RoomId};
 use crate::protocol::registry::{Protocol, Sender};
-use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Secret};
+use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Secret};
 use crate::reactor::{DatagramPort, Inbox, Incoming, Key, Readiness, Stream};
+
+/// Why a datagram is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum DropReason {
+    /// An answer to it would be answered, for ever.
+    OwnPort,
+    TooMany,
+    TooLong,
+    NoToken,
+    BadToken,
+    RoomClosed,
+    /// A mesh's, which speaks under a name that somebody else holds.
+    NameTaken,
+    /// A mesh's, whose name is not let in.
+    NotLetIn,
+    /// What its session has against it.
+    Session(Dropped),
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DropReason::OwnPort => f.write_str("its source is forged: it is one of our own ports"),
+            DropReason::TooMany => f.write_str("its network sends too many"),
+            DropReason::TooLong => f.write_str("longer than any of the protocol"),
+            DropReason::NoToken => f.write_str("without a token"),
+            DropReason::BadToken => f.write_str("with a token that is not valid there"),
+            DropReason::RoomClosed => f.write_str("its room has closed"),
+            DropReason::NameTaken => f.write_str("its name is somebody else's"),
+            DropReason::NotLetIn => f.write_str("its name was not let in"),
+            DropReason::Session(dropped) => dropped.fmt(f),
+        }
+    }
+}
+/// How often a port is asked for a batch in one turn: what ICMP has told comes instead of what has arrived, and whoever
+/// sends much of it is not to keep the others from being heard.
+const RECEIVE_TRIES: usize = 3;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Takes a datagram port in, and returns its number: they count from zero. The owner registers the
@@ -59,18 +97,38 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(port) = self.ports.get_mut(usize::from(id)) else {
             return;
         };
-        match port.socket.recv_batch(inbox) {
-            Ok(()) => {
-                for datagram in inbox.iter() {
-                    self.handle_datagram(id, datagram);
+        let protocol = port.protocol;
+        for _ in 0..RECEIVE_TRIES {
+            match port.socket.recv_batch(inbox) {
+                Ok(()) => {
+                    port.failed_turns = 0;
+                    let mut secret = false;
+                    for datagram in inbox.iter() {
+                        secret |= protocol.may_hold_password(datagram.bytes);
+                        self.handle_datagram(id, datagram);
+                    }
+                    // It would stay where it was received until somebody sends more than that.
+                    if secret {
+                        inbox.wipe();
+                    }
+                    return;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    port.failed_turns = 0;
+                    port.readable = false;
+                    return;
+                }
+                // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
+                Err(error) => {
+                    self.counters.failed_receives += 1;
+                    port.erred = true;
+                    port.last_error = Some(error);
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => port.readable = false,
-            // It concerns a datagram that we sent to somebody (ICMP), or one that is lost anyway.
-            Err(_) => {
-                self.counters.failed_receives += 1;
-                port.erred = true;
-            }
+        }
+        port.failed_turns = port.failed_turns.saturating_add(1);
+        if port.rests() {
+            self.watch_ports();
         }
     }
 
@@ -87,30 +145,25 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         // An answer to it would be answered, for ever. To a mesh everybody talks from the same port, other programs
         // of this machine too; what a gateway has said itself it knows.
         if port.gateway.is_none() && self.ports.iter().any(|port| port.is_at(from)) {
-            return self.drop_datagram(
-                id,
-                from,
-                "its source is forged: it is one of our own ports",
-            );
+            return self.drop_datagram(id, from, DropReason::OwnPort);
         }
         let peer = PeerAddress::new(from);
         if let Some(rate) = self.limits.datagram_rate
             && !self.sources.may_send(&peer, rate, self.start, self.now)
         {
-            self.counters.floods += 1;
-            return self.drop_datagram(id, from, "its network sends too many");
+            return self.drop_datagram(id, from, DropReason::TooMany);
         }
         if truncated {
-            return self.drop_datagram(id, from, "longer than any of the protocol");
+            return self.drop_datagram(id, from, DropReason::TooLong);
         }
         if port.gateway.is_some() {
             return self.handle_mesh_datagram(id, from, bytes);
         }
         match port.protocol.sender(bytes) {
-            Sender::Nobody => self.drop_datagram(id, from, "without a token"),
+            Sender::Nobody => self.drop_datagram(id, from, DropReason::NoToken),
             Sender::Secret(secret) => match self.owner_of(secret, from) {
                 Some(key) => self.hear(key, (id, from), bytes),
-                None => self.drop_datagram(id, from, "with a token that is not valid there"),
+                None => self.drop_datagram(id, from, DropReason::BadToken),
             },
             Sender::Address => match port.guests.get(&from).copied() {
                 Some(key) => self.hear(key, (id, from), bytes),
@@ -135,14 +188,24 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         if guest.place == GuestPlace::Gone {
-            return self.drop_datagram(port, from, "its room has closed");
+            return self.drop_datagram(port, from, DropReason::RoomClosed);
         }
-        guest.heard = now;
+        // Where the address is all that tells who it is, anybody can forge it; where there is a secret, only what
+        // bears it is a sign of life.
+        let is_known_by_address = !guest.protocol.has_proof();
+        if is_known_by_address || guest.secret.is_some() {
+            guest.heard = now;
+        }
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
         }
         let mut replies = std::mem::take(&mut self.replies);
         let handled = guest.session.handle_datagram(bytes, &mut replies);
+        match handled {
+            // Whoever has an account may be asked for by anybody.
+            Ok(Some(Request::FindAccount { .. }) | None) | Err(_) => {}
+            Ok(Some(_)) => guest.heard = now,
+        }
         self.take_note_of_proof(key);
         self.reply(key, &mut replies);
         self.replies = replies;
@@ -150,7 +213,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(Some(Request::Appear)) => self.appear(key, (port, from)),
             Ok(Some(request)) => self.decide_for_guest(key, request),
             Ok(None) => {}
-            Err(dropped) => self.drop_datagram(port, from, dropped.why),
+            Err(dropped) => self.drop_datagram(port, from, DropReason::Session(dropped)),
         }
     }
 
@@ -196,7 +259,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 session.handle_answer(Answer::Account { exists }, &mut replies);
             }
             Ok(_) => {}
-            Err(dropped) => self.drop_datagram(id, from, dropped.why),
+            Err(dropped) => self.drop_datagram(id, from, DropReason::Session(dropped)),
         }
         // Whatever its protocol, a stranger is not sent more than this.
         let mut allowed = bytes.len() * AMPLIFICATION;
@@ -255,12 +318,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Counts a datagram that is not answered.
-    pub(super) fn drop_datagram(&mut self, port: PortId, from: SocketAddr, why: &'static str) {
-        self.counters.dropped += 1;
+    pub(super) fn drop_datagram(&mut self, port: PortId, from: SocketAddr, why: DropReason) {
+        self.counters.count_dropped(why);
         let protocol = self.ports.get(usize::from(port)).map(|port| port.protocol);
         if let Some(protocol) = protocol {
-            let what = format_args!("{protocol} {from}: a datagram is dropped: {why}");
-            self.notes.dropped(self.now, what);
+            self.notes
+                .dropped(self.now, format_args!("{protocol} {from}"), why);
             self.watch_notes();
         }
     }

@@ -15,10 +15,10 @@ use super::core::Server;
 use super::counters::Counters;
 use super::limits::{Advertise, Limits};
 use crate::chat::Name;
-use crate::journal::Limited;
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
-    Accept, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort, Urgency,
+    Accept, DeadPeer, Helper, Key, Listener, Pause, Poller, Reserve, Signal, Signals, UdpPort,
+    Urgency,
 };
 use crate::store::Done;
 
@@ -84,9 +84,6 @@ pub struct OpenError {
 /// those inside waiting.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long what is due may take to go out once we are told to stop.
-const STOPPING_TIME: Duration = Duration::from_secs(2);
-
 /// Entrances have the tokens from zero on, and ports those from here on; connections have greater ones.
 const PORTS: usize = 1 << 16;
 const HELPER: Token = Token(u32::MAX as usize - 1);
@@ -95,10 +92,19 @@ const SIGNALS: Token = Token(u32::MAX as usize);
 impl Door {
     /// Opens exactly that address, or says why not: never another one instead. Port 0 is any.
     pub fn open(protocol: Protocol, address: SocketAddr) -> Result<Door, OpenError> {
+        Door::open_with(protocol, address, DeadPeer::default())
+    }
+
+    /// The same, peers on streams given up as that says.
+    pub fn open_with(
+        protocol: Protocol,
+        address: SocketAddr,
+        dead_peer: DeadPeer,
+    ) -> Result<Door, OpenError> {
         let open = || {
             Ok(match protocol.transport() {
                 Transport::Tcp => {
-                    let listener = Listener::bind(address)?;
+                    let listener = Listener::bind_with(address, dead_peer)?;
                     (listener.local_addr()?, DoorSocket::Listener(listener))
                 }
                 Transport::Udp => {
@@ -119,7 +125,7 @@ impl Door {
             let broadcast = SocketAddrV4::new(broadcast, local.port());
             // A socket bound to one address hears no broadcasts (ip(7)).
             if !address.ip().is_unspecified() {
-                own.hear_also(UdpPort::bind_broadcast(broadcast)?);
+                own.hear_also(UdpPort::bind_broadcast_beside(*address.ip(), broadcast)?);
             }
             Ok((local, DoorSocket::Gateway(own, broadcast.into())))
         };
@@ -172,7 +178,7 @@ impl std::error::Error for OpenError {}
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
 /// `ready` is called once everything is set up. SIGINT and SIGTERM close the doors and give what
-/// is due two seconds to go out, and logins under way the same time to be decided; a second one ends it at once.
+/// is due [`Limits::stopping_time`] to go out, and logins under way the same time to be decided; a second one ends it at once.
 pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
     let driver = Driver::new(doors, house)?;
     ready();
@@ -188,8 +194,7 @@ struct Driver {
     /// Does what may take long; there where people can log in.
     helper: Option<Helper<Done>>,
     clock: WallClock,
-    /// What is logged of accepts that failed.
-    failures: Limited,
+    stopping_time: Duration,
     stop_by: Option<Instant>,
 }
 
@@ -242,7 +247,7 @@ impl Driver {
             server,
             helper,
             clock: WallClock::default(),
-            failures: Limited::new("failed accepts"),
+            stopping_time: house.limits.stopping_time,
             stop_by: None,
         })
     }
@@ -253,13 +258,13 @@ impl Driver {
             self.wait()?;
             let now = Instant::now();
             self.accept(now);
-            self.failures.catch_up(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
             self.give_jobs();
             if let Some(stop_by) = self.stop_by
                 && (now >= stop_by || self.is_done())
             {
+                self.server.tell_the_rest();
                 return Ok(*self.server.counters());
             }
         }
@@ -347,7 +352,7 @@ impl Driver {
         log::info!("stopping: {signal}, {} connections", self.server.len());
         self.entrances.clear();
         self.server.stop(now);
-        self.stop_by = Some(now + STOPPING_TIME);
+        self.stop_by = Some(now + self.stopping_time);
     }
 
     /// Step 2, for those who come: each door its share.
@@ -381,12 +386,10 @@ impl Driver {
                     }
                     // Edge-triggered: of those who wait the kernel will not tell again.
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
-                        self.server.counters.shed += 1;
                         let pause = door.pause.after_failure();
                         door.gate = Gate::Shut { until: now + pause };
-                        let what =
-                            format_args!("{}: not accepting for {pause:?}: {error}", door.protocol);
-                        self.failures.log(now, log::Level::Warn, what);
+                        self.server
+                            .note_not_accepted(door.protocol, &error, pause, now);
                         break;
                     }
                 }

@@ -140,12 +140,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                     self.resume_reading(key);
                 }
                 Err(slow) => {
-                    self.counters.slow += 1;
                     self.cut(key, &CloseReason::Slow(slow));
                 }
             },
             Offered::Lost(error) => {
-                self.counters.lost += 1;
                 self.cut(key, &CloseReason::Lost(error));
             }
         }
@@ -236,7 +234,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 .lag
                 .judge_stall(&connection.feed, log, stall, self.now);
             if let Err(slow) = judged {
-                self.counters.slow += 1;
                 self.lose(key, CloseReason::Slow(slow));
             } else if std::mem::replace(&mut connection.blocked, false) {
                 self.push_pending(key);

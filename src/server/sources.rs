@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_addresses_fills_no_memory_and_hides_no_flooder() {
+    fn r36_a_flood_of_addresses_fills_no_memory_and_hides_no_flooder() {
         let (mut sources, start) = (Sources::default(), Instant::now());
         let rate = MessageRate {
             burst: 10,

@@ -14,7 +14,7 @@ use crate::chat::Name;
 /// Accounts at the most: whoever may register could fill the disk and the memory otherwise.
 pub const MAX_ACCOUNTS: usize = 10_000;
 
-/// All accounts, by name; names that are the same after NFC and case-folding are one account.
+/// All accounts, by name; names that are the same are one account.
 #[derive(Debug, Default)]
 pub struct Accounts {
     by_name: HashTable<Arc<Account>>,

@@ -12,19 +12,39 @@ use std::time::{Duration, Instant};
 
 use crate::chat::Name;
 
-/// Wrong passwords in a row for a name before its attempts are slowed down.
-const FREE_PER_NAME: u32 = 5;
-/// The same for an address, behind which may be several people.
-const FREE_PER_ADDRESS: u32 = 20;
-/// The longest wait between two attempts.
-const MAX_WAIT: Duration = Duration::from_secs(300);
-/// Twelve times the longest wait: fewer tries come of forgetting than of waiting.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+/// A run of wrong ones is forgotten when it was quiet for so many of the longest waits: fewer tries come of
+/// forgetting than of waiting.
+const FORGOTTEN_AFTER_WAITS: u32 = 12;
 /// Names, and addresses, that are remembered; the one that was quiet longest goes first.
 const MAX_REMEMBERED: usize = 10_000;
-/// Registrations from one address within an hour.
-const REGISTRATIONS: usize = 5;
+/// Overtaken entries of the order that are not worth a sweep.
+const SWEPT_FROM: usize = 32;
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// How often somebody may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptLimits {
+    /// Wrong passwords in a row for a name before its attempts are slowed down: a second after the last free one,
+    /// then two, four …
+    pub wrong_per_name: u32,
+    /// The same for an address, behind which may be several people.
+    pub wrong_per_address: u32,
+    /// The longest wait between two attempts.
+    pub longest_wait: Duration,
+    /// Registrations from one address within an hour; this machine's own are not counted.
+    pub registrations_per_hour: usize,
+}
+
+impl Default for AttemptLimits {
+    fn default() -> Self {
+        AttemptLimits {
+            wrong_per_name: 5,
+            wrong_per_address: 20,
+            longest_wait: Duration::from_secs(300),
+            registrations_per_hour: 5,
+        }
+    }
+}
 
 /// The answer to an attempt that comes too early: nothing was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +60,7 @@ pub struct TryAgain {
 /// there was no room or no memory, is [`withdrawn`](Attempts::withdrawn).
 #[derive(Debug, Default)]
 pub struct Attempts {
+    limits: AttemptLimits,
     /// By the keyed hash of the folded name: names that are the same have one.
     names: Recent<u64, Run>,
     addresses: Recent<Address, Run>,
@@ -51,13 +72,18 @@ pub struct Attempts {
 /// Registrations by address. This machine's own are not counted.
 #[derive(Debug, Default)]
 pub struct Registrations {
-    addresses: Recent<Address, [Option<Instant>; REGISTRATIONS]>,
+    per_hour: usize,
+    /// When they were, oldest first.
+    addresses: Recent<Address, VecDeque<Instant>>,
 }
 
 impl Attempts {
     /// Nobody has tried anything.
-    pub fn new() -> Attempts {
-        Attempts::default()
+    pub fn new(limits: AttemptLimits) -> Attempts {
+        Attempts {
+            limits,
+            ..Attempts::default()
+        }
     }
 
     /// Whether a password may be looked at now, which is then counted.
@@ -75,9 +101,10 @@ impl Attempts {
         TryAgain::unless_zero(wait)?;
         if !at_home {
             let run = self.names.touch(name);
-            run.count(FREE_PER_NAME, now);
+            run.count(self.limits.wrong_per_name, self.limits.longest_wait, now);
         }
-        self.addresses.touch(from).count(FREE_PER_ADDRESS, now);
+        let run = self.addresses.touch(from);
+        run.count(self.limits.wrong_per_address, self.limits.longest_wait, now);
         Ok(())
     }
 
@@ -92,13 +119,20 @@ impl Attempts {
     /// An admitted attempt whose password nobody looked at.
     pub fn withdrawn(&mut self, name: &str, from: IpAddr) {
         let (name, from) = (self.name(name), Address::of(from));
+        // What counts nothing is not kept: a storm of logins that nobody has the time for leaves no memory full.
         if self.homes.get(&name) != Some(&from)
             && let Some(run) = self.names.get_mut(&name)
         {
-            run.uncount(FREE_PER_NAME);
+            run.uncount(self.limits.wrong_per_name);
+            if run.wrong == 0 {
+                self.names.remove(&name);
+            }
         }
         if let Some(run) = self.addresses.get_mut(&from) {
-            run.uncount(FREE_PER_ADDRESS);
+            run.uncount(self.limits.wrong_per_address);
+            if run.wrong == 0 {
+                self.addresses.remove(&from);
+            }
         }
     }
 
@@ -109,8 +143,11 @@ impl Attempts {
 
 impl Registrations {
     /// Nobody has registered.
-    pub fn new() -> Registrations {
-        Registrations::default()
+    pub fn new(limits: AttemptLimits) -> Registrations {
+        Registrations {
+            per_hour: limits.registrations_per_hour,
+            addresses: Recent::default(),
+        }
     }
 
     /// Whether an address may register another name now, which is then counted.
@@ -119,26 +156,22 @@ impl Registrations {
             return Ok(());
         }
         let times = self.addresses.touch(Address::of(from));
-        // The oldest stands first; there is room when it is an hour old or nobody was there.
-        let oldest = times.first().copied().flatten();
-        let wait = oldest.map_or(Duration::ZERO, |oldest| {
-            (oldest + HOUR).saturating_duration_since(now)
-        });
-        TryAgain::unless_zero(wait)?;
-        times.rotate_left(1);
-        if let Some(last) = times.last_mut() {
-            *last = Some(now);
+        while times.front().is_some_and(|oldest| *oldest + HOUR <= now) {
+            times.pop_front();
         }
+        if times.len() >= self.per_hour
+            && let Some(oldest) = times.front()
+        {
+            TryAgain::unless_zero((*oldest + HOUR).saturating_duration_since(now))?;
+        }
+        times.push_back(now);
         Ok(())
     }
 
     /// An admitted registration that came to nothing for a reason of ours.
     pub fn withdrawn(&mut self, from: IpAddr) {
         if let Some(times) = self.addresses.get_mut(&Address::of(from)) {
-            times.rotate_right(1);
-            if let Some(first) = times.first_mut() {
-                *first = None;
-            }
+            times.pop_back();
         }
     }
 }
@@ -177,16 +210,16 @@ impl Run {
         until.saturating_duration_since(now)
     }
 
-    fn count(&mut self, free: u32, now: Instant) {
+    fn count(&mut self, free: u32, longest: Duration, now: Instant) {
         let quiet = self.last.map(|last| now.saturating_duration_since(last));
-        if quiet.is_some_and(|quiet| quiet >= FORGOTTEN_AFTER) {
+        if quiet.is_some_and(|quiet| quiet >= longest * FORGOTTEN_AFTER_WAITS) {
             *self = Run::default();
         }
         self.last = Some(now);
         self.wrong = self.wrong.saturating_add(1);
         if let Some(doublings) = self.wrong.checked_sub(free) {
-            // 1 s after the last free one, then 2, 4 …; 9 doublings are beyond the longest.
-            let wait = Duration::from_secs(1 << doublings.min(9)).min(MAX_WAIT);
+            // 1 s after the last free one, then 2, 4 …; 20 doublings are twelve days.
+            let wait = Duration::from_secs(1 << doublings.min(20)).min(longest);
             self.until = Some(now + wait);
         }
     }
@@ -262,7 +295,7 @@ impl<K: Copy + Eq + Hash, V: Default> Recent<K, V> {
         if !self.entries.contains_key(&key) && self.entries.len() >= self.capacity {
             self.forget_oldest();
         }
-        if self.order.len() >= 2 * self.capacity {
+        if self.order.len() >= 2 * self.entries.len().max(SWEPT_FROM) {
             let entries = &self.entries;
             self.order
                 .retain(|(stamp, key)| entries.get(key).is_some_and(|entry| entry.0 == *stamp));
@@ -302,8 +335,8 @@ mod tests {
     }
 
     #[test]
-    fn five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
-        let (mut attempts, mut now) = (Attempts::new(), Instant::now());
+    fn r16_five_wrong_ones_for_a_name_then_waits_that_double_to_five_minutes() {
+        let (mut attempts, mut now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         let mut elsewhere = (1..).map(|n: u32| IpAddr::from(n.to_be_bytes()));
         let mut admit = |attempts: &mut Attempts, name: &str, now| {
             attempts.admit(name, elsewhere.next().unwrap(), now)
@@ -328,8 +361,8 @@ mod tests {
     }
 
     #[test]
-    fn twenty_wrong_ones_from_an_address_whatever_the_names() {
-        let (mut attempts, now) = (Attempts::new(), Instant::now());
+    fn r16_twenty_wrong_ones_from_an_address_whatever_the_names() {
+        let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         for (count, name) in (0..20).zip('a'..) {
             // One person has a whole /64.
             let from = ip(&format!("2001:db8:0:1::{count}"));
@@ -349,8 +382,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_locked_where_it_is_at_home() {
-        let (mut attempts, now) = (Attempts::new(), Instant::now());
+    fn r16_a_name_is_not_locked_where_it_is_at_home() {
+        let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         attempts.admit("a", ip(HERE), now).unwrap();
         attempts.succeeded("a", ip(HERE));
         let there = ip("192.0.2.2");
@@ -375,7 +408,7 @@ mod tests {
 
     #[test]
     fn what_nobody_looked_at_does_not_count_and_what_is_old_is_forgotten() {
-        let (mut attempts, now) = (Attempts::new(), Instant::now());
+        let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
         for _ in 0..100 {
             assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
             attempts.withdrawn("a", ip(HERE));
@@ -384,7 +417,7 @@ mod tests {
             assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
         }
         assert_eq!(attempts.admit("a", ip(HERE), now), again(1));
-        let later = now + FORGOTTEN_AFTER;
+        let later = now + seconds(3600);
         for _ in 0..5 {
             assert_eq!(attempts.admit("a", ip(HERE), later), Ok(()));
         }
@@ -392,8 +425,30 @@ mod tests {
     }
 
     #[test]
+    fn r19_attempts_that_nobody_has_the_time_for_are_not_remembered() {
+        let (mut attempts, now) = (Attempts::new(AttemptLimits::default()), Instant::now());
+        attempts.admit("a", ip(HERE), now).unwrap();
+        for number in 0..30_000u32 {
+            let from = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            let name = format!("a{number}");
+            attempts.admit(&name, from, now).unwrap();
+            attempts.withdrawn(&name, from);
+        }
+        assert_eq!(
+            (
+                attempts.names.entries.len(),
+                attempts.addresses.entries.len()
+            ),
+            (1, 1)
+        );
+        assert!(attempts.names.order.capacity() < 1000);
+        assert!(attempts.addresses.order.capacity() < 1000);
+    }
+
+    #[test]
     fn five_registrations_an_hour_from_an_address() {
-        let (mut registrations, start) = (Registrations::new(), Instant::now());
+        let (mut registrations, start) =
+            (Registrations::new(AttemptLimits::default()), Instant::now());
         for count in 0..5 {
             let now = start + seconds(count * 60);
             assert_eq!(registrations.admit(ip(HERE), now), Ok(()));
@@ -431,7 +486,7 @@ mod tests {
         }
         assert!(recent.get(&7).is_some(), "it was never quiet");
         assert!(recent.get(&9998).is_some() && recent.get(&9800).is_none());
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(AttemptLimits::default());
         for number in 0..30_000u32 {
             let from = IpAddr::from(number.to_be_bytes());
             attempts.admit(&format!("a{number}"), from, now).unwrap();

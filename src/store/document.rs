@@ -19,7 +19,8 @@ const VERSION: u64 = 1;
 /// The two forms that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `{"version":1,"users":{"momodou":{"password":"$argon2id$v=19$…"}}}`, which is written.
+    /// `{"version":1,"users":{"momodou":{"password":"$argon2id$v=19$…","check":"01234567"}}}`, which is written.
+    /// Who edits it by hand leaves `check` out.
     Hashed,
     /// `{"momodou":"password"}`, as programs before this one wrote it.
     Plain,
@@ -72,6 +73,8 @@ pub enum Damage {
         line: usize,
         column: usize,
     },
+    /// An account is not as it was written: name or hash have changed since.
+    Check { name: String },
     /// A hash that is none.
     Hash { name: String, error: PhcError },
     /// A password in plain that cannot be one.
@@ -134,7 +137,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Accounts, Form), Damaged> {
 /// Writes the one form that is written: an account a line, in the order of the names' bytes.
 pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
     let accounts = snapshot.sorted();
-    let mut out = Vec::with_capacity(64 + accounts.len() * 160);
+    let mut out = Vec::with_capacity(64 + accounts.len() * 192);
     out.extend_from_slice(b"{\n  \"version\": 1,\n  \"users\": {");
     let mut separator = "\n    ";
     for (name, phc) in accounts {
@@ -143,6 +146,8 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
         push_string(name, &mut out);
         out.extend_from_slice(b": {\"password\": ");
         push_string(phc.as_str(), &mut out);
+        out.extend_from_slice(b", \"check\": ");
+        push_string(&check_of(name, phc), &mut out);
         out.push(b'}');
     }
     out.extend_from_slice(b"\n  }\n}\n");
@@ -181,6 +186,18 @@ fn push_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("invariant: a string is written to memory");
 }
 
+/// The CRC-32 of an account (the one of Ethernet and zip), in hexadecimal digits. A disk that turns one letter of a
+/// name into another, or of a hash, would otherwise give an account to nobody, and a name to whoever comes.
+fn check_of(name: &str, phc: &Phc) -> String {
+    let bytes = name.bytes().chain([0]).chain(phc.as_str().bytes());
+    let crc = bytes.fold(!0, |crc: u32, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+        })
+    });
+    format!("{:08x}", !crc)
+}
+
 /// The line and column that follow after these bytes.
 fn place_after(bytes: &[u8]) -> (usize, usize) {
     let line = bytes.split(|byte| *byte == b'\n');
@@ -198,6 +215,9 @@ struct Reader {
     form: Option<Form>,
     version_read: bool,
     users_read: bool,
+    /// Of the account that is being read.
+    hash: Option<Phc>,
+    check: Option<String>,
     /// What was refused; the parser only knows that something was.
     damage: Option<Damage>,
     /// Refuses this name: its place is wanted.
@@ -215,6 +235,8 @@ enum Slot<'a> {
     User(&'a str),
     /// What belongs to `password` of a name.
     Hash(&'a str),
+    /// What belongs to `check` of a name.
+    Check,
 }
 
 /// Reads one [`Slot`]. The parser's own errors would show what they found, which may be a password; this
@@ -329,7 +351,20 @@ impl Reader {
                 error,
             })
         })?;
-        let name = self.name(name)?;
+        self.hash = Some(phc);
+        Ok(())
+    }
+
+    /// All of an account was read.
+    fn user<E: serde::de::Error>(&mut self, key: &str) -> Result<(), E> {
+        let (hash, check) = (self.hash.take(), self.check.take());
+        let Some(phc) = hash else {
+            return Err(self.refuse(Damage::Missing { key: "password" }));
+        };
+        let name = self.name(key)?;
+        if check.is_some_and(|check| check != check_of(name.as_str(), &phc)) {
+            return Err(self.refuse(Damage::Check { name: shown(key) }));
+        }
         self.add(name, Secret::Hashed(phc))
     }
 }
@@ -343,6 +378,7 @@ impl<'a> Read<'_, 'a> {
             Slot::Entry(_) => "a password in quotes, or \"users\" and \"version\" around all of it",
             Slot::User(_) => "an object, {\"password\":\"$argon2id$…\"}",
             Slot::Hash(_) => "a string, \"$argon2id$…\"",
+            Slot::Check => "a string of 8 digits, or nothing",
         };
         self.reader.refuse(Damage::WrongType { found, right })
     }
@@ -401,22 +437,22 @@ impl<'a> Read<'_, 'a> {
     }
 
     fn user<'de, A: MapAccess<'de>>(mut self, name: &str, mut map: A) -> Result<(), A::Error> {
-        let mut read = false;
+        (self.reader.hash, self.reader.check) = (None, None);
         while let Some(key) = map.next_key::<String>()? {
-            if key != "password" {
-                let (key, right) = (shown(&key), "\"password\"");
-                return Err(self.reader.refuse(Damage::UnknownKey { key, right }));
-            }
+            let (read, slot) = match key.as_str() {
+                "password" => (self.reader.hash.is_some(), Slot::Hash(name)),
+                "check" => (self.reader.check.is_some(), Slot::Check),
+                _ => {
+                    let (key, right) = (shown(&key), "\"password\" or \"check\"");
+                    return Err(self.reader.refuse(Damage::UnknownKey { key, right }));
+                }
+            };
             if read {
                 return Err(self.reader.refuse(Damage::Twice { key }));
             }
-            read = true;
-            self.value(&mut map, Slot::Hash(name))?;
+            self.value(&mut map, slot)?;
         }
-        match read {
-            true => Ok(()),
-            false => Err(self.reader.refuse(Damage::Missing { key: "password" })),
-        }
+        self.reader.user(name)
     }
 }
 
@@ -444,7 +480,7 @@ impl<'de> Visitor<'de> for Read<'_, '_> {
                 self.users(map)
             }
             Slot::User(name) => self.user(name, map),
-            Slot::Entry(_) | Slot::Hash(_) => Err(self.wrong("an object")),
+            Slot::Entry(_) | Slot::Hash(_) | Slot::Check => Err(self.wrong("an object")),
         }
     }
 
@@ -456,6 +492,10 @@ impl<'de> Visitor<'de> for Read<'_, '_> {
                 self.reader.plain(key, text)
             }
             Slot::Hash(name) => self.reader.hash(name, text),
+            Slot::Check => {
+                self.reader.check = Some(text.to_owned());
+                Ok(())
+            }
             Slot::Top | Slot::User(_) => Err(self.wrong("a string")),
         }
     }
@@ -543,6 +583,10 @@ impl fmt::Display for Damage {
                 f,
                 "the same name as {name:?} in line {line}, column {column}; one of the two should go"
             ),
+            Damage::Check { name } => write!(
+                f,
+                "the account of {name:?} is not as it was written; whoever changed it by hand takes its \"check\" out"
+            ),
             Damage::Hash { name, error } => write!(f, "the password of {name:?} is {error}"),
             Damage::Password { name, error } => {
                 write!(f, "the password of {name:?} cannot be: {error}")
@@ -598,8 +642,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(written).unwrap(),
             format!(
-                "{{\n  \"version\": 1,\n  \"users\": {{\n    \"Zoë\": {{\"password\": \"{phc}\"}},\n    \
-                 \"momodou\": {{\"password\": \"{phc}\"}}\n  }}\n}}\n"
+                "{{\n  \"version\": 1,\n  \"users\": {{\n    \
+                 \"Zoë\": {{\"password\": \"{phc}\", \"check\": \"f38888df\"}},\n    \
+                 \"momodou\": {{\"password\": \"{phc}\", \"check\": \"66607e9d\"}}\n  }}\n}}\n"
             )
         );
         fuzz(text.as_bytes());
@@ -717,7 +762,7 @@ mod tests {
             damage(r#"{"a":"b","users":{}}"#),
             Damage::Mixed { key: key() }
         );
-        let inner = "\"password\"";
+        let inner = "\"password\" or \"check\"";
         assert_eq!(
             damage(&hashed(r#""a":{"password":"PHC","x":1}"#)),
             unknown("x", inner)
@@ -730,6 +775,41 @@ mod tests {
             damage(&hashed(r#""a":{}"#)),
             Damage::Missing { key: "password" }
         );
+        assert_eq!(
+            damage(&hashed(r#""a":{"check":"1","password":"PHC","check":"1"}"#)),
+            twice("check")
+        );
+    }
+
+    #[test]
+    fn r27_an_account_that_is_not_as_it_was_written_is_refused_where_it_stands() {
+        let text = hashed(
+            "\n\"Zoë\":{\"password\":\"PHC\",\"check\":\"f38888df\"},\
+             \n\"momodou\":{\"check\":\"66607e9d\",\"password\":\"PHC\"}",
+        );
+        assert_eq!(decode(text.as_bytes()).unwrap().0.len(), 2);
+        for (good, bad, line, name) in [
+            ("Zoë", "Zoé", 2, "Zoé"),
+            ("momodou", "lomodou", 3, "lomodou"),
+            ("momodou", "Momodou", 3, "Momodou"),
+            ("66607e9d", "66607e9c", 3, "momodou"),
+            ("66607e9d", "66607E9D", 3, "momodou"),
+            ("66607e9d", "", 3, "momodou"),
+        ] {
+            let (at, _, damage) = damaged(&text.replace(good, bad));
+            let name = name.to_owned();
+            assert_eq!((at, damage), (line, Damage::Check { name }), "{bad}");
+        }
+        // A hash that is one, but not this account's.
+        let other = text.replacen("AAAAA\"", "AAAAE\"", 1);
+        assert!(matches!(damaged(&other), (2, _, Damage::Check { .. })));
+        let number = text.replace("\"66607e9d\"", "66607");
+        assert!(matches!(damage(&number), Damage::WrongType { .. }));
+        // By hand: the check is left out, or the whole account.
+        let edited = text
+            .replace("\"check\":\"66607e9d\",", "")
+            .replace("momodou", "modou");
+        assert!(decode(edited.as_bytes()).unwrap().0.get("modou").is_some());
     }
 
     #[test]
@@ -837,7 +917,7 @@ mod tests {
 
         #[test]
         fn any_pieces(pieces in prop::collection::vec(prop::sample::select(vec![
-            "{", "}", ":", ",", "\"version\"", "\"users\"", "\"password\"", "\"a\"", "\"A\"", "1", "[", "]",
+            "{", "}", ":", ",", "\"version\"", "\"users\"", "\"password\"", "\"check\"", "\"a\"", "\"A\"", "1", "[", "]",
             "\"$argon2id$v=19$m=8,t=1,p=1$bm9ib2R5J3MgYWNjb3VudA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
             " ", "\n", "null", "\\",
         ]), 0..24)) {

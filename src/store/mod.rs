@@ -12,7 +12,16 @@
 //!                          └──── Phc ◀──── Job::Hash, Job::Verify
 //! ```
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unwrap_used
+    )
+)]
 
 mod accounts;
 mod attempts;
@@ -24,7 +33,7 @@ mod lock;
 mod password;
 
 pub use accounts::{Account, Accounts, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain};
-pub use attempts::{Attempts, Registrations, TryAgain};
+pub use attempts::{AttemptLimits, Attempts, Registrations, TryAgain};
 pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};
 pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};

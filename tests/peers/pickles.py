@@ -4,8 +4,12 @@ Each line of the file named on the command line is a JSON object: the dict's num
 lines as hex of UTF-8, and the bytes that the test's program made of it. For each, one JSON object is printed:
 whether this Python reads those bytes as the dict, and what it makes of the dict itself, by each of its two
 picklers and in each protocol that it knows.
+
+With `--read` before the file, each of its lines is a pickle as hex, and what this Python reads is printed, as
+JSON; it may name nothing and call nothing.
 """
 
+import io
 import json
 import pickle
 import sys
@@ -16,6 +20,19 @@ import _pickle
 def text(hexadecimal):
     # As from a keyboard or a datagram: strings that are equal are not for that reason one object.
     return bytes.fromhex(hexadecimal).decode()
+
+
+class Reader(pickle.Unpickler):
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError("%s.%s is named" % (module, name))
+
+    def persistent_load(self, pid):
+        raise pickle.UnpicklingError("%r is named" % (pid,))
+
+
+def read():
+    for line in open(sys.argv[2]):
+        print(json.dumps(Reader(io.BytesIO(bytes.fromhex(line))).load()))
 
 
 def main():
@@ -42,4 +59,7 @@ def main():
         print(json.dumps({"read": read, "dumps": dumps}))
 
 
-main()
+if sys.argv[1] == "--read":
+    read()
+else:
+    main()

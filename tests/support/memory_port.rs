@@ -20,7 +20,9 @@ struct Ends {
     arrived: VecDeque<(SocketAddr, Vec<u8>)>,
     sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What the kernel says to the next sends.
-    errors: VecDeque<ErrorKind>,
+    errors: VecDeque<io::Error>,
+    /// What it says to the next receives.
+    failures: VecDeque<io::Error>,
     /// Of whom the kernel has heard that they are not there.
     unreachable: VecDeque<SocketAddr>,
     /// Datagrams that the kernel takes before it refuses.
@@ -82,8 +84,13 @@ impl MemoryPort {
     }
 
     /// The next send fails like this.
-    pub fn fail(&self, error: ErrorKind) {
-        self.0.borrow_mut().errors.push_back(error);
+    pub fn fail(&self, error: impl Into<io::Error>) {
+        self.0.borrow_mut().errors.push_back(error.into());
+    }
+
+    /// So does the next receive, although something may have arrived.
+    pub fn fail_to_receive(&self, error: impl Into<io::Error>) {
+        self.0.borrow_mut().failures.push_back(error.into());
     }
 
     /// The kernel hears that nobody is there.
@@ -101,6 +108,9 @@ impl DatagramPort for MemoryPort {
     fn recv_batch(&mut self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.clear();
         let mut ends = self.0.borrow_mut();
+        if let Some(error) = ends.failures.pop_front() {
+            return Err(error);
+        }
         if ends.arrived.is_empty() {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -116,7 +126,7 @@ impl DatagramPort for MemoryPort {
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
         let mut ends = self.0.borrow_mut();
         if let Some(error) = ends.errors.pop_front() {
-            return Err(error.into());
+            return Err(error);
         }
         let room = ends.room.unwrap_or(SEND_BATCH).min(SEND_BATCH);
         let taken = outgoing.len().min(room);

@@ -25,6 +25,8 @@ struct Ends {
     ended: bool,
     /// The peer's kernel takes nothing more.
     refuses: bool,
+    /// What the kernel says to the next read.
+    error: Option<io::Error>,
     /// The server said no more, or has let go.
     closed: bool,
 }
@@ -41,9 +43,19 @@ impl Eager {
         self.0.borrow_mut().to_server.extend_from_slice(bytes);
     }
 
+    /// How much of that it has not read.
+    pub fn unread(&self) -> usize {
+        self.0.borrow().to_server.len()
+    }
+
     /// Nothing more for the server to read.
     pub fn end(&self) {
         self.0.borrow_mut().ended = true;
+    }
+
+    /// The next read fails like this.
+    pub fn fail(&self, error: impl Into<io::Error>) {
+        self.0.borrow_mut().error = Some(error.into());
     }
 
     /// Takes nothing from now on.
@@ -75,15 +87,18 @@ impl Eager {
 impl Stream for Eager {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut ends = self.0.borrow_mut();
+        if let Some(error) = ends.error.take() {
+            return Err(error);
+        }
         if ends.to_server.is_empty() {
             return match ends.ended {
                 true => Ok(0),
                 false => Err(ErrorKind::WouldBlock.into()),
             };
         }
-        let count = ends.to_server.len();
-        buffer[..count].copy_from_slice(&ends.to_server);
-        ends.to_server.clear();
+        let count = ends.to_server.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&ends.to_server[..count]);
+        ends.to_server.drain(..count);
         Ok(count)
     }
 

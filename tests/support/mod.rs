@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod logins;
 pub mod serve;
 
 use std::io::{self, Read, Write};

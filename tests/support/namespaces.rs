@@ -115,6 +115,23 @@ impl Host {
         SocketAddrV4::new(self.ip, port).into()
     }
 
+    /// Joins it to another host by a network of their own, `eth1` of both: the two addresses there.
+    pub fn wire(&self, other: &Host) -> [Ipv4Addr; 2] {
+        let ends = [(self, 1), (other, 2)];
+        self.ip(&format!(
+            "link add eth1 type veth peer name eth1 netns {}",
+            other.namespace
+        ));
+        ends.map(|(host, last)| {
+            let ip = Ipv4Addr::new(10, 78, 0, last);
+            host.ip(&format!(
+                "address add {ip}/24 broadcast 10.78.0.255 dev eth1"
+            ));
+            host.ip("link set eth1 up");
+            ip
+        })
+    }
+
     /// Calls `ip` there, with arguments without spaces in them.
     pub fn ip(&self, arguments: &str) {
         ip_in(&self.namespace, arguments);

@@ -190,7 +190,8 @@ fn open_port(datagrams: Datagrams) -> io::Result<UdpPort> {
             port,
         } => {
             let mut own = UdpPort::bind_broadcast(SocketAddrV4::new(bind, port))?;
-            own.hear_also(UdpPort::bind_broadcast(SocketAddrV4::new(broadcast, port))?);
+            let broadcast = SocketAddrV4::new(broadcast, port);
+            own.hear_also(UdpPort::bind_broadcast_beside(bind, broadcast)?);
             Ok(own)
         }
     }

@@ -57,7 +57,9 @@ pub fn decode_chat(input: &[u8]) -> Result<Decoded<&str>, Violation> {
     let may_become_one = match input.strip_prefix(WORD.as_bytes()) {
         None => WORD.as_bytes().starts_with(input),
         Some(length) => {
-            length.len() <= frame::LONGEST_LENGTH && length.iter().all(u8::is_ascii_digit)
+            let is_short = length.len() <= frame::LONGEST_LENGTH;
+            // A length below zero has a name of its own.
+            is_short && length.iter().all(u8::is_ascii_digit) || length == b"-"
         }
     };
     if may_become_one {
@@ -194,6 +196,11 @@ mod tests {
             (b"CHAX", Violation::NotChat),
             (b"CHAT:x", Violation::NotChat),
             (b"CHAT::", Violation::NotChat),
+            (b"CHAT:-x", Violation::NotChat),
+            (
+                b"CHAT:-1",
+                Violation::Frame(frame::Violation::LengthOutOfRange),
+            ),
             (
                 b"CHAT:1234567890",
                 Violation::Frame(frame::Violation::LengthOutOfRange),

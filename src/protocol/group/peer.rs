@@ -17,6 +17,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use subtle::ConstantTimeEq;
+
 use super::direct;
 use super::pace::Pace;
 use crate::chat::{MAX_TEXT_BYTES, Name, split};
@@ -223,7 +225,11 @@ impl Peers {
         port: u16,
         context: &mut Context<'_>,
     ) {
-        if self.answered.iter().any(|answered| answered == secret) {
+        if self
+            .answered
+            .iter()
+            .any(|answered| is_same_secret(answered, secret))
+        {
             return acknowledge(from, secret, context);
         }
         if let Some(ours) = self.with(name) {
@@ -262,7 +268,7 @@ impl Peers {
     /// Somebody says that it has heard of an invitation with that secret.
     pub fn handle_ack(&mut self, from: SocketAddr, secret: &str, context: &mut Context<'_>) {
         let heard = self.conversations.iter_mut().find(|conversation| {
-            *conversation.secret == secret
+            is_same_secret(&conversation.secret, secret)
                 && is_same(conversation.address, from)
                 && matches!(conversation.stage, Stage::Inviting { .. })
         });
@@ -490,6 +496,11 @@ impl Conversation {
 /// Whether two addresses are one, however IPv4 is written.
 pub fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     canonical(one) == canonical(other)
+}
+
+/// Whether two secrets are one, in a time that does not tell how much of them is.
+fn is_same_secret(one: &str, other: &str) -> bool {
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
 /// Whether two names are one, also where existing servers let in names that ours would refuse.

@@ -11,20 +11,12 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use super::frame::{self, FromClient, Violation};
 use crate::chat::{Choice, Contact, Event, MAX_TEXT_BYTES, PRIVATE_MARK, Refusal, Request, public};
-use crate::protocol::{AfterVerdict, Decoded, Patience, RollCall, ServerSession, Step, Welcome};
-
-/// Clients of this protocol have asked their person for a name before they connect.
-const FIRST_FRAME_TIME: Duration = Duration::from_secs(10);
-
-/// Who was refused may ask its person for another name.
-const REGISTER_TIME: Duration = Duration::from_secs(5 * 60);
-
-/// What is begun is finished in this time, or it is not a client but a slow attack (slowloris).
-const FRAME_TIME: Duration = Duration::from_secs(20);
+use crate::protocol::{
+    AfterVerdict, Deadline, Decoded, Patience, RollCall, ServerSession, Step, Welcome,
+};
 
 /// The server half of one connection.
 #[derive(Debug, Default)]
@@ -163,19 +155,12 @@ impl ServerSession for Session {
 
     fn patience(&self, partial: usize) -> Patience {
         match (self.state, partial) {
-            (State::Fresh, _) => Patience::Limited {
-                why: "no whole frame",
-                time: FIRST_FRAME_TIME,
-            },
-            (State::AwaitRegister, 0) => Patience::Limited {
-                why: "not registered",
-                time: REGISTER_TIME,
-            },
+            // Clients of this protocol have asked their person for a name before they connect.
+            (State::Fresh, _) => Patience::Limited(Deadline::FirstFrame),
+            // Who was refused may ask its person for another name.
+            (State::AwaitRegister, 0) => Patience::Limited(Deadline::Joining),
             (State::Joined, 0) | (State::AwaitVerdict | State::Closed, _) => Patience::ForEver,
-            (State::AwaitRegister | State::Joined, _) => Patience::Limited {
-                why: "a frame begun and not finished",
-                time: FRAME_TIME,
-            },
+            (State::AwaitRegister | State::Joined, _) => Patience::Limited(Deadline::Frame),
         }
     }
 }
@@ -251,13 +236,6 @@ mod tests {
         feed(&mut session, b"REGISTER:bob:10.0.0.7:5000\r\n");
         let_in(&mut session);
         session
-    }
-
-    fn seconds(session: &Session, partial: usize) -> u64 {
-        match session.patience(partial) {
-            Patience::ForEver => 0,
-            Patience::Limited { time, .. } => time.as_secs(),
-        }
     }
 
     #[test]
@@ -365,12 +343,16 @@ mod tests {
 
     #[test]
     fn patience_knows_people_from_attacks() {
+        let limited = Patience::Limited;
         let mut session = Session::new();
-        assert_eq!([0, 1, 40].map(|n| seconds(&session, n)), [10, 10, 10]);
+        let fresh = [0, 1, 40].map(|n| session.patience(n));
+        assert_eq!(fresh, [limited(Deadline::FirstFrame); 3]);
         feed(&mut session, b"HELLO\r\n");
-        assert_eq!([0, 1].map(|n| seconds(&session, n)), [300, 20]);
+        assert_eq!(session.patience(0), limited(Deadline::Joining));
+        assert_eq!(session.patience(1), limited(Deadline::Frame));
         let session = joined();
-        assert_eq!([0, 1].map(|n| seconds(&session, n)), [0, 20]);
+        assert_eq!(session.patience(0), Patience::ForEver);
+        assert_eq!(session.patience(1), limited(Deadline::Frame));
     }
 
     #[test]

@@ -9,17 +9,9 @@
 //!    Closed ◀──────────────────┴───────────────────┘
 //! ```
 
-use std::time::Duration;
-
 use super::frame::{self, Field, Limits, Violation};
 use crate::chat::{Choice, Contact, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay, public};
-use crate::protocol::{AfterVerdict, Decoded, Patience, ServerSession, Step, Welcome};
-
-/// Clients of this protocol connect first and ask their person for a name then.
-const NAME_TYPING_TIME: Duration = Duration::from_secs(60);
-
-/// What is begun is finished in this time, or it is not a client but a slow attack (slowloris).
-const FRAME_TIME: Duration = Duration::from_secs(20);
+use crate::protocol::{AfterVerdict, Deadline, Decoded, Patience, ServerSession, Step, Welcome};
 
 /// The server half of one connection.
 #[derive(Debug, Default)]
@@ -135,20 +127,12 @@ impl ServerSession for Session {
 
     fn patience(&self, partial: usize) -> Patience {
         match (self.state, partial) {
-            (State::AwaitJoin, 0) => Patience::Limited {
-                why: "nothing sent",
-                time: NAME_TYPING_TIME,
-            },
+            // Clients of this protocol connect first and ask their person for a name then.
+            (State::AwaitJoin, 0) => Patience::Limited(Deadline::FirstWords),
             // Just the number: the person is typing.
-            (State::AwaitJoin, 4) => Patience::Limited {
-                why: "no name sent",
-                time: NAME_TYPING_TIME,
-            },
+            (State::AwaitJoin, 4) => Patience::Limited(Deadline::Name),
             (State::Joined, 0) | (State::AwaitVerdict | State::Closed, _) => Patience::ForEver,
-            (State::AwaitJoin | State::Joined, _) => Patience::Limited {
-                why: "a frame begun and not finished",
-                time: FRAME_TIME,
-            },
+            (State::AwaitJoin | State::Joined, _) => Patience::Limited(Deadline::Frame),
         }
     }
 }
@@ -322,17 +306,18 @@ mod tests {
 
     #[test]
     fn patience_knows_people_from_attacks() {
-        let seconds = |patience| match patience {
-            Patience::ForEver => 0,
-            Patience::Limited { time, .. } => time.as_secs(),
-        };
+        let limited = Patience::Limited;
         let fresh = Session::new();
-        assert_eq!(
-            [0, 1, 4, 5, 40].map(|n| seconds(fresh.patience(n))),
-            [60, 20, 60, 20, 20]
-        );
+        assert_eq!(fresh.patience(0), limited(Deadline::FirstWords));
+        assert_eq!(fresh.patience(4), limited(Deadline::Name));
+        for partial in [1, 5, 40] {
+            assert_eq!(fresh.patience(partial), limited(Deadline::Frame));
+        }
         let joined = joined();
-        assert_eq!([0, 1, 4].map(|n| seconds(joined.patience(n))), [0, 20, 20]);
+        assert_eq!(joined.patience(0), Patience::ForEver);
+        for partial in [1, 4] {
+            assert_eq!(joined.patience(partial), limited(Deadline::Frame));
+        }
     }
 
     #[test]

@@ -131,12 +131,10 @@ fn without_line_end(text: &[u8]) -> &[u8] {
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, Dropped> {
-    std::str::from_utf8(bytes).map_err(|_| Dropped { why: "not UTF-8" })
+    std::str::from_utf8(bytes).map_err(|_| Dropped::malformed("not UTF-8"))
 }
 
-const TOO_SHORT: Dropped = Dropped {
-    why: "shorter than its lengths",
-};
+const TOO_SHORT: Dropped = Dropped::malformed("shorter than its lengths");
 
 /// The entry for fuzzing: whatever the bytes are, every decoder answers, and what it accepts is what an
 /// encoder would have written but for a line's end.

@@ -421,6 +421,7 @@ impl std::error::Error for Violation {}
 
 /// The entry for fuzzing: whatever the bytes are, every decoder answers, uses no more than there is,
 /// and what it accepts is the same when it comes byte by byte.
+#[allow(clippy::panic, reason = "this is how it says what it found")]
 pub fn fuzz(input: &[u8]) {
     fn check<'a, T: fmt::Debug + PartialEq>(
         input: &'a [u8],

@@ -50,20 +50,16 @@ impl DatagramSession for Member {
     ) -> Result<Option<Request<'a>>, Dropped> {
         let ToServer { room, text, .. } = datagram::decode_to_server(datagram)?;
         if !self.room.same_as(room) {
-            return Err(Dropped {
-                why: "a token of another room",
-            });
+            return Err(Dropped::forged("a token of another room"));
         }
         match (self.state, text) {
             (State::Silent | State::Registered, REGISTER) => Ok(Some(Request::Appear)),
             (State::Silent | State::Registered, LEAVE) => Ok(Some(Request::Leave)),
-            (State::Silent, _) => Err(Dropped {
-                why: "text before __REGISTER__",
-            }),
+            (State::Silent, _) => Err(Dropped::out_of_turn("text before __REGISTER__")),
             (State::Registered, "") => Ok(None),
-            (State::Registered, text) if text.len() > MAX_TEXT_BYTES => Err(Dropped {
-                why: "too long a text",
-            }),
+            (State::Registered, text) if text.len() > MAX_TEXT_BYTES => {
+                Err(Dropped::malformed("too long a text"))
+            }
             (State::Registered, text) => Ok(Some(Request::Say {
                 text,
                 time: None,

@@ -8,14 +8,9 @@
 //!       └──────────────────────────▶ Closed
 //! ```
 
-use std::time::Duration;
-
 use super::frame::{self, Head, Operation, Rule, Violation};
 use crate::chat::{Choice, Refusal, Request};
-use crate::protocol::{AfterVerdict, Decoded, Patience, ServerSession, Step, Welcome};
-
-/// Clients of this protocol have asked their person for everything before they connect.
-const REQUEST_TIME: Duration = Duration::from_secs(10);
+use crate::protocol::{AfterVerdict, Deadline, Decoded, Patience, ServerSession, Step, Welcome};
 
 /// The server half of one connection.
 #[derive(Debug, Default)]
@@ -116,10 +111,8 @@ impl ServerSession for Session {
 
     fn patience(&self, _: usize) -> Patience {
         match self.state {
-            State::AwaitRequest => Patience::Limited {
-                why: "no whole request",
-                time: REQUEST_TIME,
-            },
+            // Clients of this protocol have asked their person for everything before they connect.
+            State::AwaitRequest => Patience::Limited(Deadline::FirstFrame),
             State::AwaitVerdict(_) | State::Closed => Patience::ForEver,
         }
     }
@@ -258,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_ten_seconds_in_all() {
+    fn a_request_has_one_deadline_in_all() {
         let mut session = Session::new();
         let before = session.patience(0);
-        assert!(matches!(before, Patience::Limited { time, .. } if time.as_secs() == 10));
+        assert_eq!(before, Patience::Limited(Deadline::FirstFrame));
         assert_eq!(session.patience(31), before, "more bytes are no more time");
         asked(&mut session, &request(Form::Long, Operation::Join));
         assert_eq!(session.patience(0), Patience::ForEver);

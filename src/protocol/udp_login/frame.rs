@@ -159,6 +159,12 @@ pub fn decode_asked(frame: &[u8]) -> Result<Asked<'_>, Violation> {
     })
 }
 
+/// Whether there may be a password in a client's frame, a faulty one included.
+pub fn may_hold_password(frame: &[u8]) -> bool {
+    let mut fields = frame.splitn(3, |byte| *byte == b' ');
+    fields.next() == Some(b"C") && fields.nth(1).is_some_and(|rest| rest.starts_with(b"PASS"))
+}
+
 /// Appends what a client asks; without a session id, nothing that needs one. The text is short enough
 /// for one frame: see [`data_space`].
 pub fn encode_asked(asked: &Asked<'_>, out: &mut Vec<u8>) {
@@ -623,6 +629,23 @@ mod tests {
                 assert_eq!(String::from_utf8(bytes).unwrap(), line);
             }
             fuzz(line.as_bytes());
+        }
+    }
+
+    #[test]
+    fn r18_a_frame_that_may_hold_a_password_is_known() {
+        for (line, _, asked) in asked() {
+            let holds = matches!(asked, Asked::Pass { .. });
+            assert_eq!(may_hold_password(line.as_bytes()), holds, "{line:?}");
+        }
+        // Refused, but whoever sent it may have meant it.
+        for faulty in [
+            "C x PASS a b",
+            "C 1 PASS a \u{7}",
+            "C 1 PASSa b",
+            "C  PASS a b",
+        ] {
+            assert!(may_hold_password(faulty.as_bytes()), "{faulty:?}");
         }
     }
 

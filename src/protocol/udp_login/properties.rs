@@ -425,7 +425,7 @@ fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
 }
 
 #[test]
-fn on_a_bad_network_a_request_is_executed_once_and_its_answer_comes() {
+fn r23_on_a_bad_network_a_request_is_executed_once_and_its_answer_comes() {
     let (mut confirmed, mut missed) = (0, 0);
     for seed in 0..60 {
         let mut roll = dice(seed);

@@ -289,9 +289,8 @@ impl DatagramSession for Session {
         datagram: &'a [u8],
         out: &mut Datagrams,
     ) -> Result<Option<Request<'a>>, Dropped> {
-        let asked = frame::decode_asked(datagram).map_err(|violation| Dropped {
-            why: violation.why(),
-        })?;
+        let asked = frame::decode_asked(datagram)
+            .map_err(|violation| Dropped::malformed(violation.why()))?;
         match asked {
             Asked::Login { seq, name } => self.handle_login(seq, name, out),
             Asked::Pass {
@@ -389,7 +388,8 @@ fn deny(seq: u64, refusal: Refusal, out: &mut Datagrams) {
         | Refusal::TooManyRoomsOfAddress { .. }
         | Refusal::Denied
         | Refusal::TryAgain { .. }
-        | Refusal::Busy => {
+        | Refusal::Busy
+        | Refusal::NotSaved => {
             long = refusal.to_string();
             &long
         }
@@ -413,12 +413,8 @@ const NOT_A_NAME: &str = "not a name";
 const MODE_FIRST: &str = "say PM or DM first";
 const UNKNOWN_COMMAND: &str = "unknown command";
 
-const OLD: Dropped = Dropped {
-    why: "older than the latest request",
-};
-const WHILE_HASHING: Dropped = Dropped {
-    why: "before the verdict on its password",
-};
+const OLD: Dropped = Dropped::out_of_turn("older than the latest request");
+const WHILE_HASHING: Dropped = Dropped::out_of_turn("before the verdict on its password");
 
 #[cfg(test)]
 mod tests {
@@ -714,6 +710,7 @@ mod tests {
             Refusal::Denied,
             Refusal::NameTaken,
             Refusal::Busy,
+            Refusal::NotSaved,
             Refusal::TryAgain { seconds: 300 },
             Refusal::RoomFull { limit: 19_000 },
             Refusal::TooManyFromAddress { limit: 64 },
@@ -758,7 +755,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             command in "(C [0-9]{1,20} (LOGIN|PASS|PM|EX|XX)|D [0-9]{1,20})?",
             rest in "( [ -~é\u{7}]{0,40})?",
         ) {

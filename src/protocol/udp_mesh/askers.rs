@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asker_is_answered_once_a_second_and_others_at_once() {
+    fn r48_an_asker_is_answered_once_a_second_and_others_at_once() {
         let (mut askers, start) = (Askers::default(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         assert!(askers.may_answer(ip(1), at(0)));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_of_forged_askers_takes_no_more_memory() {
+    fn r48_a_storm_of_forged_askers_takes_no_more_memory() {
         let (mut askers, start) = (Askers::default(), Instant::now());
         let answered = (0..100_000).filter(|&n| askers.may_answer(ip(n), start));
         assert_eq!(answered.count(), MAX_ASKERS);

@@ -75,19 +75,14 @@ impl Gateway {
                 ..
             }) => None,
             Ok(Frame::Say { username, .. }) if self.name.same_as(username) => {
-                let why = "in the name of the gateway";
-                return Err(Dropped { why });
+                return Err(Dropped::forged("in the name of the gateway"));
             }
             Ok(Frame::Say { username, text }) => return Ok(Asked::Says { username, text }),
             Ok(Frame::NameTaken | Frame::Welcome { .. }) => return Ok(Asked::Nothing),
-            Err(_) => {
-                let why = "no datagram of the mesh";
-                return Err(Dropped { why });
-            }
+            Err(_) => return Err(Dropped::malformed("no datagram of the mesh")),
         };
         if !self.askers.may_answer(from, now) {
-            let why = "it was answered within the last second";
-            return Err(Dropped { why });
+            return Err(Dropped::too_soon("it was answered within the last second"));
         }
         Ok(Asked::Newcomer { username })
     }
@@ -183,14 +178,12 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_is_answered_once_a_second_and_a_speaker_always_heard() {
+    fn r48_a_newcomer_is_answered_once_a_second_and_a_speaker_always_heard() {
         let (mut gateway, start) = (gateway(), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let asks = |username| Ok(Asked::Newcomer { username });
         let mia = join("mia");
-        let waits = Err(Dropped {
-            why: "it was answered within the last second",
-        });
+        let waits = Err(Dropped::too_soon("it was answered within the last second"));
         assert_eq!(
             gateway.handle_datagram(ip(1), &mia, at(0)),
             asks(Some("mia"))
@@ -230,12 +223,7 @@ mod tests {
         let unnamed = say("a:b", "hi");
         for junk in [&b""[..], b"junk", &unnamed, &[0x80; 5000]] {
             let dropped = gateway.handle_datagram(ip(1), junk, now);
-            assert_eq!(
-                dropped,
-                Err(Dropped {
-                    why: "no datagram of the mesh"
-                })
-            );
+            assert_eq!(dropped, Err(Dropped::malformed("no datagram of the mesh")));
         }
     }
 

@@ -359,7 +359,7 @@ fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
 }
 
 #[test]
-fn on_a_lossy_network_every_line_is_heard_once_or_told_as_not_heard() {
+fn r23_on_a_lossy_network_every_line_is_heard_once_or_told_as_not_heard() {
     for seed in 0..60 {
         let mut roll = dice(seed);
         let fate = move |_: &[u8]| match roll(10) {
@@ -395,7 +395,7 @@ fn on_a_lossy_network_every_line_is_heard_once_or_told_as_not_heard() {
 }
 
 #[test]
-fn joining_and_leaving_bear_doubled_and_reordered_datagrams() {
+fn r23_joining_and_leaving_bear_doubled_and_reordered_datagrams() {
     for seed in 0..60 {
         let mut roll = dice(seed);
         let fate = move |_: &[u8]| {

@@ -83,9 +83,9 @@ impl Session {
             },
             Asked::Leave => Ok(None),
             // As a server of this protocol answers: were it answered, two of them would go on for ever.
-            Asked::Plain { text } if text.starts_with('[') => Err(Dropped {
-                why: "from a stranger, and like an answer of a server's",
-            }),
+            Asked::Plain { text } if text.starts_with('[') => Err(Dropped::forged(
+                "from a stranger, and like an answer of a server's",
+            )),
             Asked::Say { .. }
             | Asked::Direct { .. }
             | Asked::DirectToNobody
@@ -103,15 +103,12 @@ impl DatagramSession for Session {
         datagram: &'a [u8],
         out: &mut Datagrams,
     ) -> Result<Option<Request<'a>>, Dropped> {
-        let asked = frame::decode_asked(datagram).map_err(|violation| Dropped {
-            why: violation.why(),
-        })?;
+        let asked = frame::decode_asked(datagram)
+            .map_err(|violation| Dropped::malformed(violation.why()))?;
         let (name, direct) = match &mut self.state {
             State::Stranger => return self.handle_stranger(datagram.len(), asked, out),
             State::AwaitVerdict { .. } => {
-                return Err(Dropped {
-                    why: "before the verdict on its name",
-                });
+                return Err(Dropped::out_of_turn("before the verdict on its name"));
             }
             State::Joined { name, direct } => (name, direct),
         };
@@ -225,6 +222,7 @@ fn refuse(refusal: Refusal, name: &str, allowance: usize, out: &mut Datagrams) {
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy
+        | Refusal::NotSaved
         | Refusal::TooManyFromAddress { .. } => {
             text = format!("[{refusal}]");
             Heard::Other { text: &text }
@@ -487,7 +485,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stranger_never_gets_more_than_three_times_its_bytes(
+        fn r13_a_stranger_never_gets_more_than_three_times_its_bytes(
             datagram in "(UN\\||PM\\||DM\\||EX\\|| )?[ -~é\u{7}]{0,80}",
             refused in 0usize..4,
         ) {

@@ -117,7 +117,7 @@ fn many_lines_come_in_batches_and_with_long_references() {
 }
 
 #[test]
-fn the_same_dict_in_every_protocol() {
+fn r20_the_same_dict_in_every_protocol() {
     let table = [
         // PUT and UNICODE are text, each to its line end.
         (
@@ -409,7 +409,7 @@ fn broken_pickles_are_named() {
 /// Every instruction that the decoder does not have, as a pickle that uses it where a value would
 /// stand, and with what it would do to a decoder that had it.
 #[test]
-fn every_other_instruction_is_refused_unread() {
+fn r20_every_other_instruction_is_refused_unread() {
     let table = [
         // Naming and calling: `os.system`, what the dict's own class would be, and their kin.
         ("GLOBAL", "63 6f730a 73797374656d0a 28 8c027368 85 52"),
@@ -486,7 +486,7 @@ fn every_other_instruction_is_refused_unread() {
 }
 
 #[test]
-fn bombs_do_not_go_off() {
+fn r20_bombs_do_not_go_off() {
     let marks = [pickle("{"), vec![b'('; 4000]].concat();
     let limit = MAX_DEPTH;
     assert_eq!(decode(&marks), Err(Violation::TooDeep { limit }));
