@@ -385,6 +385,34 @@ fn r12_an_unproven_address_is_sent_three_times_what_it_sent_however_often_it_sen
 }
 
 #[test]
+fn r12_a_token_aims_a_room_at_nobody_else() {
+    let mut proven = Proven::new();
+    let own = proven.house.token(EVE, 2, "den", "eve").unwrap();
+    let victim = "192.0.2.200:4000";
+    for text in ["__REGISTER__", "forged", "__REGISTER__", "__LEAVE__"] {
+        for port in [UCRP, UCRP_TOO] {
+            proven.house.give(port, victim, ucrp("den", &own, text));
+        }
+        proven.house.give(
+            UCRP,
+            MIO,
+            ucrp("den", &proven.hosts_token, "what goes to all"),
+        );
+        let sent = take_all(&proven.house);
+        assert!(sent.iter().all(|(to, _)| *to == address(DAN)), "{sent:?}");
+    }
+    // From where it was given it is good.
+    proven
+        .house
+        .give(UCRP, EVE, ucrp("den", &own, "__REGISTER__"));
+    proven
+        .house
+        .give(UCRP, MIO, ucrp("den", &proven.hosts_token, "welcome"));
+    let heard = proven.house.ports[usize::from(UCRP)].take_for(address(EVE));
+    assert_eq!(heard, ["\u{3}miowelcome"]);
+}
+
+#[test]
 fn r15_what_was_captured_is_of_no_use_elsewhere() {
     let mut proven = Proven::new();
     let (sid, token) = (proven.sid.clone(), proven.members_token.clone());

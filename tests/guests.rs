@@ -556,6 +556,8 @@ fn r23_who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
         house.edge(UDP_ROOM);
         house.turn();
     };
+    // What is told in the very moment that they are heard is not about them any more.
+    house.pass(Duration::from_millis(1));
     // Once, or twice at once, is not enough: it can be forged.
     tell(&mut house);
     tell(&mut house);
@@ -566,6 +568,26 @@ fn r23_who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
     tell(&mut house);
     assert_eq!(house.names(), ["bob"]);
     assert_eq!(house.server.counters().unreachable, 2);
+}
+
+#[test]
+fn r36_a_flood_of_forged_icmp_has_its_share_of_a_turn() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    for _ in 0..1000 {
+        house.ports[0].tell_unreachable(address(BOB));
+        house.ports[0].tell_unreachable(address(EVE));
+    }
+    let before = house.ports[0].untold_unreachable();
+    let replies = house.send(UDP_ROOM, BOB, "I am here");
+    assert_eq!(replies, ["bob: I am here"]);
+    let looked_at = before - house.ports[0].untold_unreachable();
+    assert!((1..=100).contains(&looked_at), "{looked_at}");
+    // The rest has its turns at once, and whoever was heard stays.
+    assert_eq!(house.server.next_deadline(), Some(house.now));
+    house.pass(Duration::ZERO);
+    assert_eq!(house.ports[0].untold_unreachable(), 0);
+    assert_eq!(house.names(), ["bob"]);
 }
 
 #[test]

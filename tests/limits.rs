@@ -101,11 +101,8 @@ fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
     for port in 0..limit {
         inside.push(house.come(&format!("192.0.2.1:{port}")).unwrap());
     }
+    assert!(house.come("192.0.2.1:998").is_none());
     assert!(house.come("192.0.2.1:999").is_none());
-    assert!(
-        house.come("[::ffff:192.0.2.1]:999").is_none(),
-        "one identity per address"
-    );
     assert!(house.come("192.0.2.2:999").is_some());
     assert!((0..100).all(|_| house.come("127.0.0.1:5").is_some()));
     assert_eq!(house.server.counters().turned_away, 2);
@@ -118,7 +115,27 @@ fn r35_an_address_has_so_many_connections_and_loopback_any_number() {
 }
 
 #[test]
-fn who_is_turned_away_is_told() {
+fn r34_an_address_counts_as_one_in_either_form_and_a_network_of_ipv6_as_one_address() {
+    let mut house = House::new();
+    let limit = Limits::default().max_per_address;
+    for n in 0..limit {
+        let four = ["192.0.2.1", "[::ffff:192.0.2.1]", "[::ffff:c000:201]"][n % 3];
+        house.come(&format!("{four}:{n}")).unwrap();
+        house.come(&format!("[2001:db8::{n}]:1")).unwrap();
+    }
+    for full in ["192.0.2.1", "[::ffff:192.0.2.1]", "[2001:db8::ffff:0:0:1]"] {
+        assert!(house.come(&format!("{full}:999")).is_none(), "{full}");
+    }
+    // Those of this machine are not counted, in whatever form.
+    for local in ["127.0.0.1", "[::ffff:127.0.0.1]", "[::1]"] {
+        assert!((0..100).all(|_| house.come(&format!("{local}:5")).is_some()));
+    }
+    assert!(house.come("[2001:db8:0:1::1]:1").is_some());
+    assert_eq!(house.server.counters().turned_away, 3);
+}
+
+#[test]
+fn r35_who_is_turned_away_is_told() {
     let mut house = House::new();
     for port in 0..Limits::default().max_per_address {
         house.come(&format!("192.0.2.1:{port}"));
@@ -168,7 +185,7 @@ fn a_name_that_is_not_the_speakers_is_counted_and_not_obeyed() {
 }
 
 #[test]
-fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
+fn r04_people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
     let mut house = House::new();
     let (_, silent) = house.come("127.0.0.1:1").unwrap();
     let (typing_key, typing) = house.come("127.0.0.1:2").unwrap();
@@ -196,7 +213,7 @@ fn people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
 }
 
 #[test]
-fn an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
+fn r04_an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
     let mut house = House::new();
     let (key, stream) = house.join("127.0.0.1:1", "alice");
     house.pass(86_400 * SECOND);

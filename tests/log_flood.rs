@@ -45,14 +45,22 @@ const STEPS: u64 = 1500;
 /// What a class of lines is about, by the words in each and by what its counts of suppressed ones begin with; and the
 /// counters that came to the same.
 const CLASSES: &[(&str, &str, &[&str])] = &[
-    (": turned away, ", "members and rooms turned away", &["turned_away"]),
+    (
+        ": turned away, ",
+        "members and rooms turned away",
+        &["turned_away"],
+    ),
     (
         ": speaks too fast",
         "messages over their rate",
         &["over_rate"],
     ),
     (": violation: ", "violations", &["violations"]),
-    (": timed out: ", "connections timed out", &["timed_out"]),
+    (
+        ": timed out: ",
+        "connections and guests timed out or unreachable",
+        &["timed_out"],
+    ),
     (": slow consumer: ", "slow consumers", &["slow"]),
     (
         ": did not take ",
@@ -67,7 +75,7 @@ const CLASSES: &[(&str, &str, &[&str])] = &[
     (
         ": login refused: ",
         "logins refused",
-        &["denied", "refused_try_again"],
+        &["denied", "refused_try_again", "refused_busy"],
     ),
     (": account ", "accounts made", &["registered"]),
     (
@@ -88,7 +96,10 @@ const CLASSES: &[(&str, &str, &[&str])] = &[
 ];
 
 /// That which has no counter of its own: it is told once in a turn.
-const NOT_SENT: (&str, &str) = ("datagrams not sent: ", "turns with datagrams not sent");
+const NOT_SENT: (&str, &str) = (
+    "datagrams not sent: ",
+    "turns with datagrams not sent or not received",
+);
 
 #[test]
 fn r40_the_log_of_an_attack_is_short_and_tells_the_story() {
@@ -197,7 +208,7 @@ impl Attack {
         for junk in [&b"\xff\x1b[2J\n"[..], &[0; 4097]] {
             house.send(UDP_ROOM, "192.0.2.7:7", junk);
         }
-        house.port(UDP_ROOM).fail(Errno::NOBUFS);
+        house.port(UDP_ROOM).fail(Errno::HOSTUNREACH);
         house.send(
             UDP_ROOM,
             "192.0.2.7:7",

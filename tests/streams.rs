@@ -7,9 +7,44 @@ use std::time::Duration;
 
 use memory_streams::{House, Peer, enter, readable, reserve, said_by, say};
 use mynah::protocol::registry::Protocol;
+use mynah::server::Limits;
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn r01_who_stays_behind_for_half_a_minute_is_cut_and_not_heard_meanwhile() {
+    let limits = Limits::default().lag;
+    let mut house = House::new();
+    let talker = house.join(Protocol::TcpRoom, "talker");
+    let [deaf, slow] = ["deaf", "slow"].map(|name| house.join(Protocol::TcpRoom, name));
+    let line = say(Protocol::TcpRoom, "talker", &"x".repeat(1000));
+    let some = line.repeat(limits.stall_bytes / line.len() / 2);
+    deaf.stream.refuse();
+    house.send(&talker, &some);
+    slow.stream.refuse();
+    // Now the one is behind by more than a little, and the other is not.
+    house.send(&talker, &some);
+    house.send(&talker, &line.repeat(2));
+    house.send(&deaf, &say(Protocol::TcpRoom, "deaf", "what?"));
+    assert!(
+        deaf.stream.unread() > 0,
+        "who does not listen does not speak"
+    );
+    house.send(&slow, &say(Protocol::TcpRoom, "slow", "yes"));
+    assert_eq!(slow.stream.unread(), 0);
+    house.pass(limits.stall_time);
+    assert_eq!(house.server.counters().slow, 0);
+    assert_eq!(house.server.len(), 3);
+    // It is looked at every second.
+    house.pass(2 * SECOND);
+    assert_eq!(house.server.counters().slow, 1);
+    assert_eq!(house.server.len(), 2);
+    assert!(house.server.stream_mut(deaf.key).is_none());
+    house.pass(3600 * SECOND);
+    assert_eq!(house.server.counters().slow, 1);
+    house.server.audit();
+}
 
 /// What a peer says in all, with the protocol that it speaks: every frame that there is, in every form, and how
 /// it ends.
@@ -257,4 +292,39 @@ fn r43_a_flooder_takes_its_share_of_a_turn_and_everybody_else_is_served_in_it() 
         assert_eq!(house.server.counters().messages, all, "nothing is lost");
         house.server.audit();
     }
+}
+
+#[test]
+fn r43_beside_many_flooders_everybody_is_served_once_in_their_round() {
+    let flooders = 20;
+    let mut house = House::new();
+    let flooding: Vec<Peer> = (0..flooders)
+        .map(|n| house.join(Protocol::TcpRoom, &format!("flooder{n}")))
+        .collect();
+    let chatter = house.join(Protocol::TcpRoom, "chatter");
+    let line = say(Protocol::TcpRoom, "", &"x".repeat(400));
+    let lines = 2000;
+    for flooder in &flooding {
+        house.give(flooder, &line.repeat(lines));
+    }
+    let mut chats = 0;
+    while flooding.iter().all(|flooder| flooder.stream.unread() > 0) {
+        house.give(&chatter, &say(Protocol::TcpRoom, "", "hi"));
+        let mut turns = 0;
+        while chatter.stream.unread() > 0 {
+            house.turn();
+            turns += 1;
+            // Each turn takes from one of them at least before it has its fill.
+            assert!(turns <= flooders, "not served in {turns} turns");
+        }
+        chats += 1;
+    }
+    assert!(chats > 5, "{chats}");
+    while flooding.iter().any(|flooder| flooder.stream.unread() > 0) {
+        house.turn();
+    }
+    house.turn();
+    let all = flooders * lines + chats;
+    assert_eq!(house.server.counters().messages, all as u64);
+    house.server.audit();
 }

@@ -146,6 +146,17 @@ impl<T: Copy> Timers<T> {
         Some(self.origin + Duration::from_millis(tick * TICK.as_millis() as u64))
     }
 
+    /// How many are armed.
+    pub fn len(&self) -> usize {
+        let places = self.entries.iter();
+        places.filter(|entry| entry.place.is_some()).count()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.levels.iter().all(|level| level.occupied == 0)
+    }
+
     /// Appends what is due at `now` to `due`, tick by tick; within a tick in no order. Their ids are
     /// dead. A `now` before an earlier one changes nothing.
     pub fn expire(&mut self, now: Instant, due: &mut Vec<T>) {

@@ -122,6 +122,11 @@ impl Accounts {
         }
     }
 
+    /// Whether a timer is armed for what could not be done.
+    pub(super) fn tries_again(&self) -> bool {
+        self.trying_again
+    }
+
     /// Whose names it keeps.
     pub(super) fn house(&self) -> usize {
         self.house

@@ -213,6 +213,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.counters.turned_away += 1;
             self.notes
                 .turned_away(now, format_args!("{protocol} {peer}"));
+            self.watch_notes();
             // Its buffer is empty: these few bytes are taken or the connection is dead. What it has
             // said already is read, or closing would be a reset and destroy the answer.
             if !protocol.no_room().is_empty() {
@@ -436,7 +437,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 );
             }
         }
+        self.audit_timers();
+        let limited = self.tenants.iter_guests();
+        let limited = limited.filter(|(_, guest)| guest.allowance.is_some());
+        self.allowances.audit(limited.count());
         if self.tenants.guests() + self.tenants.connections() == 0 {
+            for port in &self.ports {
+                let mut rooms = 0..port.mailing.rooms();
+                assert!(port.guests.is_empty(), "an address of nobody");
+                assert!(
+                    !rooms.any(|room| port.mailing.has_readers(room)),
+                    "a seat of nobody"
+                );
+            }
             assert!(self.census.is_empty() && self.unshown.is_empty());
             assert!(self.mesh_names.is_empty() && self.hosts.is_empty());
         }
@@ -447,6 +460,28 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         );
         let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");
+    }
+
+    /// Every timer is somebody's, and whoever has one has it armed.
+    fn audit_timers(&self) {
+        let connections = self.tenants.iter();
+        let connections = connections.filter(|(_, connection)| connection.deadline.is_some());
+        let guests = self.tenants.iter_guests();
+        let guests = guests.filter(|(_, guest)| guest.deadline.is_some());
+        let trying_again = self.accounts.as_ref().is_some_and(Accounts::tries_again);
+        let others = [
+            self.laggards_watched,
+            self.ports_watched,
+            self.notes_due,
+            trying_again,
+        ];
+        let others = others.iter().filter(|armed| **armed);
+        let known = connections.count() + guests.count() + others.count();
+        assert_eq!(self.timers.len(), known, "every timer is somebody's");
+        assert!(
+            self.notes_due || !self.notes.owes(),
+            "what is suppressed is told some day"
+        );
     }
 
     pub(super) fn house_of(&self, protocol: Protocol) -> usize {

@@ -18,6 +18,9 @@ use crate::reactor::{DatagramPort, Key, Stream};
 /// How long a guest has to be heard of who is said not to be there.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
+/// What ICMP has told that is looked at in one turn; it costs a system call each, and can be forged by the thousand.
+const UNREACHABLE_PER_TURN: usize = 64;
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
     pub(super) fn reserve(
@@ -295,10 +298,29 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.remove_guest(key);
     }
 
-    /// Counts why a guest is let go, and tells the log.
+    /// Counts why a guest is let go, and tells the log: what we did to it loudly, what it did itself quietly.
     pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
         self.counters.count_departure(why);
-        log::debug!("{}: {}", self.who(key), why.as_str());
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        let what = format_args!("{who}: {}", why.as_str());
+        match why {
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
+            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
+                notes.guest_gone(*now, what);
+                self.watch_notes();
+            }
+        }
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
@@ -402,11 +424,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
-            if !std::mem::take(&mut port.erred) {
+            if !port.erred {
                 continue;
             }
             let mut doubtful = Vec::new();
-            while let Some(address) = port.socket.next_unreachable() {
+            port.erred = true;
+            for _ in 0..UNREACHABLE_PER_TURN {
+                let Some(address) = port.socket.next_unreachable() else {
+                    port.erred = false;
+                    break;
+                };
                 doubtful.extend(port.guests.get(&address).copied());
             }
             for key in doubtful {
@@ -416,7 +443,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 };
                 let (doubted, silent) = (guest.doubted, guest.heard.before(now));
                 let doubted = doubted.map(|doubted| doubted.before(now));
-                match doubted.filter(|doubted| silent >= *doubted) {
+                match doubted.filter(|doubted| silent > *doubted) {
                     None => guest.doubted = Some(now),
                     Some(doubted) if doubted < DOUBT_TIME => {}
                     Some(_) => {

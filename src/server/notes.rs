@@ -49,7 +49,7 @@ impl Notes {
             "members and rooms turned away",
             "messages over their rate",
             "violations",
-            "connections timed out",
+            "connections and guests timed out or unreachable",
             "slow consumers",
             "connections closed late",
             "datagrams dropped",
@@ -139,6 +139,11 @@ impl Notes {
     /// Errors that came instead of datagrams.
     pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotSent, now, Level::Info, what);
+    }
+
+    /// A guest that was let go without having said so.
+    pub(super) fn guest_gone(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::TimedOut, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

@@ -28,8 +28,8 @@ pub(super) struct Port<D> {
     pub(super) guests: HashMap<SocketAddr, Key>,
     /// The kernel has datagrams for us that we have not taken.
     pub(super) readable: bool,
-    /// The kernel took no more: wait for the writable edge.
-    pub(super) blocked: bool,
+    /// Since when the kernel takes no more: wait for the writable edge.
+    pub(super) blocked: Option<Instant>,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
     /// Turns in a row in which nothing could be received for errors.
@@ -63,7 +63,7 @@ impl<D> Port<D> {
             mailing: Mailing::new(mailing_bytes),
             guests: HashMap::new(),
             readable: false,
-            blocked: false,
+            blocked: None,
             erred: false,
             failed_turns: 0,
             last_error: None,
@@ -88,7 +88,7 @@ impl<D> Port<D> {
 
     /// Whether something waits that may be sent without the kernel's telling.
     pub(super) fn can_send(&self) -> bool {
-        !self.blocked && !self.mailing.is_empty()
+        self.blocked.is_none() && !self.mailing.is_empty()
     }
 
     /// Whether datagrams are to be taken in now.
@@ -285,6 +285,24 @@ impl Allowances {
             self.paces.remove(network);
             self.slots.remove(id.0);
         }
+    }
+
+    /// Checks that there are allowances for so many guests and for nobody else. For tests.
+    ///
+    /// # Panics
+    ///
+    /// When there are not.
+    pub(super) fn audit(&self, guests: usize) {
+        let (mut credits, mut paced) = (0, 0);
+        for (_, allowance) in self.slots.iter() {
+            match allowance {
+                Allowance::Credit { .. } => credits += 1,
+                Allowance::Pace { guests, .. } => paced += guests,
+            }
+        }
+        assert_eq!(credits + paced, guests, "allowances are guests'");
+        let paces = self.slots.len() - credits;
+        assert_eq!(self.paces.len(), paces, "every pace is found");
     }
 
     fn insert(&mut self, allowance: Allowance) -> AllowanceId {

@@ -72,7 +72,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn handle_port_readiness(&mut self, id: u8, readiness: Readiness) {
         if let Some(port) = self.ports.get_mut(usize::from(id)) {
             port.readable |= readiness.readable;
-            port.blocked &= !readiness.writable;
+            if readiness.writable {
+                port.blocked = None;
+            }
             port.erred |= readiness.read_closed;
         }
     }

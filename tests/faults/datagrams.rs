@@ -67,12 +67,19 @@ impl Server {
         let log = String::from_utf8(log).unwrap();
         let last = log.lines().last().unwrap();
         let (_, counters) = last.split_once("stopped: ").expect("its last words");
-        let counters = counters.split(' ').map(|counter| {
-            let (name, number) = counter.split_once('=').unwrap();
-            (name.to_owned(), number.parse().unwrap())
+        // Those that are zero are not told.
+        let counters = counters.split(' ').filter_map(|counter| {
+            let (name, number) = counter.split_once('=')?;
+            Some((name.to_owned(), number.parse().unwrap()))
         });
         let counters = counters.collect();
         Stopped { log, counters }
+    }
+}
+
+impl Stopped {
+    fn count(&self, counter: &str) -> u64 {
+        self.counters.get(counter).copied().unwrap_or_default()
     }
 }
 
@@ -296,21 +303,25 @@ fn r22_whatever_the_kernel_says_to_a_send_is_counted_and_the_others_are_sent_the
         return;
     }
     for call in ["sendmmsg", "sendto"] {
-        for error in ["ENOBUFS", "EMSGSIZE", "EPERM", "ECONNREFUSED", "EAGAIN"] {
+        // What ICMP told of an earlier one is no answer about this one, and a full socket gets room: those are sent
+        // all the same.
+        for (error, counter) in [
+            ("ENOBUFS", Some("failed_sends_no_memory")),
+            ("EMSGSIZE", Some("failed_sends_too_long")),
+            ("EPERM", Some("failed_sends_no_route")),
+            ("ECONNREFUSED", None),
+            ("EAGAIN", None),
+        ] {
             for when in ["1", "4", "2+3"] {
                 let inject = format!("{call}:error={error}:when={when}");
                 let (injected, missed, stopped) =
                     talk_while_calls_fail(call, std::slice::from_ref(&inject));
-                // What ICMP told of an earlier one is no answer about this one, and a full socket gets room:
-                // those are sent all the same.
-                let refused = match error {
-                    "ECONNREFUSED" | "EAGAIN" => 0,
-                    _ => injected,
-                };
-                let counters = &stopped.counters;
-                assert_eq!(counters["failed_sends"], refused, "{inject}");
+                let refused = counter.map_or(0, |_| injected);
+                let counted = counter.map_or(0, |counter| stopped.count(counter));
+                assert_eq!(counted, refused, "{inject}");
+                assert_eq!(stopped.count("failed_sends"), refused, "{inject}");
                 assert!(missed <= refused, "{inject}: {missed} missed");
-                assert_eq!(counters["overflowed"], 0, "{inject}");
+                assert_eq!(stopped.count("overflowed"), 0, "{inject}");
                 assert_eq!(
                     stopped.log.contains("the kernel refused (udp-room: "),
                     refused > 0,
@@ -333,7 +344,7 @@ fn r22_whatever_the_kernel_says_to_a_receive_is_counted_and_nothing_is_lost() {
             let (injected, missed, stopped) =
                 talk_while_calls_fail("recvmmsg", std::slice::from_ref(&inject));
             let told = if error == "EAGAIN" { 0 } else { injected };
-            assert_eq!(stopped.counters["failed_receives"], told, "{inject}");
+            assert_eq!(stopped.count("failed_receives"), told, "{inject}");
             assert_eq!(missed, 0, "{inject}");
             let logged = stopped.log.contains("datagrams not received: ");
             assert_eq!(logged, told > 0, "{inject}: {}", stopped.log);
@@ -357,9 +368,10 @@ fn r22_a_kernel_without_calls_for_many_datagrams_is_served_one_by_one() {
         let calls = "recvmmsg,sendmmsg,sendto,recvfrom";
         let (injected, missed, stopped) = talk_while_calls_fail(calls, &inject);
         assert!(injected > 2, "{injected}");
-        let refused = stopped.counters["failed_sends"];
+        let refused = stopped.count("failed_sends");
         assert!(missed <= refused && refused <= injected, "{missed} missed");
-        assert_eq!(refused == 0, error == "EAGAIN", "{refused} {error}");
+        // One that comes behind a datagram that was sent is met by the next call, which may go well.
+        assert!(refused == 0 || error != "EAGAIN", "{refused} refused");
     }
 }
 
@@ -383,8 +395,11 @@ fn r22_a_send_that_the_kernel_puts_off_without_a_word_is_tried_again() {
     }
     let trace = tracer.detach();
     assert_eq!(trace.matches("(INJECTED)").count(), 3, "{trace}");
-    let counters = server.stop().counters;
-    assert_eq!((counters["failed_sends"], counters["overflowed"]), (0, 0));
+    let stopped = server.stop();
+    assert_eq!(
+        (stopped.count("failed_sends"), stopped.count("overflowed")),
+        (0, 0)
+    );
 }
 
 /// A host whose own network is as slow as this, or nothing where that cannot be had.
@@ -430,8 +445,11 @@ fn r22_a_full_socket_goes_on_when_there_is_room() {
     let trace = tracer.detach();
     let refused = trace.matches("EAGAIN").count();
     assert!(refused > 0, "its buffer was never full");
-    let counters = server.stop().counters;
-    assert_eq!((counters["failed_sends"], counters["overflowed"]), (0, 0));
+    let stopped = server.stop();
+    assert_eq!(
+        (stopped.count("failed_sends"), stopped.count("overflowed")),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -476,8 +494,8 @@ fn r22_what_a_full_device_drops_is_counted_one_by_one() {
             told.starts_with("[you are ").then_some(())
         });
     }
-    let counters = server.stop().counters;
-    let refused = counters["failed_sends"] as usize;
+    let stopped = server.stop();
+    let refused = stopped.count("failed_sends") as usize;
     assert!(refused > 0, "nothing was dropped");
     assert_eq!(heard + refused, ROUNDS * LINES * MEMBERS);
 }
@@ -688,9 +706,9 @@ fn r23_with_a_third_lost_both_ways_and_all_sent_twice_everybody_comes_speaks_and
     for (_, name, _) in &logins {
         assert_eq!(spoke(&mut observer, name), 1, "a request is executed once");
     }
-    let counters = server.stop().counters;
-    assert_eq!(counters["joined"], names.len() as u64 + 1);
-    assert_eq!(counters["registered"], 2);
+    let stopped = server.stop();
+    assert_eq!(stopped.count("joined"), names.len() as u64 + 1);
+    assert_eq!(stopped.count("registered"), 2);
 }
 
 #[test]
@@ -736,7 +754,11 @@ fn r23_a_member_that_was_killed_is_let_go_once_its_machine_says_so() {
     stays.ask();
     assert_eq!(observer.count("UPDATE:LEAVE:stays:"), 0);
     let stopped = server.stop();
-    assert_eq!(stopped.counters["unreachable"], 3);
+    assert_eq!(stopped.count("unreachable"), 3);
+    for name in killed {
+        let line = format!("{name}: left: nobody receives at its address");
+        assert!(stopped.log.contains(&line), "{}", stopped.log);
+    }
 }
 
 #[test]
@@ -769,7 +791,7 @@ fn r34_a_port_of_ipv6_takes_ipv6_alone_and_both_families_are_one_room() {
     let before = by_six.lines_of("four", "hello, six");
     assert_eq!(before, Vec::<String>::new());
     let stopped = server.stop();
-    assert_eq!(stopped.counters["joined"], 2);
+    assert_eq!(stopped.count("joined"), 2);
 }
 
 #[test]

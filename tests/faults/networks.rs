@@ -77,7 +77,7 @@ fn r02_peers_whose_machine_is_gone_are_gone_within_a_minute() {
     }
     let (status, log) = server.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(counter(&log, "lost") >= 2);
+    assert_eq!(counter(&log, "lost_unheard"), 2);
 }
 
 #[test]

@@ -194,7 +194,8 @@ fn r24_whichever_call_finds_the_disk_full_the_server_goes_on_and_the_file_stays(
         }
         house.chats("all as ever");
         assert_eq!(told(&home, "No space left on device", 2).len(), 2, "{call}");
-        assert!(is_in(&house.login("ann", "some password")), "{call}");
+        let answer = house.login("ann", "some password");
+        assert!(is_in(&answer), "{call}: {answer}\n{}", home.log());
         assert!(home.has("ann") && !home.has("bob"), "{call}");
         assert_eq!(house.server.terminate().code(), Some(0));
     }

@@ -2,22 +2,27 @@
 //! do, and the ways between them and the peers, on which datagrams are lost, doubled, delayed and overtake
 //! each other, or on which nothing ever happens.
 //!
-//! It keeps the books, too: what each address has sent and was sent, and whether it has proved itself. An
-//! address that is sent more than it may be fails the run at once.
+//! It keeps the books, too: what each address has sent and was sent, whether it has proved itself, of whom it was
+//! told that nobody is there. An address that is sent more than it may be fails the run at once, and so does a
+//! datagram that cannot be read or has control characters in it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mynah::protocol::Secret;
 use mynah::protocol::registry::Protocol;
+use mynah::protocol::tcrp::datagram::{ToMember, decode_to_member};
 use mynah::protocol::udp_login::frame::{Asked, Heard, Reply, decode_asked, decode_heard};
-use mynah::reactor::{BATCH, DatagramPort, Inbox, Outgoing, Readiness, SEND_BATCH};
+use mynah::protocol::{udp_mesh, udp_room};
+use mynah::reactor::{BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH};
 
+use crate::peers::is_harmless;
 use crate::rng::Rng;
+use crate::stream::Telling;
 
 /// Where the mesh hears.
 pub const BROADCAST: &str = "192.0.2.255:5238";
@@ -40,8 +45,28 @@ pub struct Weather {
     pub late: u64,
     /// Sends refused for want of room, and batches taken in part.
     pub refused: u64,
+    /// Sends that were tried again when nothing was told.
+    pub retried: u64,
     pub short: u64,
+    /// Errors of sends and receives that the server was told.
+    pub send_errors: u64,
+    pub receive_errors: u64,
+    /// Datagrams that the server took in and sent.
+    pub received: u64,
+    pub sent: u64,
+    /// ICMP: nobody receives there. Told by who is asked, and by who lies.
+    pub unreachable: u64,
+    pub unreachable_forged: u64,
+    /// How often a guest might be let go for it, at the most.
+    pub doubted_twice: u64,
 }
+
+/// From one port in one turn, at the most: one batch.
+const RECEIVES_PER_TURN: usize = BATCH;
+/// Through one port in one turn, but for what the last batch is too much.
+const SENDS_PER_TURN: usize = 4096 + SEND_BATCH;
+/// For as long a guest may say something of whom somebody said that nobody is there.
+const DOUBT_TIME: Duration = Duration::from_secs(2);
 
 /// All ports and all ways.
 pub struct Air {
@@ -58,6 +83,12 @@ pub struct Air {
     unread: usize,
     /// Peers of the mesh, who hear its broadcasts.
     mesh: Vec<SocketAddr>,
+    /// Of whom lies are told: a stranger who knows where they are.
+    pub maligned: Vec<(u8, SocketAddr)>,
+    /// Where nobody receives any more, and the machine says so.
+    deserted: HashSet<SocketAddr>,
+    /// When the server was told for the first time, since it last heard of them, that nobody is there.
+    doubts: HashMap<(u8, SocketAddr), Instant>,
     books: HashMap<(u8, SocketAddr), Book>,
     paces: HashMap<IpAddr, Pace>,
     /// Addresses that say something to everybody and never ask to be let in.
@@ -77,8 +108,17 @@ struct SocketState {
     writable_edge: bool,
     /// Datagrams that are taken before the next refusal.
     room: usize,
-    /// A send was refused: a writable edge is owed, and will come then.
+    /// A send was refused: there will be room then, and a writable edge, unless the kernel is one that does not tell.
     room_again: Option<Instant>,
+    tells: bool,
+    /// It was refused in this turn.
+    refused: bool,
+    /// What ICMP has told, to be asked for.
+    unreachable: VecDeque<SocketAddr>,
+    error_edge: bool,
+    /// Datagrams in this turn.
+    received: usize,
+    sent: usize,
 }
 
 enum Flight {
@@ -91,6 +131,11 @@ enum Flight {
         to: SocketAddr,
         bytes: Vec<u8>,
     },
+    /// ICMP: what was sent to that address came to nothing.
+    Unreachable {
+        port: u8,
+        at: SocketAddr,
+    },
 }
 
 /// What went to and fro between a port and an address.
@@ -102,9 +147,11 @@ struct Book {
     proven: bool,
 }
 
-/// What `udp-room` has sent to one IP.
+/// What `udp-room` has sent to one network.
 struct Pace {
     since: Instant,
+    /// Answers to strangers are not paced, but never more than three times this.
+    received: usize,
     sent: usize,
 }
 
@@ -128,6 +175,9 @@ impl Air {
             inboxes: HashMap::new(),
             unread: 0,
             mesh: Vec::new(),
+            maligned: Vec::new(),
+            deserted: HashSet::new(),
+            doubts: HashMap::new(),
             books: HashMap::new(),
             paces: HashMap::new(),
             strangers: HashSet::new(),
@@ -142,6 +192,51 @@ impl Air {
         self.inboxes.insert(address, Vec::new());
         if in_mesh {
             self.mesh.push(address);
+        }
+    }
+
+    /// Nobody is there any more, and the machine tells whoever sends something there.
+    pub fn desert(&mut self, address: SocketAddr) {
+        self.deserted.insert(address);
+    }
+
+    /// What the kernel says to whatever is sent to an address where a program has ended.
+    pub fn tell_deserted(&mut self, port: u8, at: SocketAddr) {
+        self.desert(at);
+        self.weather.unreachable += 1;
+        self.fly(Way::Perfect, || Flight::Unreachable { port, at });
+    }
+
+    /// Somebody lies about an address.
+    pub fn malign(&mut self, port: u8, at: SocketAddr) {
+        self.weather.unreachable_forged += 1;
+        self.fly(Way::Perfect, || Flight::Unreachable { port, at });
+    }
+
+    /// The server is dead: what its kernel had of it is gone, and nobody is where they were. What flies lands
+    /// nowhere.
+    pub fn forget_all(&mut self) {
+        self.ports.clear();
+        self.flights.clear();
+        self.ways
+            .retain(|address, _| *address == BROADCAST.parse().unwrap());
+        self.inboxes.clear();
+        self.unread = 0;
+        self.mesh.clear();
+        self.maligned.clear();
+        self.deserted.clear();
+        self.doubts.clear();
+        self.books.clear();
+        self.paces.clear();
+        self.strangers.clear();
+        self.weather = Weather::default();
+    }
+
+    /// The server takes another turn.
+    pub fn begin_turn(&mut self) {
+        for port in &mut self.ports {
+            (port.received, port.sent) = (0, 0);
+            port.refused = false;
         }
     }
 
@@ -191,6 +286,12 @@ impl Air {
                     port.arrived.push_back((from, bytes));
                     port.readable_edge = true;
                 }
+                Flight::Unreachable { port, at } => {
+                    let port = &mut self.ports[usize::from(port)];
+                    port.unreachable.push_back(at);
+                    port.errors += 1;
+                    (port.readable_edge, port.error_edge) = (true, true);
+                }
                 Flight::ToPeer { to, bytes } => {
                     if let Some(inbox) = self.inboxes.get_mut(&to) {
                         inbox.push(bytes);
@@ -202,24 +303,32 @@ impl Air {
         let fierce = self.fierce;
         for port in &mut self.ports {
             if port.room_again.take_if(|due| *due <= now).is_some() {
-                port.writable_edge = true;
+                port.writable_edge = port.tells;
                 port.room = room(fierce, &mut self.rng);
             }
         }
     }
 
-    /// What epoll would tell of a port now, once.
-    pub fn take_edge(&mut self, id: u8) -> Option<Readiness> {
+    /// What epoll would tell of a port now.
+    pub fn take_edge(&mut self, id: u8, telling: impl FnOnce() -> Telling) -> Option<Readiness> {
         let port = &mut self.ports[usize::from(id)];
         if !(port.readable_edge || port.writable_edge) {
             return None;
         }
-        port.writable_edge = false;
+        let (readable, error) = (port.readable_edge, port.error_edge);
+        match telling() {
+            Telling::Late => return None,
+            Telling::Twice => {}
+            Telling::Once => {
+                (port.readable_edge, port.writable_edge) = (false, false);
+                port.error_edge = false;
+            }
+        }
         Some(Readiness {
             token: mio::Token(usize::from(id)),
-            readable: std::mem::take(&mut port.readable_edge),
+            readable,
             writable: port.room_again.is_none(),
-            read_closed: false,
+            read_closed: error,
         })
     }
 
@@ -260,6 +369,7 @@ impl Air {
         let port = &mut self.ports[usize::from(id)];
         if port.errors > 0 {
             port.errors -= 1;
+            self.weather.receive_errors += 1;
             return Err(ErrorKind::ConnectionRefused.into());
         }
         if port.arrived.is_empty() {
@@ -273,24 +383,66 @@ impl Air {
             let Some((from, bytes)) = port.arrived.pop_front() else {
                 break;
             };
+            port.received += 1;
+            self.weather.received += 1;
+            // Where there is a secret only what bears it shows that somebody is there.
+            if bytes.len() <= MAX_DATAGRAM && port.protocol == Protocol::UdpRoom {
+                self.doubts.remove(&(id, from));
+            }
             let book = self.books.entry((id, from)).or_default();
             book.received += bytes.len();
+            if port.protocol == Protocol::UdpRoom {
+                let now = self.now;
+                let pace = self.paces.entry(network(from.ip())).or_insert(Pace {
+                    since: now,
+                    received: 0,
+                    sent: 0,
+                });
+                pace.received += bytes.len();
+            }
             if let Ok(Asked::Session { sid: Some(sid), .. }) = decode_asked(&bytes) {
                 book.proven |= book.sid == Some(sid);
             }
-            inbox.push(from, &bytes);
+            // A socket of both families has it so.
+            let mapped = match from {
+                SocketAddr::V4(v4) if self.rng.once_in(3) => {
+                    (v4.ip().to_ipv6_mapped(), v4.port()).into()
+                }
+                other => other,
+            };
+            inbox.push(mapped, &bytes);
         }
+        assert!(
+            port.received <= RECEIVES_PER_TURN,
+            "one port had more than its share of a turn"
+        );
         Ok(())
+    }
+
+    fn next_unreachable(&mut self, id: u8) -> Option<SocketAddr> {
+        let at = self.ports[usize::from(id)].unreachable.pop_front()?;
+        let doubted = *self.doubts.entry((id, at)).or_insert(self.now);
+        if self.now >= doubted + DOUBT_TIME {
+            self.weather.doubted_twice += 1;
+        }
+        Some(at)
     }
 
     fn send_batch(&mut self, id: u8, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
         assert!(!outgoing.is_empty(), "a system call for nothing");
         let way = self.way_to(outgoing[0].to.address());
         let port = &mut self.ports[usize::from(id)];
-        assert!(port.room_again.is_none(), "sent without waiting for room");
+        assert!(!port.refused, "sent again in the turn of a refusal");
+        if port.room_again.is_some() {
+            // Who is never told may try.
+            self.weather.retried += 1;
+            port.refused = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
         if self.fierce && way == Way::Lossy && self.rng.once_in(12) {
             // No buffers, unreachable, too long for the way, not allowed.
             let error = [105, 111, 90, 1][self.rng.below(4)];
+            self.weather.send_errors += 1;
             if self.rng.once_in(2) {
                 port.errors += 1;
                 port.readable_edge = true;
@@ -299,8 +451,12 @@ impl Air {
         }
         if port.room == 0 {
             self.weather.refused += 1;
-            let pause = Duration::from_millis(1 + self.rng.below(20) as u64);
+            // The edge is late sometimes.
+            let longest = if self.rng.once_in(20) { 30_000 } else { 20 };
+            let pause = Duration::from_millis(1 + self.rng.below(longest) as u64);
             port.room_again = Some(self.now + pause);
+            port.tells = !self.rng.once_in(4);
+            port.refused = true;
             return Err(ErrorKind::WouldBlock.into());
         }
         let offered = outgoing.len().min(SEND_BATCH);
@@ -310,6 +466,12 @@ impl Air {
         }
         self.weather.short += u64::from(taken < offered);
         port.room -= taken;
+        port.sent += taken;
+        assert!(
+            port.sent <= SENDS_PER_TURN,
+            "one port sent more than its share of a turn"
+        );
+        self.weather.sent += taken as u64;
         for datagram in &outgoing[..taken] {
             self.carry(id, datagram);
         }
@@ -320,6 +482,12 @@ impl Air {
     fn carry(&mut self, id: u8, datagram: &Outgoing<'_>) {
         let (to, bytes) = (datagram.to.address(), datagram.bytes);
         self.keep_books(id, to, bytes);
+        let protocol = self.ports[usize::from(id)].protocol;
+        assert!(
+            can_be_read(protocol, bytes),
+            "{protocol} {to}: {:?}",
+            String::from_utf8_lossy(bytes)
+        );
         if to == BROADCAST.parse().unwrap() {
             for peer in self.mesh.clone() {
                 let bytes = || bytes.to_vec();
@@ -335,7 +503,11 @@ impl Air {
             });
             return;
         }
-        if self.inboxes.contains_key(&to) {
+        let unknown = !self.ways.contains_key(&to) && to.port().is_multiple_of(2);
+        if unknown || self.deserted.contains(&to) {
+            self.weather.unreachable += 1;
+            self.fly(Way::Lossy, || Flight::Unreachable { port: id, at: to });
+        } else if self.inboxes.contains_key(&to) {
             self.fly(self.way_to(to), || Flight::ToPeer {
                 to,
                 bytes: bytes.to_vec(),
@@ -354,6 +526,7 @@ impl Air {
         let book = self.books.entry((id, to)).or_default();
         book.sent += bytes.len();
         let (sent, received) = (book.sent, book.received);
+        let now = self.now;
         let unproven = match protocol {
             Protocol::UdpLogin => {
                 if let Ok(Heard::Reply {
@@ -371,14 +544,15 @@ impl Air {
             }
             Protocol::UdpRoom => {
                 if !to.ip().is_loopback() {
-                    let now = self.now;
-                    let pace = self.paces.entry(to.ip()).or_insert(Pace {
+                    let pace = self.paces.entry(network(to.ip())).or_insert(Pace {
                         since: now,
+                        received: 0,
                         sent: 0,
                     });
                     pace.sent += bytes.len();
                     let seconds = now.duration_since(pace.since).as_secs_f64();
-                    let allowed = 64.0 * 1024.0 + 4096.0 * seconds + 3.0 * received as f64;
+                    let answers = 3.0 * pace.received as f64;
+                    let allowed = 64.0 * 1024.0 + 4096.0 * seconds + answers;
                     let sent = pace.sent;
                     assert!(sent as f64 <= allowed, "{to}: {sent} bytes in {seconds} s");
                 }
@@ -395,6 +569,39 @@ impl Air {
             "{protocol} {to}: sent {sent} for {received}, the last: {:?}",
             String::from_utf8_lossy(bytes)
         );
+    }
+}
+
+/// Who shares a pace: an IPv4 address, or a /64.
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// Whether a member's program can read it, and its terminal show it.
+fn can_be_read(protocol: Protocol, bytes: &[u8]) -> bool {
+    match protocol {
+        Protocol::UdpRoom => {
+            udp_room::frame::decode_heard(bytes).is_ok()
+                && std::str::from_utf8(bytes).is_ok_and(is_harmless)
+        }
+        Protocol::UdpLogin => {
+            decode_heard(bytes).is_ok() && std::str::from_utf8(bytes).is_ok_and(is_harmless)
+        }
+        Protocol::Ucrp => match decode_to_member(bytes) {
+            Ok(ToMember::Said { sender, text }) => is_harmless(sender) && is_harmless(text),
+            Ok(ToMember::RoomClosed) => true,
+            Err(_) => false,
+        },
+        Protocol::UdpMesh => match udp_mesh::frame::decode(bytes) {
+            Ok(udp_mesh::frame::Frame::Say { username, text }) => {
+                is_harmless(username) && is_harmless(text)
+            }
+            other => other.is_ok(),
+        },
+        Protocol::TcpRoom | Protocol::Group | Protocol::Tcrp => false,
     }
 }
 
@@ -421,6 +628,12 @@ pub fn open(air: &Rc<RefCell<Air>>, protocol: Protocol) -> SimPort {
         writable_edge: true,
         room,
         room_again: None,
+        tells: true,
+        refused: false,
+        unreachable: VecDeque::new(),
+        error_edge: false,
+        received: 0,
+        sent: 0,
     });
     SimPort {
         air: air.clone(),
@@ -435,5 +648,9 @@ impl DatagramPort for SimPort {
 
     fn send_batch(&mut self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
         self.air.borrow_mut().send_batch(self.id, outgoing)
+    }
+
+    fn next_unreachable(&mut self) -> Option<SocketAddr> {
+        self.air.borrow_mut().next_unreachable(self.id)
     }
 }

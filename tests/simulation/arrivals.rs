@@ -1,6 +1,7 @@
 //! Owns who comes to a run: of which protocol, from where, under which name, and with what in mind.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use mynah::chat::Choice;
 use mynah::protocol::registry::Protocol;
@@ -8,21 +9,27 @@ use mynah::protocol::tcp_room::frame;
 use mynah::protocol::{group, tcrp, udp_login, udp_room};
 
 use crate::air::Way;
-use crate::peers::client::{AnySession, Client, Fate, Line, Mailbox};
+use crate::peers::client::{AnySession, Client, Fate, Line, Mailbox, Phase};
 use crate::peers::hostile::Intruder;
 use crate::peers::mesh::MeshPeer;
 use crate::peers::scripted::{Kind, Scripted, script};
+use crate::rng::Rng;
 use crate::stream::{PeerEnd, SimStream, link};
 use crate::world::World;
 
 const SCRIPTED: usize = 9;
 const CLIENTS: usize = 12;
 const MESH: usize = 2;
-const INTRUDERS: usize = 3;
+const INTRUDERS: usize = 6;
+
+/// Who hears who comes and goes in a house of that protocol alone.
+pub const EAR_OF_GROUP: &str = "ear-of-group";
+pub const EAR_OF_LOGIN: &str = "ear-of-login";
 
 impl World {
-    pub(crate) fn arrive_witness_and_ear(&mut self) {
-        let (stream, end) = link(usize::MAX / 2, 0);
+    /// Those who are there from the beginning to the end, and miss nothing.
+    pub(crate) fn arrive_residents(&mut self) {
+        let (stream, end) = link(&self.meter, usize::MAX / 2, 0);
         let mut plan = Vec::new();
         frame::encode_join("witness", &mut plan);
         self.add_scripted(stream, end, Kind::Chatter, "witness", (plan, Vec::new()));
@@ -40,9 +47,48 @@ impl World {
         let session = Box::new(udp_room::client::Session::new("ear"));
         let ear = Client::new(Protocol::UdpRoom, "ear", session, None, Some(mailbox));
         self.add_client(ear);
-        self.clients[0].fate = Fate::Stays;
-        while !self.clients[0].joined() {
-            self.pass_time();
+        if self.isolate {
+            let address = "127.0.0.1:2".parse().unwrap();
+            let draw = Box::new(|| [0; 16]);
+            let session =
+                group::client::Session::new(EAR_OF_GROUP, [127, 0, 0, 1].into(), 2, false, draw);
+            let (stream, end) = link(&self.meter, usize::MAX / 2, 0);
+            let key = self
+                .server
+                .accept(stream, address, Protocol::Group, self.now);
+            let line = Line::new(end, address, key, usize::MAX);
+            let session = Box::new(session);
+            let ear = Client::new(Protocol::Group, EAR_OF_GROUP, session, Some(line), None);
+            self.add_client(ear);
+            let mailbox = Mailbox {
+                address: "127.0.0.1:3".parse().unwrap(),
+                port: self.ports.login,
+                way: Way::Perfect,
+            };
+            let password = format!("pw {EAR_OF_LOGIN}");
+            let session = Box::new(udp_login::client::Session::new(EAR_OF_LOGIN, password));
+            let ear = Client::new(
+                Protocol::UdpLogin,
+                EAR_OF_LOGIN,
+                session,
+                None,
+                Some(mailbox),
+            );
+            self.add_client(ear);
+        }
+        self.residents = self.clients.len();
+        for resident in &mut self.clients {
+            resident.fate = Fate::Stays;
+        }
+        let mut patience = 2000;
+        while !self.clients.iter().all(Client::joined) {
+            for client in &mut self.clients {
+                client.move_bytes(usize::MAX, &mut self.air.borrow_mut(), self.now);
+                assert!(!client.ended(), "{} is not let in", client.name);
+            }
+            self.pass(Duration::from_millis(20));
+            patience -= 1;
+            assert!(patience > 0, "the residents are not let in");
         }
         // Sometimes somebody speaks to them.
         self.names.push("witness".to_string());
@@ -52,7 +98,8 @@ impl World {
         if !self.rng.once_in(5) {
             return;
         }
-        match self.rng.below(11) {
+        match self.rng.below(13) {
+            10.. if self.intruders.len() < INTRUDERS && !self.calm => self.arrive_intruder(),
             0..=3 if self.scripted.len() <= SCRIPTED => self.arrive_scripted(),
             4..=8 if self.clients.len() <= CLIENTS => {
                 let protocols = [
@@ -67,8 +114,84 @@ impl World {
                 self.arrive_client(protocol);
             }
             9 if self.mesh.len() < MESH => self.arrive_in_mesh(),
-            10 if self.intruders.len() < INTRUDERS && !self.calm => self.arrive_intruder(),
             _ => {}
+        }
+    }
+
+    /// More than a turn has time for, most of them with a lot to say.
+    pub(crate) fn many_arrive(&mut self) {
+        self.outcome.mass_joins += 1;
+        for n in 0..15 + self.rng.below(25) {
+            self.counted += 1;
+            let name = format!("one{}", self.counted);
+            let kind = match n {
+                0..7 if !self.calm => Kind::Flooder,
+                7..10 if !self.calm => Kind::Deaf,
+                _ => Kind::Chatter,
+            };
+            let script = script(kind, &name, &mut self.rng);
+            let (stream, end) = match kind {
+                Kind::Flooder => link(&self.meter, 1 << 20, 0),
+                _ => self.choose_link(),
+            };
+            let before = self.scripted.len();
+            self.add_scripted(stream, end, kind, &name, script);
+            let appetite = match kind {
+                Kind::Deaf => 0,
+                Kind::Flooder => usize::MAX,
+                _ => self.choose_appetite(),
+            };
+            let peer = &mut self.scripted[before];
+            peer.appetite = appetite;
+            // They begin in the same moment.
+            peer.send_all();
+            self.names.push(name);
+        }
+        // Who hears a list of all of them and does not read it holds it.
+        for _ in 0..6 {
+            self.arrive_client(Protocol::Group);
+            let client = self.clients.last_mut().expect("it came");
+            if !self.calm
+                && let Some(line) = &mut client.line
+            {
+                line.appetite = 0;
+            }
+        }
+    }
+
+    /// Everybody goes at once, while something is said.
+    pub(crate) fn many_go(&mut self) {
+        self.outcome.mass_departures += 1;
+        self.witness_speaks();
+        let kills = self.rng.once_in(2);
+        for peer in self.scripted.iter_mut().skip(1).filter(|peer| !peer.ended) {
+            if !matches!(peer.kind, Kind::Chatter | Kind::Flooder) {
+                continue;
+            }
+            peer.send_all();
+            match kills {
+                true => {
+                    peer.kind = Kind::Killed;
+                    peer.ended = true;
+                    match self.rng.once_in(2) {
+                        true => peer.end.reset(),
+                        false => peer.end.reset_in_send(self.rng.below(3) as u32),
+                    }
+                }
+                false => peer.leave(),
+            }
+        }
+        let mut air = self.air.borrow_mut();
+        for client in self.clients.iter_mut().skip(self.residents) {
+            match client.phase {
+                Phase::Running if kills && client.fate == Fate::Dies => client.die(&mut air),
+                // Who leaves does not read on.
+                Phase::Running if self.calm && client.line.is_some() => {}
+                Phase::Running if client.fate == Fate::Leaves && client.may_leave() => {
+                    client.leave(&mut air, self.now);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -79,7 +202,7 @@ impl World {
             1 => ("tWIN".to_string(), false),
             2 if !self.accounts.is_empty() => {
                 let account = self.rng.below(self.accounts.len());
-                (self.accounts[account].to_uppercase(), true)
+                (self.accounts[account].to_uppercase(), !self.isolate)
             }
             _ => {
                 self.counted += 1;
@@ -121,7 +244,7 @@ impl World {
         };
         let capacity = capacities[self.rng.below(4)];
         let miserly = miserly[self.rng.below(4)];
-        link(capacity, miserly)
+        link(&self.meter, capacity, miserly)
     }
 
     fn choose_appetite(&mut self) -> usize {
@@ -165,12 +288,12 @@ impl World {
             true => Way::Lossy,
             false => Way::Perfect,
         };
-        // Whoever dies on this machine without a word stays for ever, so nobody here does, nor loses its
-        // last word.
+        // Whoever loses its last word on this machine stays for ever, so nobody here does. Of one who dies the
+        // kernel tells.
         let loopback = way == Way::Perfect && !self.rng.once_in(3);
         let address = self.choose_address(loopback);
         let mut fate = match self.rng.below(6) {
-            0 if !loopback => Fate::Dies,
+            0 if !loopback || (protocol != Protocol::Ucrp && !self.isolate) => Fate::Dies,
             1 | 2 => Fate::Stays,
             _ => Fate::Leaves,
         };
@@ -241,6 +364,17 @@ impl World {
         if is_host {
             client.leisure = 80;
         }
+        let has_rooms = matches!(protocol, Protocol::Ucrp);
+        if !self.calm && !has_rooms && !impostor && !loopback && self.rng.once_in(8) {
+            client.mad = Some(Rng::new(self.rng.next()));
+            client.impostor = false;
+        }
+        if !loopback
+            && let Some(Mailbox { address, port, .. }) = client.mailbox
+            && !has_rooms
+        {
+            self.air.borrow_mut().maligned.push((port, address));
+        }
         self.add_client(client);
         if !matches!(protocol, Protocol::Ucrp) || self.clients.last().unwrap().room.is_none() {
             self.names.push(name);
@@ -260,17 +394,35 @@ impl World {
     /// An address that nobody has; some share an IP.
     fn choose_address(&mut self, loopback: bool) -> SocketAddr {
         self.counted += 1;
-        let ip = match loopback {
-            true => [127, 0, 0, 1],
-            false => [192, 0, 2, 10 + self.rng.below(6) as u8],
+        let host = 10 + self.rng.below(6) as u16;
+        let is_v6 = self.rng.once_in(4);
+        let ip: IpAddr = match (loopback, is_v6) {
+            (true, true) => Ipv6Addr::LOCALHOST.into(),
+            (true, false) => Ipv4Addr::LOCALHOST.into(),
+            // Two of one host are in one /64.
+            (false, true) => {
+                Ipv6Addr::new(0x2001, 0xdb8, 0, host, 0, 0, 0, self.counted as u16).into()
+            }
+            (false, false) => Ipv4Addr::new(192, 0, 2, host as u8).into(),
         };
-        SocketAddr::new(IpAddr::from(ip), 2000 + self.counted as u16)
+        SocketAddr::new(ip, 2000 + self.counted as u16)
     }
 
     fn connect(&mut self, address: SocketAddr, protocol: Protocol) -> Line {
         let (stream, end) = self.choose_link();
-        let key = self.server.accept(stream, address, protocol, self.now);
-        Line::new(end, key, self.choose_appetite())
+        let peer = self.sometimes_mapped(address);
+        let key = self.server.accept(stream, peer, protocol, self.now);
+        Line::new(end, address, key, self.choose_appetite())
+    }
+
+    /// An IPv4 address as a socket of both families has it.
+    fn sometimes_mapped(&mut self, address: SocketAddr) -> SocketAddr {
+        match address.ip() {
+            IpAddr::V4(ip) if self.rng.once_in(3) => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), address.port())
+            }
+            _ => address,
+        }
     }
 
     fn arrive_in_mesh(&mut self) {
@@ -298,11 +450,21 @@ impl World {
     }
 
     fn arrive_intruder(&mut self) {
-        let protocol = [Protocol::Group, Protocol::Tcrp][self.rng.below(2)];
+        let protocols = [Protocol::TcpRoom, Protocol::Group, Protocol::Tcrp];
+        let protocol = protocols[self.rng.below(3)];
         let (stream, end) = self.choose_link();
-        let address = self.choose_address(false);
-        let key = self.server.accept(stream, address, protocol, self.now);
-        let plan = Intruder::plan(protocol, &mut self.rng);
-        self.intruders.push(Intruder { end, key, plan });
+        let from = self.choose_address(false);
+        let peer = self.sometimes_mapped(from);
+        let key = self.server.accept(stream, peer, protocol, self.now);
+        let name = format!("gremlin{}", self.rng.below(4));
+        let plan = Intruder::plan(protocol, &name, &mut self.rng);
+        self.intruders.push(Intruder {
+            end,
+            from,
+            key,
+            plan,
+            reads: self.rng.once_in(2),
+            received: Vec::new(),
+        });
     }
 }

@@ -13,6 +13,7 @@ mod disk;
 mod oracle;
 mod outcome;
 mod peers;
+mod promises;
 mod rng;
 mod stream;
 mod world;
@@ -85,6 +86,29 @@ fn the_promises_hold_whatever_the_network_does() {
     // A simulation in which nothing bad happens proves nothing, nor one in which nothing else does.
     let rare = total.rare(10);
     assert!(rare.is_empty(), "almost never happened: {rare:?}");
+}
+
+/// A connection is closed and its place taken by another while the kernel still tells of the first.
+#[test]
+fn r42_a_late_event_never_reaches_a_successor() {
+    let total = run_all(200);
+    assert!(total.late_events > 0, "nothing was told late");
+    assert!(total.late_events_at_successors > 0, "no place was reused");
+}
+
+/// A mesh hears its own broadcasts again. One that had waited for longer than two seconds was taken for a peer's, and
+/// said once more in the name of a member who had left.
+#[test]
+fn a_seed_that_found_a_broadcast_coming_back_late() {
+    for seed in [1, 2, 37, 61, 90] {
+        run(seed);
+    }
+}
+
+/// Somebody spoke in the same instant in which the kernel said that nobody is there, and was let go two seconds later.
+#[test]
+fn a_seed_that_found_a_member_let_go_that_had_spoken() {
+    run(100);
 }
 
 #[test]

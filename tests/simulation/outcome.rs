@@ -15,6 +15,8 @@ macro_rules! outcome {
         impl Outcome {
             pub fn add(&mut self, other: &Outcome) {
                 self.turns += other.turns;
+                // In whatever order.
+                self.digest ^= other.digest;
                 $(self.$field += other.$field;)*
             }
 
@@ -62,17 +64,39 @@ outcome! {
     directs_heard,
     rooms_closed,
     room_messages,
+    /// What was heard in houses of one protocol, and was said there.
+    heard_at_home,
+    /// Lives that ended without being asked, and what happens to the processes.
+    crashes,
+    suspensions,
+    /// Crowds that came and went at once.
+    mass_joins,
+    mass_departures,
+    /// Turns in which there was more to read than one may take in.
+    full_turns,
+    died_in_send,
+    /// What the kernel told of connections that were gone; some of their places were somebody else's by then.
+    late_events,
+    late_events_at_successors,
+    /// Peers whose programs were broken, and got in.
+    mad,
     /// Datagrams, on their ways.
     datagrams_lost,
     datagrams_doubled,
     datagrams_late,
     sends_refused,
+    sends_retried,
     batches_short,
     /// Datagrams, in the server.
     datagrams_dropped,
     datagrams_withheld,
     failed_sends,
     failed_receives,
+    overflowed,
+    /// What ICMP told of those who were gone, and of others.
+    told_unreachable,
+    told_unreachable_forged,
+    unreachable,
     /// Guests.
     silent,
     never_came,
@@ -81,6 +105,8 @@ outcome! {
     logged_in_again,
     accounts_saved,
     saves_failed,
+    saves_failed_late,
+    not_hashed,
     /// Members left in a room or address book by a stop in full swing.
     stopped_in_full_swing,
     mesh_refusals,

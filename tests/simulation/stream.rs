@@ -4,18 +4,69 @@
 //! What is modelled, because the server relies on it: an edge is told once; an edge of readability says
 //! writable too; a short read means that there is no more; a refused or shortened send is followed by a
 //! writable edge once a third of the buffer is free, and not before; closing with unread input destroys
-//! what the peer has not read yet (the reset).
+//! what the peer has not read yet (the reset). Edges may come late, and twice.
+//!
+//! What the server takes in is measured: more than its share of a turn fails the run at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use mynah::reactor::{Key, Readiness, Stream};
 
+/// What all connections together brought in the present turn.
+#[derive(Default)]
+pub struct Meter {
+    /// Counts the turns, so that nobody has to be told of a new one.
+    turn: Cell<u64>,
+    bytes: Cell<usize>,
+    /// Turns in which there was more to be read than one may take in.
+    pub full_turns: Cell<u64>,
+    /// Connections that died while they were sent to.
+    pub died_in_send: Cell<u64>,
+}
+
+/// From one connection in one turn, at the most.
+const READ_BYTES: usize = 64 * 1024;
+/// From all of them: beyond that nobody is read from any more.
+const TURN_BYTES: usize = 256 * 1024;
+
+impl Meter {
+    pub fn begin_turn(&self) {
+        self.turn.set(self.turn.get() + 1);
+        self.bytes.set(0);
+    }
+
+    fn count(&self, bytes: usize) {
+        assert!(
+            self.bytes.get() < TURN_BYTES,
+            "read on when the turn had its fill"
+        );
+        self.bytes.set(self.bytes.get() + bytes);
+        let full = self.bytes.get() >= TURN_BYTES;
+        self.full_turns.set(self.full_turns.get() + u64::from(full));
+    }
+}
+
+/// How the kernel tells of what there is to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    Once,
+    /// And again, when there is nothing any more.
+    Twice,
+    /// Another time.
+    Late,
+}
+
 /// Both directions of one connection, as they stand.
 #[derive(Default)]
 pub struct Link {
+    meter: Rc<Meter>,
+    /// When it was last read from, and how much it brought then.
+    read_in: (u64, usize),
+    /// It dies in the middle of the send after so many.
+    fuse: Option<u32>,
     /// Arrived at the server and not read by it.
     to_server: VecDeque<u8>,
     /// The peer has ended its half, and that has arrived.
@@ -46,8 +97,9 @@ pub struct SimStream(Rc<RefCell<Link>>);
 #[derive(Clone)]
 pub struct PeerEnd(Rc<RefCell<Link>>);
 
-pub fn link(capacity: usize, miserly: usize) -> (SimStream, PeerEnd) {
+pub fn link(meter: &Rc<Meter>, capacity: usize, miserly: usize) -> (SimStream, PeerEnd) {
     let link = Rc::new(RefCell::new(Link {
+        meter: meter.clone(),
         capacity,
         miserly,
         // The edge that registration gives.
@@ -55,6 +107,15 @@ pub fn link(capacity: usize, miserly: usize) -> (SimStream, PeerEnd) {
         ..Link::default()
     }));
     (SimStream(link.clone()), PeerEnd(link))
+}
+
+impl Link {
+    fn die(&mut self) {
+        self.reset = true;
+        self.no_space = false;
+        self.readable_edge = true;
+        self.from_server.clear();
+    }
 }
 
 impl Stream for SimStream {
@@ -69,7 +130,19 @@ impl Stream for SimStream {
                 false => Err(ErrorKind::WouldBlock.into()),
             };
         }
-        Ok(take(&mut link.to_server, buffer))
+        let taken = take(&mut link.to_server, buffer);
+        let turn = link.meter.turn.get();
+        let before = match link.read_in {
+            (last, bytes) if last == turn => bytes,
+            _ => 0,
+        };
+        link.read_in = (turn, before + taken);
+        assert!(
+            link.read_in.1 <= READ_BYTES,
+            "one connection had more than its share of a turn"
+        );
+        link.meter.count(taken);
+        Ok(taken)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -79,6 +152,16 @@ impl Stream for SimStream {
     fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut link = self.0.borrow_mut();
         assert!(!link.server_ended, "sent after the end");
+        match &mut link.fuse {
+            Some(0) => {
+                link.fuse = None;
+                link.die();
+                let died = &link.meter.died_in_send;
+                died.set(died.get() + 1);
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         if link.reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
@@ -144,11 +227,12 @@ impl PeerEnd {
 
     /// The peer's process is killed: epoll tells of it in every direction.
     pub fn reset(&self) {
-        let mut link = self.0.borrow_mut();
-        link.reset = true;
-        link.no_space = false;
-        link.readable_edge = true;
-        link.from_server.clear();
+        self.0.borrow_mut().die();
+    }
+
+    /// It is killed while it is sent something, after so many sends more.
+    pub fn reset_in_send(&self, sends: u32) {
+        self.0.borrow_mut().fuse = Some(sends);
     }
 
     /// Reads at most so many bytes of what the server has sent.
@@ -173,14 +257,18 @@ impl PeerEnd {
         self.0.borrow().server_gone
     }
 
-    /// What epoll would tell of this connection now, once.
-    pub fn take_edge(&self, key: Key) -> Option<Readiness> {
+    /// What epoll would tell of this connection now.
+    pub fn take_edge(&self, key: Key, telling: impl FnOnce() -> Telling) -> Option<Readiness> {
         let mut link = self.0.borrow_mut();
         if link.server_gone || !(link.readable_edge || link.writable_edge) {
             return None;
         }
-        let readable = std::mem::take(&mut link.readable_edge);
-        link.writable_edge = false;
+        let readable = link.readable_edge;
+        match telling() {
+            Telling::Late => return None,
+            Telling::Twice => {}
+            Telling::Once => (link.readable_edge, link.writable_edge) = (false, false),
+        }
         Some(Readiness {
             token: key.token(),
             readable,

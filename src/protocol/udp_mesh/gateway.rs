@@ -40,8 +40,9 @@ pub enum Asked<'a> {
     Says { username: &'a str, text: &'a str },
 }
 
-/// How long a broadcast may take to come back.
-pub const ECHO_TIME: Duration = Duration::from_secs(2);
+/// How long a broadcast may take to come back: it waits while the kernel takes no more, and again while the process is
+/// stopped. One that is not known any more is relayed in the name of a member who may have left meanwhile.
+pub const ECHO_TIME: Duration = Duration::from_secs(60);
 
 /// Broadcasts remembered for that long. What is forgotten is still not relayed: its name is held by a member
 /// who is no peer of the mesh.

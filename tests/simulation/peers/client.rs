@@ -9,7 +9,7 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::{ClientSession, Command, Context, Outbound, Told};
 use mynah::reactor::Key;
 
-use super::{private_text, text};
+use super::{mutants, private_text, text};
 use crate::air::{Air, Way};
 use crate::rng::Rng;
 use crate::stream::PeerEnd;
@@ -99,6 +99,8 @@ pub struct Mailbox {
 /// The stream to the server.
 pub struct Line {
     pub end: PeerEnd,
+    /// Where it comes from.
+    pub from: SocketAddr,
     /// None if the server would not have it.
     pub key: Option<Key>,
     /// Bytes it reads at a time.
@@ -111,9 +113,10 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new(end: PeerEnd, key: Option<Key>, appetite: usize) -> Line {
+    pub fn new(end: PeerEnd, from: SocketAddr, key: Option<Key>, appetite: usize) -> Line {
         Line {
             end,
+            from,
             key,
             appetite,
             carry: Vec::new(),
@@ -130,6 +133,8 @@ pub struct Client {
     /// None is the lobby.
     pub room: Option<String>,
     pub is_host: bool,
+    /// Its program is broken: what it sends is damaged, now and then, by these numbers.
+    pub mad: Option<Rng>,
     /// It asks for what it must not get: the name of somebody's account.
     pub impostor: bool,
     pub fate: Fate,
@@ -139,7 +144,7 @@ pub struct Client {
     /// Lines that it is still going to say.
     pub to_say: usize,
     pub said: Vec<String>,
-    pub directs: usize,
+    pub said_privately: Vec<String>,
     /// Having said all, it leaves once in so many moments.
     pub leisure: usize,
     pub told: Vec<Told>,
@@ -163,6 +168,7 @@ impl Client {
             name: name.to_string(),
             room: None,
             is_host: false,
+            mad: None,
             impostor: false,
             fate: Fate::Leaves,
             phase: Phase::Running,
@@ -170,7 +176,7 @@ impl Client {
             mailbox,
             to_say: 0,
             said: Vec::new(),
-            directs: 0,
+            said_privately: Vec::new(),
             leisure: 10,
             told: Vec::new(),
             raw: Vec::new(),
@@ -201,8 +207,8 @@ impl Client {
 
     /// Whether nothing comes between it and what it is due.
     pub fn is_perfect(&self) -> bool {
-        self.mailbox
-            .is_none_or(|mailbox| mailbox.way == Way::Perfect)
+        let good_way = |mailbox: Mailbox| mailbox.way == Way::Perfect;
+        self.mad.is_none() && self.mailbox.is_none_or(good_way)
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -278,7 +284,7 @@ impl Client {
             return;
         }
         if self.fate == Fate::Dies && rng.once_in(60) {
-            return self.die();
+            return self.die(air);
         }
         if !self.session.is_in() || self.ended() {
             return;
@@ -290,7 +296,7 @@ impl Client {
                 0 | 1 if knows_directs && !names.is_empty() => {
                     let to = &names[rng.below(names.len())];
                     let text = private_text(&self.name, to, rng);
-                    self.directs += 1;
+                    self.said_privately.push(text.clone());
                     let command = Command::Direct { to, text: &text };
                     self.with(air, now, |session, context| {
                         session.command(command, context)
@@ -338,8 +344,14 @@ impl Client {
         self.session.waits_for() == 0
     }
 
-    pub fn die(&mut self) {
+    /// Where it was nobody receives any more, and often the machine says so.
+    pub fn die(&mut self, air: &mut Air) {
         self.phase = Phase::Dead;
+        if let Some(Mailbox { address, .. }) = self.mailbox
+            && (address.ip().is_loopback() || address.port().is_multiple_of(2))
+        {
+            air.desert(address);
+        }
         if let Some(line) = &self.line {
             line.end.reset();
         }
@@ -361,12 +373,20 @@ impl Client {
                 out: &mut out,
             },
         );
+        let Client { mad, protocol, .. } = self;
+        let mut damaged = |bytes: Vec<u8>| match mad {
+            Some(rng) if !bytes.is_empty() => match rng.once_in(4) {
+                true => mutants::damaged(*protocol, bytes, rng),
+                false => bytes,
+            },
+            _ => bytes,
+        };
         if let Some(line) = &mut self.line {
-            line.waiting.extend(out.stream);
+            line.waiting.extend(damaged(out.stream));
         }
         if let Some(Mailbox { address, port, .. }) = self.mailbox {
             for (_, datagram) in out.datagrams {
-                air.send(address, port, &datagram);
+                air.send(address, port, &damaged(datagram));
             }
         }
         result

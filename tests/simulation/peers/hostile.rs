@@ -7,21 +7,42 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcrp::datagram::encode_to_server;
 use mynah::reactor::Key;
 
+use super::mutants;
 use crate::air::Air;
 use crate::rng::Rng;
 use crate::stream::PeerEnd;
 
-/// A connection that never becomes a member's.
+/// A connection that brings nothing good. It may become a member's, of a name that nobody knows.
 pub struct Intruder {
     pub end: PeerEnd,
+    /// Where it comes from.
+    pub from: SocketAddr,
     pub key: Option<Key>,
     pub plan: Vec<u8>,
+    pub reads: bool,
+    pub received: Vec<u8>,
 }
 
 impl Intruder {
+    pub fn read(&mut self) {
+        self.end.receive(usize::MAX, &mut self.received);
+    }
+
     /// What it is going to say.
-    pub fn plan(protocol: Protocol, rng: &mut Rng) -> Vec<u8> {
-        let mut plan: Vec<u8> = match (protocol, rng.below(5)) {
+    pub fn plan(protocol: Protocol, name: &str, rng: &mut Rng) -> Vec<u8> {
+        let mut plan: Vec<u8> = match (protocol, rng.below(12)) {
+            // Let in first, or not; then one thing after the other that is almost right.
+            (_, 5..) => {
+                let mut plan = match rng.once_in(2) {
+                    true => mutants::golden(protocol, name).swap_remove(0),
+                    false => Vec::new(),
+                };
+                for _ in 0..1 + rng.below(4) {
+                    plan.extend(mutants::mutant(protocol, name, rng));
+                }
+                plan
+            }
+            (Protocol::TcpRoom, _) => return mutants::mutant(protocol, name, rng),
             (_, 0) => (0..rng.below(400)).map(|_| rng.next() as u8).collect(),
             (Protocol::Group, 1) => b"REGISTER:half a na".to_vec(),
             (Protocol::Group, 2) => vec![b'x'; 9000],
@@ -33,7 +54,7 @@ impl Intruder {
             (_, 3) => [&[1, 2][..], &[0; 26], &[0x80, 0, 0, 0], b"x"].concat(),
             (_, _) => [&[3, 1, 0][..], &[0; 28], &[4], b"tea{{{{"].concat(),
         };
-        if rng.once_in(3) {
+        if rng.once_in(6) {
             plan.truncate(rng.below(plan.len()));
         }
         plan
@@ -61,7 +82,17 @@ pub fn attack(ports: &Ports, names: &[String], rng: &mut Rng, air: &mut Air) {
     };
     let hex = format!("{:016x}{:016x}", rng.next(), rng.next());
     let seq = rng.below(60);
-    match rng.below(9) {
+    match rng.below(13) {
+        9.. => {
+            let (port, protocol) = [
+                (ports.room, Protocol::UdpRoom),
+                (ports.login, Protocol::UdpLogin),
+                (ports.ucrp, Protocol::Ucrp),
+                (ports.mesh, Protocol::UdpMesh),
+            ][rng.below(4)];
+            let name = format!("gremlin{}", rng.below(4));
+            air.send(from, port, &mutants::mutant(protocol, &name, rng));
+        }
         0 => {
             let port = rng.below(4) as u8;
             let length = match rng.once_in(8) {
@@ -112,7 +143,7 @@ pub fn attack(ports: &Ports, names: &[String], rng: &mut Rng, air: &mut Air) {
             let said = match rng.below(4) {
                 0 | 1 => format!("UN| ghost{ghost}"),
                 // Taken at all times. Another's it would get once that one has left: here it is who says so.
-                2 => "UN| Witness".to_string(),
+                2 => "UN| Ear".to_string(),
                 _ => "EX| ".to_string(),
             };
             air.send(from, ports.room, said.as_bytes());

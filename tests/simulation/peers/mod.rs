@@ -3,6 +3,7 @@
 pub mod client;
 pub mod hostile;
 pub mod mesh;
+pub mod mutants;
 pub mod scripted;
 
 use crate::rng::Rng;
@@ -31,4 +32,9 @@ pub fn private_text(from: &str, to: &str, rng: &mut Rng) -> String {
 /// Whom such a text is for; nothing of a public one.
 pub fn receiver_of(text: &str) -> Option<&str> {
     text.strip_prefix("dm ")?.split(' ').nth(1)
+}
+
+/// Whether a text moves no cursor, rings no bell and breaks no line of whoever it is shown to.
+pub fn is_harmless(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && c != '\t')
 }

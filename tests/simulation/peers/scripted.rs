@@ -24,6 +24,8 @@ pub enum Kind {
     Slowloris,
     /// Is killed.
     Killed,
+    /// Talks more at once than one turn takes in, then listens and leaves.
+    Flooder,
 }
 
 pub struct Scripted {
@@ -49,7 +51,11 @@ pub fn script(kind: Kind, name: &str, rng: &mut Rng) -> (Vec<u8>, Vec<String>) {
     let mut plan = Vec::new();
     frame::encode_join(name, &mut plan);
     let mut said = Vec::new();
-    for _ in 0..rng.below(12) {
+    let lines = match kind {
+        Kind::Flooder => 50,
+        _ => rng.below(12),
+    };
+    for _ in 0..lines {
         let text = text(name, rng, 4000);
         frame::encode_say(TimeOfDay::MIDNIGHT, "forged", &text, &mut plan);
         said.push(text);
@@ -70,7 +76,7 @@ pub fn script(kind: Kind, name: &str, rng: &mut Rng) -> (Vec<u8>, Vec<String>) {
             plan.truncate(rng.below(plan.len()));
             said.clear();
         }
-        Kind::Chatter | Kind::Deaf | Kind::Killed => {}
+        Kind::Chatter | Kind::Deaf | Kind::Killed | Kind::Flooder => {}
     }
     (plan, said)
 }
@@ -93,14 +99,22 @@ impl Scripted {
             return;
         }
         if sends && !self.plan.is_empty() {
-            let portion = portion.min(self.plan.len());
+            let portion = match self.kind {
+                Kind::Flooder => self.plan.len(),
+                _ => portion.min(self.plan.len()),
+            };
             let bytes: Vec<u8> = self.plan.drain(..portion).collect();
             self.end.send(&bytes);
         }
         match self.kind {
-            Kind::Chatter if self.plan.is_empty() && rng.once_in(10) => self.leave(),
+            Kind::Chatter | Kind::Flooder if self.plan.is_empty() && rng.once_in(10) => {
+                self.leave();
+            }
             Kind::Killed if dies => {
-                self.end.reset();
+                match rng.once_in(2) {
+                    true => self.end.reset(),
+                    false => self.end.reset_in_send(rng.below(3) as u32),
+                }
                 self.ended = true;
             }
             _ => {}
