@@ -608,11 +608,13 @@ fn check_said(client: &Client, order: &[Heard], politely: bool) {
     let said: Vec<&str> = client.said.iter().map(String::as_str).collect();
     let name = &client.name;
     // Outside this machine more than a rate is dropped.
-    let in_peace = politely && client.phase == Phase::Left && !client.ended();
+    let in_peace = politely && client.left_at_ease && !client.ended();
     if client.is_loopback() && in_peace {
         assert!(
             mine == said,
-            "{name}: {} of {} were heard",
+            "{} {name}, last told {:?}: {} of {} were heard",
+            client.protocol,
+            client.told.last(),
             mine.len(),
             said.len()
         );
