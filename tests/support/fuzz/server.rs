@@ -105,7 +105,7 @@ struct World {
     meter: Rc<Meter>,
     ports: [MemoryPort; 4],
     /// Of which the server is to be told something.
-    port_edges: [Option<bool>; 4],
+    port_edges: [Option<Edge>; 4],
     books: HashMap<(usize, SocketAddr), Book>,
     jobs: VecDeque<Job>,
     /// Somebody spoke from the machine itself, where nobody is given up for their silence.
@@ -128,6 +128,15 @@ struct Peer {
     ended: bool,
     /// The server has ended its own.
     was_ended: bool,
+}
+
+/// What the kernel tells of a port. That there is room it says of each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Room,
+    Datagrams,
+    /// Or an error, which reading brings out.
+    Error,
 }
 
 /// What went to and fro between a port and an address.
@@ -175,7 +184,7 @@ impl World {
             meter: Rc::default(),
             ports,
             // The edge that registration gives.
-            port_edges: [Some(false); 4],
+            port_edges: [Some(Edge::Room); 4],
             books: HashMap::new(),
             jobs: VecDeque::new(),
             at_home: false,
@@ -281,7 +290,7 @@ impl World {
             _ => false,
         };
         self.ports[port].give(from, datagram);
-        self.port_edges[port] = Some(true);
+        self.port_edges[port] = Some(Edge::Datagrams);
     }
 
     /// The kernel is in trouble with a port, or no longer.
@@ -295,10 +304,12 @@ impl World {
             3 => {
                 let whom = address(input.pick(&ADDRESSES));
                 port.tell_unreachable(whom);
+                self.port_edges[which] = Some(Edge::Error);
+                return;
             }
             _ => port.make_room(usize::MAX),
         }
-        self.port_edges[which] = Some(true);
+        self.port_edges[which] = Some(Edge::Datagrams);
     }
 
     /// What the kernel had to tell of a connection comes after its end, or for no reason.
@@ -385,12 +396,12 @@ impl World {
             }
         }
         for (id, edge) in self.port_edges.iter_mut().enumerate() {
-            if let Some(readable) = edge.take() {
+            if let Some(edge) = edge.take() {
                 let readiness = Readiness {
                     token: mio::Token(id),
-                    readable,
+                    readable: edge != Edge::Room,
                     writable: true,
-                    read_closed: false,
+                    read_closed: edge == Edge::Error,
                 };
                 let id = u8::try_from(id).expect("four of them");
                 self.server.handle_port_readiness(id, readiness);
@@ -468,7 +479,7 @@ impl World {
     fn end(mut self, how: u8) {
         for (port, edge) in self.ports.iter().zip(&mut self.port_edges) {
             port.make_room(usize::MAX);
-            *edge = Some(true);
+            *edge = Some(Edge::Datagrams);
         }
         if how & 1 == 0 {
             self.all_go();
