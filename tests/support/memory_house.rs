@@ -32,6 +32,10 @@ pub const UCRP: u8 = 2;
 pub const UCRP_TOO: u8 = 3;
 pub const MESH: u8 = 4;
 
+// What TCRP is asked for.
+pub const CREATE: u8 = 1;
+pub const JOIN: u8 = 2;
+
 pub const CHEAP: HashCost = HashCost {
     memory_kib: 8,
     passes: 1,
@@ -169,6 +173,19 @@ impl House {
 
     /// Has TCRP keep a name, and returns the token.
     pub fn token(&mut self, from: &str, operation: u8, room: &str, name: &str) -> Option<String> {
+        let answer = self.ask_tcrp(from, operation, room, name)?;
+        let at = answer.find("token_")?;
+        Some(answer[at..at + "token_".len() + 32].to_string())
+    }
+
+    /// Has TCRP keep a name, and returns all that it answers.
+    pub fn ask_tcrp(
+        &mut self,
+        from: &str,
+        operation: u8,
+        room: &str,
+        name: &str,
+    ) -> Option<String> {
         let payload = format!("{{\"username\":\"{name}\"}}");
         let mut request = vec![room.len() as u8, operation, 0];
         request.extend([0; 28]);
@@ -193,9 +210,7 @@ impl House {
         stream.end();
         self.server.handle_readiness(key, readiness);
         self.turn();
-        let answer = String::from_utf8_lossy(&stream.received()).into_owned();
-        let at = answer.find("token_")?;
-        Some(answer[at..at + "token_".len() + 32].to_string())
+        Some(String::from_utf8_lossy(&stream.received()).into_owned())
     }
 }
 
