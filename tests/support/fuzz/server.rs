@@ -33,7 +33,7 @@ pub fn run(input: &[u8]) {
         world.step(what, &mut input);
         world.settle();
     }
-    world.end(input.byte());
+    world.end();
 }
 
 /// An input that has more is cut: it would be slow, and say no more than others.
@@ -99,6 +99,8 @@ struct World {
     limits: Limits,
     /// Each protocol has rooms of its own.
     isolated: bool,
+    /// Before the server stops; otherwise it stops on those who are there.
+    all_go: bool,
     now: Instant,
     peers: Vec<Peer>,
     /// What all of them bring in a turn.
@@ -179,6 +181,7 @@ impl World {
             server,
             limits,
             isolated,
+            all_go: kind & 64 == 0,
             now,
             peers: Vec::new(),
             meter: Rc::default(),
@@ -475,22 +478,20 @@ impl World {
         }
     }
 
-    /// Everybody goes, and nothing is left of anybody; then the server stops.
-    fn end(mut self, how: u8) {
+    /// Everybody goes, and nothing is left of anybody; then the server stops. Or it stops at once.
+    fn end(mut self) {
         for (port, edge) in self.ports.iter().zip(&mut self.port_edges) {
             port.make_room(usize::MAX);
             *edge = Some(Edge::Datagrams);
         }
-        if how & 1 == 0 {
+        if self.all_go {
             self.all_go();
         }
         self.server.stop(self.now);
-        for peer in &mut self.peers {
-            peer.hears = true;
-            peer.end.receive(usize::MAX, &mut peer.received);
-        }
+        // Those who do not read hold it up no longer than it takes.
         self.pass(Duration::from_secs(10));
         assert!(self.server.is_empty(), "it does not stop");
+        // Guests are told, and nothing more is done about them.
         self.fall_silent();
         for peer in &self.peers {
             peer.check();
@@ -509,17 +510,6 @@ impl World {
         self.pass(Duration::from_secs(10));
         assert_eq!(self.server.len(), 0, "a connection is left");
         self.fall_silent();
-        let memory = self.server.log_memory();
-        assert!(memory <= 14 * 64 * 1024, "{memory} bytes of log for nobody");
-    }
-
-    /// Nobody says anything any more, and is given up for it; but for those on the machine itself.
-    fn fall_silent(&mut self) {
-        // Some a while after the others, whose going they are told.
-        for _ in 0..4 {
-            self.finish_jobs();
-            self.pass(Duration::from_secs(16 * 60));
-        }
         if self.at_home {
             return;
         }
@@ -527,6 +517,17 @@ impl World {
         for protocol in Protocol::ALL {
             let total = self.server.hub(*protocol).map(|hub| hub.total());
             assert_eq!(total, Some(0), "names of {protocol} are held by nobody");
+        }
+        let memory = self.server.log_memory();
+        assert!(memory <= 14 * 64 * 1024, "{memory} bytes of log for nobody");
+    }
+
+    /// Nobody says anything any more, and is given up for it; but for those on the machine itself. No timer is left then.
+    fn fall_silent(&mut self) {
+        // Some a while after the others, whose going they are told.
+        for _ in 0..4 {
+            self.finish_jobs();
+            self.pass(Duration::from_secs(16 * 60));
         }
         assert_eq!(self.server.next_deadline(), None, "a timer is left");
     }
