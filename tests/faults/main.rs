@@ -3,10 +3,10 @@
 
 #[path = "../support/chat.rs"]
 mod chat;
+#[path = "../support/frames.rs"]
+mod frames;
 #[path = "../support/namespaces.rs"]
 mod namespaces;
-#[path = "../support/memory_streams.rs"]
-mod said;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -3,7 +3,7 @@
 use mynah::protocol::registry::Protocol;
 use socket2::{Domain, Socket, Type};
 
-use crate::said::{self, STREAMS, enter};
+use crate::frames::{self, STREAMS, enter};
 use crate::support::serve::{Client, Mynah, say};
 use crate::{Logged, counter};
 
@@ -90,7 +90,7 @@ fn r03_what_comes_byte_by_byte_is_the_same_conversation() {
         let mut bytes = enter(protocol, name);
         if protocol != Protocol::Tcrp {
             for text in ["hi", "", last] {
-                bytes.extend(said::say(protocol, name, text));
+                bytes.extend(frames::say(protocol, name, text));
             }
         }
         let mut whole = converse(at, &bytes, bytes.len());
