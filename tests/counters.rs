@@ -75,6 +75,16 @@ const ROWS: &[Row] = &[
             assert_eq!(house.reserve(BOB, CREATE, "pub", "bob"), None);
         })
     }),
+    ("refused_rooms_of_address", 1, || {
+        let limits = Limits {
+            rooms_per_address: 1,
+            ..Limits::default()
+        };
+        limited(limits, |house| {
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            assert_eq!(house.reserve(ANN, CREATE, "pub", "ann"), None);
+        })
+    }),
     ("denied", 1, || {
         with(|house| {
             log_in(house, ANN, "ann", "right");
@@ -248,6 +258,15 @@ const ROWS: &[Row] = &[
         with(|house| {
             flood_who_does_not_read(house, 100);
             house.pass(40 * SECOND);
+        })
+    }),
+    ("slow_over_budget", 1, || {
+        let limits = Limits {
+            output_bytes: 64 * 1024,
+            ..Limits::default()
+        };
+        limited(limits, |house| {
+            flood_who_does_not_read(house, 100);
         })
     }),
     ("closed_late", 1, || {

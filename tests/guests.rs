@@ -207,6 +207,65 @@ fn an_address_gets_so_many_tokens_and_no_more() {
 }
 
 #[test]
+fn r38_an_address_opens_so_many_rooms_and_is_told_why_not_more() {
+    let mut house = House::with(Limits {
+        max_per_address: 1000,
+        secrets_per_address: 1000,
+        ..Limits::default()
+    });
+    let rooms = Limits::default().rooms_per_address;
+    for n in 0..rooms {
+        assert!(
+            house
+                .reserve(ANN, CREATE, &format!("room{n}"), "ann")
+                .is_some()
+        );
+    }
+    let answer = house.ask_tcrp(ANN, CREATE, "one-more", "ann").unwrap();
+    assert_eq!(house.server.counters().refused_rooms_of_address, 1);
+    assert!(
+        answer.contains("too many rooms of your address, 64 stand"),
+        "{answer}"
+    );
+    // Joining is another thing, and so are other addresses and this machine.
+    assert!(house.reserve(ANN, JOIN, "room0", "ann-too").is_some());
+    assert!(house.reserve(BOB, CREATE, "one-more", "bob").is_some());
+    for n in 0..2 * rooms {
+        let opened = house.reserve("127.0.0.1:5", CREATE, &format!("local{n}"), "eve");
+        assert!(opened.is_some(), "room {n}");
+    }
+    // Nobody came, so the rooms are gone; what they counted for, too.
+    house.pass(Duration::from_secs(61));
+    assert!(house.reserve(ANN, CREATE, "room0", "ann").is_some());
+    assert_eq!(house.server.counters().refused_rooms_of_address, 1);
+}
+
+#[test]
+fn r38_there_are_so_many_rooms_and_no_more() {
+    let mut limits = Limits::default();
+    limits.hub.rooms = 10;
+    let mut house = House::with(limits);
+    // The lobby is one of them.
+    for n in 1..10 {
+        let room = format!("room{n}");
+        assert!(
+            house
+                .reserve("127.0.0.1:5", CREATE, &room, "host")
+                .is_some()
+        );
+    }
+    let answer = house.ask_tcrp("127.0.0.1:6", CREATE, "one-more", "host");
+    let answer = answer.unwrap();
+    assert!(answer.contains("too many rooms, 10 stand"), "{answer}");
+    assert_eq!(house.server.counters().refused_too_many_rooms, 1);
+    assert!(
+        house
+            .reserve("127.0.0.1:6", JOIN, "room1", "guest")
+            .is_some()
+    );
+}
+
+#[test]
 fn an_address_is_so_many_members_and_no_more() {
     let mut house = House::new();
     for n in 0..16 {
@@ -340,6 +399,33 @@ fn r22_what_waits_too_long_is_counted_and_the_newest_arrives() {
     // The mesh is told, too, and of more than fits at once.
     let told = heard.len() + house.port(MESH).take().len();
     assert_eq!(house.server.counters().overflowed as usize, 200 - told);
+}
+
+#[test]
+fn r37_datagrams_that_wait_are_within_the_budget_and_the_newest_arrive() {
+    const BUDGET: usize = 64 * 1024;
+    let mut house = House::with(Limits {
+        output_bytes: BUDGET,
+        ..Limits::default()
+    });
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
+    house.port(UDP_ROOM).take();
+    house.port(UDP_ROOM).make_room(0);
+    let line = |n: usize| format!("line {n:03} {}", "x".repeat(500));
+    for n in 0..400 {
+        house.give(UDP_ROOM, "127.0.0.1:7", line(n));
+        let waits = house.server.output_memory();
+        assert!(waits <= BUDGET, "{waits} bytes wait");
+    }
+    assert!(house.server.counters().overflowed > 0);
+    house.port(UDP_ROOM).make_room(1000);
+    house.edge(UDP_ROOM);
+    house.turn();
+    let heard = house.port(UDP_ROOM).take_for(address("127.0.0.1:8"));
+    let wanted = (400 - heard.len()..400).map(|n| format!("ann: {}", line(n)));
+    let wanted: Vec<String> = wanted.collect();
+    assert!(heard.len() > 10 && heard == wanted, "the newest, in order");
 }
 
 #[test]
@@ -623,7 +709,7 @@ fn a_forged_name_is_counted_and_not_obeyed() {
 }
 
 #[test]
-fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
+fn r38_who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
     let mut house = House::new();
     let sid = house.login(ANN, "ann");
     house.send(UDP_ROOM, BOB, "UN| bob");

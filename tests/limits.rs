@@ -86,7 +86,7 @@ fn r35_who_is_turned_away_is_told() {
 }
 
 #[test]
-fn a_member_outside_loopback_speaks_at_its_rate() {
+fn r38_a_member_outside_loopback_speaks_at_its_rate() {
     let mut house = House::of_streams();
     let peer = join(&mut house, "192.0.2.1:1", "far");
     let near = join(&mut house, "127.0.0.1:1", "near");
@@ -217,7 +217,7 @@ fn r42_an_event_for_who_is_gone_does_not_reach_the_next_in_its_slot() {
 }
 
 #[test]
-fn a_room_is_full_when_it_is_full() {
+fn r38_a_room_is_full_when_it_is_full() {
     let mut limits = Limits::default();
     limits.hub.members_per_room = 2;
     let mut house = House::with(limits);

@@ -45,7 +45,11 @@ const STEPS: u64 = 1500;
 /// What a class of lines is about, by the words in each and by what its counts of suppressed ones begin with; and the
 /// counters that came to the same.
 const CLASSES: &[(&str, &str, &[&str])] = &[
-    (": turned away, ", "members turned away", &["turned_away"]),
+    (
+        ": turned away, ",
+        "members and rooms turned away",
+        &["turned_away"],
+    ),
     (
         ": speaks too fast",
         "messages over their rate",

@@ -166,6 +166,7 @@ const LIMITS: &[Limit] = &[
     limit("max_per_address", "", (1, 1_000_000), |limits, n| limits.max_per_address = n as usize),
     limit("mesh_names_per_address", "", (1, 1_000_000), |limits, n| limits.mesh_names_per_address = n as usize),
     limit("rooms", "", (1, 1_000_000), |limits, n| limits.hub.rooms = n as usize),
+    limit("rooms_per_address", "", (1, 1_000_000), |limits, n| limits.rooms_per_address = n as usize),
     limit("members_per_room", "", (1, 1_000_000), |limits, n| limits.hub.members_per_room = n as usize),
     // Room for the longest message and its frame, several times.
     limit("backlog_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.lag.backlog_bytes = n as usize),
@@ -191,6 +192,8 @@ const LIMITS: &[Limit] = &[
     limit("pace_bytes_per_second", " of bytes", (256, 1_000_000_000), |limits, n| limits.pace.bytes_per_second = n as u32),
     limit("pace_burst_bytes", " of bytes", (4 * KIB, GIB), |limits, n| limits.pace.burst_bytes = n as u32),
     limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
+    // Room for the list of a full room, and what one turn brings.
+    limit("output_bytes", " of bytes", (4096 * KIB, 64 * GIB), |limits, n| limits.output_bytes = n as usize),
     limit("name_time", " of seconds", (1, 3600), |limits, n| limits.name_time = seconds(n)),
     limit("first_frame_time", " of seconds", (1, 3600), |limits, n| limits.first_frame_time = seconds(n)),
     limit("frame_time", " of seconds", (1, 3600), |limits, n| limits.frame_time = seconds(n)),

@@ -51,6 +51,8 @@ counters! {
     refused_room_full,
     /// Of these: there were as many rooms as there may be.
     refused_too_many_rooms,
+    /// Of these: their address had opened as many rooms as it may.
+    refused_rooms_of_address,
     /// Of these, and logins denied: a wrong password, or one whose account is in or cannot be made.
     denied,
     /// Of these: after too many wrong passwords, or registrations, too soon.
@@ -103,6 +105,8 @@ counters! {
     slow_outbox,
     /// Of these: behind by more than a little for too long.
     slow_stalled,
+    /// Of these: all that waits to be sent was over its budget, and they kept the most of it.
+    slow_over_budget,
     /// Connections cut: closing, and what was due was not taken in time.
     closed_late,
     /// Connections that died.
@@ -190,6 +194,7 @@ impl Counters {
             Refusal::NoSuchRoom => &mut self.refused_no_such_room,
             Refusal::RoomFull { .. } => &mut self.refused_room_full,
             Refusal::TooManyRooms { .. } => &mut self.refused_too_many_rooms,
+            Refusal::TooManyRoomsOfAddress { .. } => &mut self.refused_rooms_of_address,
             Refusal::Denied => &mut self.denied,
             Refusal::TryAgain { .. } => &mut self.refused_try_again,
             Refusal::Busy => &mut self.refused_busy,
@@ -229,6 +234,7 @@ impl Counters {
                     SlowConsumer::Backlog { .. } => &mut self.slow_backlog,
                     SlowConsumer::Outbox { .. } => &mut self.slow_outbox,
                     SlowConsumer::Stalled { .. } => &mut self.slow_stalled,
+                    SlowConsumer::OverBudget { .. } => &mut self.slow_over_budget,
                 }
             }
             CloseReason::ClosedLate => &mut self.closed_late,

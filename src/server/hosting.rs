@@ -56,9 +56,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.census.leave(&peer);
             return Err(Refusal::TooManyFromAddress { limit });
         }
+        let is_host = matches!(choice, Choice::Create(_));
+        let limit = self.limits.rooms_per_address;
+        if is_host && !self.hosts.enter(&peer, limit) {
+            self.census.leave(&peer);
+            self.unshown.leave(&peer);
+            let refusal = Refusal::TooManyRoomsOfAddress { limit };
+            self.note_room_refused(connection, refusal);
+            return Err(refusal);
+        }
         let secret = self.entropy.secret();
-        let mut guest = Guest::new(protocol, house, session, peer, self.now);
+        let mut guest = Guest::new(protocol, house, session, peer, self.moment());
         guest.secret = Some(secret);
+        guest.is_host = is_host;
         let key = self.tenants.insert_guest(guest);
         self.secrets.insert(secret.bits(), key);
         let held = self
@@ -76,8 +86,20 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             Err(refusal) => {
                 self.remove_guest(key);
+                if let Refusal::TooManyRooms { .. } = refusal {
+                    self.note_room_refused(connection, refusal);
+                }
                 Err(refusal)
             }
+        }
+    }
+
+    /// Has the log told of a room that was not opened.
+    fn note_room_refused(&mut self, connection: Key, refusal: Refusal) {
+        if let Some(asker) = self.tenants.get(connection) {
+            let who = format_args!("{} {}", asker.protocol, asker.peer);
+            self.notes.room_refused(self.now, who, refusal);
+            self.watch_notes();
         }
     }
 
@@ -230,6 +252,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::NoSuchRoom
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
+            | Refusal::TooManyRoomsOfAddress { .. }
             | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
@@ -317,6 +340,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.unshown.leave(&guest.peer);
             }
         }
+        if guest.is_host {
+            self.hosts.leave(&guest.peer);
+        }
         if let Some(allowance) = guest.allowance {
             self.allowances.release(allowance, self.now);
         }
@@ -362,6 +388,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Step 4: a guest may have been silent for too long.
     pub(super) fn look_for_guest(&mut self, key: Key) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -373,7 +400,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match guest.place {
             GuestPlace::In { .. } => {
                 let allowed = patience_with(guest, &self.limits);
-                let silent = self.now.saturating_duration_since(guest.heard);
+                let silent = guest.heard.before(now);
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
@@ -410,13 +437,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 doubtful.extend(port.guests.get(&address).copied());
             }
             for key in doubtful {
-                let now = self.now;
+                let now = self.moment();
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard < *doubted) {
+                let (doubted, silent) = (guest.doubted, guest.heard.before(now));
+                let doubted = doubted.map(|doubted| doubted.before(now));
+                match doubted.filter(|doubted| silent > *doubted) {
                     None => guest.doubted = Some(now),
-                    Some(doubted) if now < doubted + DOUBT_TIME => {}
+                    Some(doubted) if doubted < DOUBT_TIME => {}
                     Some(_) => {
                         self.dismiss(key, Departure::Unreachable);
                     }

@@ -93,7 +93,7 @@ impl<D> Port<D> {
 
     /// Whether datagrams are to be taken in now.
     pub(super) fn wants_datagrams(&self) -> bool {
-        self.readable && !self.rests() && self.mailing.waiting_bytes() < INTAKE_LIMIT
+        self.readable && !self.rests() && self.mailing.load() < INTAKE_LIMIT
     }
 }
 

@@ -464,7 +464,7 @@ impl World {
         let mut number = |limit| self.rng.below(limit) as u32;
         let wall = TimeOfDay::new(number(24), number(60), number(60));
         self.meter.begin_turn();
-        self.air.borrow_mut().begin_turn();
+        self.air.borrow_mut().begin_turn(self.now);
         self.server.turn(self.now, wall.unwrap());
         self.turns += 1;
         self.server.audit();

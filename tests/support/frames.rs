@@ -53,13 +53,6 @@ pub fn reserve(operation: u8, room: &str, name: &str) -> Vec<u8> {
     bytes
 }
 
-/// The token in the answer to that, if there is one.
-pub fn token_in(answer: &[u8]) -> Option<String> {
-    let answer = String::from_utf8_lossy(answer);
-    let at = answer.find("token_")?;
-    Some(answer[at..at + "token_".len() + 32].to_owned())
-}
-
 /// A datagram of a member that has a token.
 pub fn ucrp(room: &str, token: &str, text: &str) -> Vec<u8> {
     let mut datagram = vec![room.len() as u8, token.len() as u8];

@@ -204,12 +204,25 @@ impl House {
 
     /// Somebody asks in TCRP for a name in a room, and goes; the token, if it was given one.
     pub fn reserve(&mut self, from: &str, operation: u8, room: &str, name: &str) -> Option<String> {
+        let answer = self.ask_tcrp(from, operation, room, name)?;
+        let at = answer.find("token_")?;
+        Some(answer[at..at + "token_".len() + 32].to_owned())
+    }
+
+    /// The same, and all that it is answered.
+    pub fn ask_tcrp(
+        &mut self,
+        from: &str,
+        operation: u8,
+        room: &str,
+        name: &str,
+    ) -> Option<String> {
         let peer = self.come(Protocol::Tcrp, from)?;
         peer.stream.keep();
         self.say(&peer, &frames::reserve(operation, room, name));
         self.end(&peer);
         self.turn();
-        frames::token_in(&peer.stream.received())
+        Some(String::from_utf8_lossy(&peer.stream.received()).into_owned())
     }
 
     /// A datagram arrives, and the server takes a turn; what it sends there.

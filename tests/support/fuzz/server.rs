@@ -97,6 +97,8 @@ const TURN_SLACK: usize = 1024 * 1024;
 struct World {
     server: Server<SimStream, MemoryPort>,
     limits: Limits,
+    /// Each protocol has rooms of its own.
+    isolated: bool,
     now: Instant,
     peers: Vec<Peer>,
     /// What all of them bring in a turn.
@@ -141,7 +143,8 @@ impl World {
     fn new(input: &mut Input<'_>) -> World {
         let (kind, now) = (input.byte(), Instant::now());
         let limits = limits(kind);
-        let mut server = Server::new(limits, kind & 1 != 0, now);
+        let isolated = kind & 1 != 0;
+        let mut server = Server::new(limits, isolated, now);
         let mut drawn = 0u128;
         server.draw_secrets_from(move || {
             drawn += 1;
@@ -166,6 +169,7 @@ impl World {
         World {
             server,
             limits,
+            isolated,
             now,
             peers: Vec::new(),
             meter: Rc::default(),
@@ -440,7 +444,11 @@ impl World {
     }
 
     fn check_limits(&self) {
-        let houses = 1 + usize::from(self.server.hub(Protocol::TcpRoom).is_some()) * 6;
+        let houses = if self.isolated {
+            Protocol::ALL.len()
+        } else {
+            1
+        };
         let memory = self.server.log_memory();
         let bound = houses * 2 * (self.limits.lag.backlog_bytes + TURN_SLACK);
         assert!(memory <= bound, "{memory} bytes of log, {bound} allowed");
