@@ -579,9 +579,9 @@ impl World {
             self.pass(Duration::from_millis(100));
         }
         // For what the kernel will not take a driver does not wait.
-        let fierce = self.air.borrow().fierce;
+        let (fierce, connections) = (self.air.borrow().fierce, self.server.len());
         assert!(
-            self.server.is_empty() || fierce && self.server.len() == 0,
+            self.server.is_empty() || fierce && connections == 0,
             "{} connections stay for ever",
             self.server.len()
         );
