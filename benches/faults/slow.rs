@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mynah::protocol::registry::Protocol;
 
+use crate::apart;
 use crate::chatters::{self, beside, milliseconds};
 use crate::crowd::{self, connect_small, deaf, publish};
 use crate::server::Server;
@@ -197,6 +198,7 @@ pub fn meanwhile<T>(
     let mut again = again;
     thread::scope(|scope| {
         let other = scope.spawn(|| {
+            apart::step_back();
             while !done.load(Ordering::Relaxed) {
                 again()?;
             }
