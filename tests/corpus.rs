@@ -12,7 +12,7 @@ use mynah::protocol::{group, tcp_room, tcrp, udp_login, udp_mesh, udp_room};
 use toml::de::DeTable;
 
 /// What each keeps, at the most: the repository is for people, too.
-const MAX_FILES: usize = 200;
+const MAX_FILES: usize = 500;
 const MAX_BYTES: u64 = 200_000;
 
 /// Of every target, lest one of them is forgotten.

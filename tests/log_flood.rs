@@ -2,17 +2,17 @@
 //! whole server in memory, a clock that the test holds, and a logger that keeps what it is told; the process has but
 //! one, so this is the only test here.
 
-#[path = "support/memory_doors.rs"]
-mod memory_doors;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use memory_doors::{Eager, House, SECOND, UDP_LOGIN, UDP_ROOM, message};
-use mynah::protocol::registry::Protocol;
-use mynah::reactor::Key;
+use memory_house::frames::{enter, say};
+use memory_house::{House, Peer, SECOND, UDP_LOGIN, UDP_ROOM};
+use mynah::protocol::registry::Protocol::{Group, TcpRoom};
 use mynah::server::Limits;
 use rustix::io::Errno;
 
@@ -179,68 +179,63 @@ fn suppressed(lines: &[(u64, String)], class: &str) -> u64 {
 /// Everything that peers can have logged, again and again.
 struct Attack {
     /// Who says too much.
-    flooder: (Key, Eager),
+    flooder: Peer,
     /// Who says what those do not take who are slow.
-    talker: (Key, Eager),
+    talker: Peer,
 }
 
 impl Attack {
     fn begin(house: &mut House) -> Attack {
-        let flooder = house.join("192.0.2.1:1", "flooder");
+        let flooder = house.join(TcpRoom, "192.0.2.1:1", "flooder");
         for port in 2..5 {
-            house.come_with(Protocol::TcpRoom, &format!("192.0.2.1:{port}"), &join(port));
+            house.come_with(
+                TcpRoom,
+                &format!("192.0.2.1:{port}"),
+                &enter(TcpRoom, &format!("friend{port}")),
+            );
         }
-        let talker = house.join("127.0.0.1:1", "talker");
+        let talker = house.join(TcpRoom, "127.0.0.1:1", "talker");
         // Somebody whose name others guess the password of.
-        house.send(UDP_LOGIN, "127.0.0.1:1", "C 1 PASS ann the right password");
+        house.give(UDP_LOGIN, "127.0.0.1:1", "C 1 PASS ann the right password");
         house.work_with_disk(|| Ok(()));
         Attack { flooder, talker }
     }
 
     fn step(&mut self, house: &mut House, step: u64) {
-        let (key, stream) = &self.flooder;
-        house.say(*key, stream, &message("flooder", "hi").repeat(10));
-        assert!(house.come(Protocol::Group, "192.0.2.1:9").is_none());
+        house.say(&self.flooder, &say(TcpRoom, "flooder", "hi").repeat(10));
+        assert!(house.come(Group, "192.0.2.1:9").is_none());
         // In 10 s it is too late for it.
-        house.come(Protocol::Group, "127.0.0.1:9");
-        house.come_with(Protocol::TcpRoom, "127.0.0.1:9", b"GET / HTTP/1.1\r\n\r\n");
+        house.come(Group, "127.0.0.1:9");
+        house.come_with(TcpRoom, "127.0.0.1:9", b"GET / HTTP/1.1\r\n\r\n");
         self.do_not_read(house, step);
         for junk in [&b"\xff\x1b[2J\n"[..], &[0; 4097]] {
-            house.send(UDP_ROOM, "192.0.2.7:7", junk);
+            house.give(UDP_ROOM, "192.0.2.7:7", junk);
         }
         house.port(UDP_ROOM).fail(Errno::HOSTUNREACH);
-        house.send(
+        house.give(
             UDP_ROOM,
             "192.0.2.7:7",
             "UN| a name for which there is an answer",
         );
-        house.send(UDP_ROOM, "192.0.2.7:7", "EX|");
+        house.give(UDP_ROOM, "192.0.2.7:7", "EX|");
         log_in(house, step);
         let (server, now) = (&mut house.server, house.now);
         let error = Errno::MFILE.into();
-        server.note_not_accepted(Protocol::TcpRoom, &error, STEP, now);
+        server.note_not_accepted(TcpRoom, &error, STEP, now);
     }
 
     /// One that is cut for it, and one that does not take its last words.
     fn do_not_read(&self, house: &mut House, step: u64) {
-        let deaf = house.join("127.0.0.1:9", &format!("deaf{step}")).1;
-        deaf.refuse();
-        let (key, stream) = &self.talker;
+        let deaf = house.join(TcpRoom, "127.0.0.1:9", &format!("deaf{step}"));
+        deaf.stream.refuse();
         house.say(
-            *key,
-            stream,
-            &message("talker", &"x".repeat(1000)).repeat(17),
+            &self.talker,
+            &say(TcpRoom, "talker", &"x".repeat(1000)).repeat(17),
         );
-        let (key, stream) = house.come(Protocol::Group, "127.0.0.1:9").unwrap();
-        stream.refuse();
-        house.say(key, &stream, &[b'x'; 10_000]);
+        let peer = house.come(Group, "127.0.0.1:9").unwrap();
+        peer.stream.refuse();
+        house.say(&peer, &[b'x'; 10_000]);
     }
-}
-
-fn join(number: i32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    mynah::protocol::tcp_room::frame::encode_join(&format!("friend{number}"), &mut bytes);
-    bytes
 }
 
 /// One password is wrong, one is for a new account, one for an account that the disk does not take, and for one
@@ -248,7 +243,7 @@ fn join(number: i32) -> Vec<u8> {
 fn log_in(house: &mut House, step: u64) {
     let number = step as u16;
     let [high, low] = number.to_be_bytes();
-    house.send(
+    house.give(
         UDP_LOGIN,
         &format!("203.{high}.{low}.1:1"),
         "C 1 PASS ann a wrong password",
@@ -256,14 +251,14 @@ fn log_in(house: &mut House, step: u64) {
     house.work_with_disk(|| Ok(()));
     let new = format!("127.7.{high}.{low}:1");
     house.port(UDP_LOGIN).take();
-    house.send(UDP_LOGIN, &new, format!("C 1 PASS new{step} password"));
+    house.give(UDP_LOGIN, &new, format!("C 1 PASS new{step} password"));
     house.work_with_disk(|| Ok(()));
     let told = house.port(UDP_LOGIN).take_for(new.parse().unwrap());
     let sid = told[0].strip_prefix("C 1 WELCOME ").unwrap();
-    house.send(UDP_LOGIN, &new, format!("C 2 EX {sid}"));
+    house.give(UDP_LOGIN, &new, format!("C 2 EX {sid}"));
     let other = format!("C {step} PASS other{step} password");
-    house.send(UDP_LOGIN, "127.0.0.1:71", &other);
+    house.give(UDP_LOGIN, "127.0.0.1:71", &other);
     house.work_with_disk(|| Err(Errno::NOSPC.into()));
-    house.send(UDP_LOGIN, "127.0.0.1:72", &other);
+    house.give(UDP_LOGIN, "127.0.0.1:72", &other);
     house.fail_to_hash();
 }

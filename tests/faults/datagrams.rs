@@ -1,33 +1,26 @@
 //! Datagrams that the kernel refuses, that the network loses or doubles, and members of whom nothing is left but their
 //! address.
 
-use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::chat::Chat;
+use crate::logged::{Logged, Stopped};
 use crate::namespaces::{Host, Network};
-use crate::support::serve::{Client, Mynah};
-use crate::support::{PATIENCE, have, or_skip, read_all, until, wait_for_exit};
+use crate::support::serve::Client;
+use crate::support::{PATIENCE, have, or_skip, until};
+use crate::tracer::{Attached, Tracer};
 
-/// A server whose last words are kept.
+/// A server, and where its config is.
 struct Server {
-    mynah: Mynah,
-    log: Receiver<std::io::Result<Vec<u8>>>,
+    logged: Logged,
     _folder: tempfile::TempDir,
-}
-
-/// How it ended.
-struct Stopped {
-    log: String,
-    counters: HashMap<String, u64>,
 }
 
 impl Server {
@@ -35,8 +28,15 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("mynah.toml");
         // What is said here is not to be held back, and passwords are not what is tried.
-        let settings = "[limits]\nmessages_per_second = 0\ndatagrams_per_second = 0\n\
-             [accounts]\nargon2_memory_kib = 1024\nargon2_passes = 1\nargon2_lanes = 1\n";
+        let settings = "[limits]
+messages_per_second = 0
+datagrams_per_second = 0
+\
+             [accounts]
+argon2_memory_kib = 1024
+argon2_passes = 1
+argon2_lanes = 1
+";
         std::fs::write(&config, settings).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
         command.arg("serve").arg("--config").arg(config);
@@ -44,96 +44,24 @@ impl Server {
         for listen in listen {
             command.args(["--listen", listen]);
         }
-        command.stderr(Stdio::piped());
-        let mut mynah = Mynah::start(command);
-        let log = read_all(mynah.child.stderr.take().unwrap());
         Server {
-            mynah,
-            log,
+            logged: Logged::start(command),
             _folder: folder,
         }
     }
 
     /// Where its socket is that it told of in this place.
     fn at(&self, place: usize) -> SocketAddr {
-        let line = &self.mynah.listening[place];
-        line.rsplit(' ').next().unwrap().parse().unwrap()
+        self.logged.mynah.at(place)
     }
 
-    /// Ends it; it ends well.
+    /// Begins to trace it. Its second socket is a tcp-room.
+    fn trace(&self, calls: &str, inject: &[String], poke: impl Fn(SocketAddr)) -> Attached {
+        Tracer::attach(calls, inject, &self.logged.mynah, || poke(self.at(1)))
+    }
+
     fn stop(self) -> Stopped {
-        assert_eq!(self.mynah.terminate().code(), Some(0));
-        let log = self.log.recv_timeout(PATIENCE).unwrap().unwrap();
-        let log = String::from_utf8(log).unwrap();
-        let last = log.lines().last().unwrap();
-        let (_, counters) = last.split_once("stopped: ").expect("its last words");
-        // Those that are zero are not told.
-        let counters = counters.split(' ').filter_map(|counter| {
-            let (name, number) = counter.split_once('=')?;
-            Some((name.to_owned(), number.parse().unwrap()))
-        });
-        let counters = counters.collect();
-        Stopped { log, counters }
-    }
-}
-
-impl Stopped {
-    fn count(&self, counter: &str) -> u64 {
-        self.counters.get(counter).copied().unwrap_or_default()
-    }
-}
-
-/// strace(1) at work on a server.
-struct Tracer {
-    child: Child,
-    output: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Tracer {
-    /// Begins to have the calls fail that `inject` says, as in `sendto:error=ENOBUFS:when=3`, or only looks on. The
-    /// server's second socket is a tcp-room.
-    fn attach(
-        server: &Server,
-        calls: &str,
-        inject: &[String],
-        poke: impl Fn(SocketAddr),
-    ) -> Tracer {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("trace");
-        let pid = server.mynah.child.id().to_string();
-        let mut command = Command::new("strace");
-        command.args(["-f", "-q", "-p", &pid, "-o"]).arg(&output);
-        // What it waits with is looked at as well, for that shows that the tracer is at work.
-        command.args(["-e", &format!("trace={calls},epoll_wait")]);
-        for inject in inject {
-            command.args(["-e", &format!("inject={inject}")]);
-        }
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let door = server.at(1);
-        until("the tracer", || {
-            poke(door);
-            let seen = std::fs::read_to_string(&output).ok()?;
-            seen.contains("epoll_wait").then_some(())
-        });
-        Tracer {
-            child,
-            output,
-            _folder: folder,
-        }
-    }
-
-    /// Whether a call has failed already.
-    fn injected(&self) -> bool {
-        let seen = std::fs::read_to_string(&self.output).unwrap();
-        seen.contains("(INJECTED)")
-    }
-
-    /// Lets it go, and returns what was seen.
-    fn detach(mut self) -> String {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        wait_for_exit(&mut self.child);
-        std::fs::read_to_string(&self.output).unwrap()
+        self.logged.stop()
     }
 }
 
@@ -259,7 +187,7 @@ fn talk_while_calls_fail(calls: &str, inject: &[String]) -> (u64, u64, Stopped) 
         other.read_history();
         other
     });
-    let tracer = Tracer::attach(&server, calls, inject, poke);
+    let tracer = server.trace(calls, inject, poke);
     let text = |n: usize| format!("line {n:04}");
     let mut lines = 0;
     until("a call that fails", || {
@@ -388,7 +316,7 @@ fn r22_a_send_that_the_kernel_puts_off_without_a_word_is_tried_again() {
     assert_eq!(talker.read_verdict(), 1);
     talker.read_history();
     let inject = ["sendmmsg:error=EAGAIN:when=1..3".to_owned()];
-    let tracer = Tracer::attach(&server, "sendmmsg", &inject, poke);
+    let tracer = server.trace("sendmmsg", &inject, poke);
     talker.say("hello");
     for member in &members {
         assert_eq!(member.lines_of("talker", "hello"), Vec::<String>::new());
@@ -432,7 +360,7 @@ fn r22_a_full_socket_goes_on_when_there_is_room() {
         (server, members, talker)
     });
     let poke_there = |door| host.within(|| poke(door));
-    let tracer = Tracer::attach(&server, "sendmmsg,sendto", &[], poke_there);
+    let tracer = server.trace("sendmmsg,sendto", &[], poke_there);
     let text = |n: usize| format!("{n:04}{}", "x".repeat(900));
     for window in 0..4 {
         let wanted: Vec<String> = (0..LINES).map(|n| text(window * LINES + n)).collect();

@@ -3,9 +3,9 @@
 use mynah::protocol::registry::Protocol;
 use socket2::{Domain, Socket, Type};
 
-use crate::said::{self, STREAMS, enter};
+use crate::frames::{self, STREAMS, enter};
+use crate::logged::Logged;
 use crate::support::serve::{Client, Mynah, say};
-use crate::{Logged, counter};
 
 #[test]
 fn r01_members_that_never_read_are_cut_and_cost_one_backlog() {
@@ -45,12 +45,12 @@ fn r01_members_that_never_read_are_cut_and_cost_one_backlog() {
         assert!(got < rounds * burst * 4000 / 4, "deaf{n} was not cut");
         server.mynah.join(&format!("deaf{n}"));
     }
-    let (status, log) = server.terminate();
-    assert_eq!(status.code(), Some(0));
-    assert_eq!(counter(&log, "slow"), 20);
+    let stopped = server.stop();
+    assert_eq!(stopped.count("slow"), 20);
     // It is told who was cut and why; or that there were more.
     let why = " bytes behind the room, the limit is 1048576";
-    let told = log
+    let told = stopped
+        .log
         .lines()
         .filter(|line| line.contains(": slow consumer: "));
     let told: Vec<&str> = told.collect();
@@ -58,12 +58,17 @@ fn r01_members_that_never_read_are_cut_and_cost_one_backlog() {
         let who = format!(" deaf{n}: slow consumer: ");
         assert!(line.contains(&who) && line.ends_with(why), "{line}");
     }
-    let suppressed = log.lines().filter_map(|line| {
+    let suppressed = stopped.log.lines().filter_map(|line| {
         let (_, count) = line.split_once("slow consumers: ")?;
         count.strip_suffix(" suppressed")?.parse::<usize>().ok()
     });
-    assert!(told.len() >= 10, "{log}");
-    assert_eq!(told.len() + suppressed.sum::<usize>(), 20, "{log}");
+    assert!(told.len() >= 10, "{}", stopped.log);
+    assert_eq!(
+        told.len() + suppressed.sum::<usize>(),
+        20,
+        "{}",
+        stopped.log
+    );
 }
 
 #[test]
@@ -74,8 +79,7 @@ fn r03_what_comes_byte_by_byte_is_the_same_conversation() {
     let converse = |at: usize, bytes: &[u8], size: usize| {
         let server = Mynah::serve_with(&arguments);
         let mut listener = server.join("listener");
-        let address = server.listening[at].rsplit(' ').next().unwrap();
-        let mut speaker = Client::connect(address.parse().unwrap());
+        let mut speaker = Client::connect(server.at(at));
         for part in bytes.chunks(size) {
             speaker.send(part);
         }
@@ -90,7 +94,7 @@ fn r03_what_comes_byte_by_byte_is_the_same_conversation() {
         let mut bytes = enter(protocol, name);
         if protocol != Protocol::Tcrp {
             for text in ["hi", "", last] {
-                bytes.extend(said::say(protocol, name, text));
+                bytes.extend(frames::say(protocol, name, text));
             }
         }
         let mut whole = converse(at, &bytes, bytes.len());

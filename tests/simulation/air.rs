@@ -233,7 +233,8 @@ impl Air {
     }
 
     /// The server takes another turn.
-    pub fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
         for port in &mut self.ports {
             (port.received, port.sent) = (0, 0);
             port.refused = false;
@@ -452,7 +453,7 @@ impl Air {
         if port.room == 0 {
             self.weather.refused += 1;
             // The edge is late sometimes.
-            let longest = if self.rng.once_in(20) { 30_000 } else { 20 };
+            let longest = if self.rng.once_in(20) { 5_000 } else { 20 };
             let pause = Duration::from_millis(1 + self.rng.below(longest) as u64);
             port.room_again = Some(self.now + pause);
             port.tells = !self.rng.once_in(4);

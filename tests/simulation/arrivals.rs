@@ -431,8 +431,7 @@ impl World {
             true => Way::Lossy,
             false => Way::Perfect,
         };
-        self.counted += 1;
-        let address = format!("192.0.2.{}:5238", 100 + self.counted % 100);
+        let address = format!("192.0.2.{}:5238", 100 + self.mesh.len());
         let peer = MeshPeer {
             name: name.clone(),
             address: address.parse().unwrap(),

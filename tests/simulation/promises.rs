@@ -17,8 +17,8 @@ const NAMES_EVERY: u64 = 32;
 
 impl World {
     pub(crate) fn check_turn(&self) {
-        // One log for each format of those that go over streams.
-        let bound = 2 * (self.limits.lag.backlog_bytes + TURN_SLACK);
+        // One log for each format of those that go over streams; its memory grows by doubling.
+        let bound = 2 * (2 * self.limits.lag.backlog_bytes + TURN_SLACK);
         let memory = self.server.log_memory();
         assert!(memory <= bound, "{memory} bytes of log, {bound} allowed");
         self.check_connections();

@@ -464,7 +464,7 @@ impl World {
         let mut number = |limit| self.rng.below(limit) as u32;
         let wall = TimeOfDay::new(number(24), number(60), number(60));
         self.meter.begin_turn();
-        self.air.borrow_mut().begin_turn();
+        self.air.borrow_mut().begin_turn(self.now);
         self.server.turn(self.now, wall.unwrap());
         self.turns += 1;
         self.server.audit();
@@ -579,9 +579,9 @@ impl World {
             self.pass(Duration::from_millis(100));
         }
         // For what the kernel will not take a driver does not wait.
-        let fierce = self.air.borrow().fierce;
+        let (fierce, connections) = (self.air.borrow().fierce, self.server.len());
         assert!(
-            self.server.is_empty() || fierce && self.server.len() == 0,
+            self.server.is_empty() || fierce && connections == 0,
             "{} connections stay for ever",
             self.server.len()
         );

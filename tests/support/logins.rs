@@ -122,8 +122,7 @@ impl Home {
 impl House {
     /// The server of [`Home::command`], when it is ready.
     pub fn of(server: Mynah) -> House {
-        let logins = server.listening[1].rsplit(' ').next().unwrap();
-        let logins = logins.parse().unwrap();
+        let logins = server.at(1);
         let guests = Vec::new();
         House {
             server,

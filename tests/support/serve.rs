@@ -46,7 +46,12 @@ impl Mynah {
 
     /// Where the first socket is.
     pub fn address(&self) -> SocketAddr {
-        let line = self.listening.first().expect("it is listening");
+        self.at(0)
+    }
+
+    /// Where the socket is that it told of in this place.
+    pub fn at(&self, place: usize) -> SocketAddr {
+        let line = self.listening.get(place).expect("it is listening");
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 

@@ -139,6 +139,8 @@ pub struct Client {
     pub impostor: bool,
     pub fate: Fate,
     pub phase: Phase,
+    /// It left when all that it had said was confirmed.
+    pub left_at_ease: bool,
     pub line: Option<Line>,
     pub mailbox: Option<Mailbox>,
     /// Lines that it is still going to say.
@@ -172,6 +174,7 @@ impl Client {
             impostor: false,
             fate: Fate::Leaves,
             phase: Phase::Running,
+            left_at_ease: false,
             line,
             mailbox,
             to_say: 0,
@@ -333,6 +336,7 @@ impl Client {
     pub fn leave(&mut self, air: &mut Air, now: Instant) {
         if self.phase == Phase::Running {
             self.phase = Phase::Left;
+            self.left_at_ease = self.may_leave();
             self.with(air, now, |session, context| {
                 session.command(Command::Leave, context);
             });

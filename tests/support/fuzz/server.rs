@@ -33,7 +33,7 @@ pub fn run(input: &[u8]) {
         world.step(what, &mut input);
         world.settle();
     }
-    world.end(input.byte());
+    world.end();
 }
 
 /// An input that has more is cut: it would be slow, and say no more than others.
@@ -97,13 +97,17 @@ const TURN_SLACK: usize = 1024 * 1024;
 struct World {
     server: Server<SimStream, MemoryPort>,
     limits: Limits,
+    /// Each protocol has rooms of its own.
+    isolated: bool,
+    /// Before the server stops; otherwise it stops on those who are there.
+    all_go: bool,
     now: Instant,
     peers: Vec<Peer>,
     /// What all of them bring in a turn.
     meter: Rc<Meter>,
     ports: [MemoryPort; 4],
     /// Of which the server is to be told something.
-    port_edges: [Option<bool>; 4],
+    port_edges: [Option<Edge>; 4],
     books: HashMap<(usize, SocketAddr), Book>,
     jobs: VecDeque<Job>,
     /// Somebody spoke from the machine itself, where nobody is given up for their silence.
@@ -128,6 +132,15 @@ struct Peer {
     was_ended: bool,
 }
 
+/// What the kernel tells of a port. That there is room it says of each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Room,
+    Datagrams,
+    /// Or an error, which reading brings out.
+    Error,
+}
+
 /// What went to and fro between a port and an address.
 #[derive(Default)]
 struct Book {
@@ -141,7 +154,8 @@ impl World {
     fn new(input: &mut Input<'_>) -> World {
         let (kind, now) = (input.byte(), Instant::now());
         let limits = limits(kind);
-        let mut server = Server::new(limits, kind & 1 != 0, now);
+        let isolated = kind & 1 != 0;
+        let mut server = Server::new(limits, isolated, now);
         let mut drawn = 0u128;
         server.draw_secrets_from(move || {
             drawn += 1;
@@ -166,12 +180,14 @@ impl World {
         World {
             server,
             limits,
+            isolated,
+            all_go: kind & 64 == 0,
             now,
             peers: Vec::new(),
             meter: Rc::default(),
             ports,
             // The edge that registration gives.
-            port_edges: [Some(false); 4],
+            port_edges: [Some(Edge::Room); 4],
             books: HashMap::new(),
             jobs: VecDeque::new(),
             at_home: false,
@@ -277,7 +293,7 @@ impl World {
             _ => false,
         };
         self.ports[port].give(from, datagram);
-        self.port_edges[port] = Some(true);
+        self.port_edges[port] = Some(Edge::Datagrams);
     }
 
     /// The kernel is in trouble with a port, or no longer.
@@ -291,10 +307,12 @@ impl World {
             3 => {
                 let whom = address(input.pick(&ADDRESSES));
                 port.tell_unreachable(whom);
+                self.port_edges[which] = Some(Edge::Error);
+                return;
             }
             _ => port.make_room(usize::MAX),
         }
-        self.port_edges[which] = Some(true);
+        self.port_edges[which] = Some(Edge::Datagrams);
     }
 
     /// What the kernel had to tell of a connection comes after its end, or for no reason.
@@ -381,12 +399,12 @@ impl World {
             }
         }
         for (id, edge) in self.port_edges.iter_mut().enumerate() {
-            if let Some(readable) = edge.take() {
+            if let Some(edge) = edge.take() {
                 let readiness = Readiness {
                     token: mio::Token(id),
-                    readable,
+                    readable: edge != Edge::Room,
                     writable: true,
-                    read_closed: false,
+                    read_closed: edge == Edge::Error,
                 };
                 let id = u8::try_from(id).expect("four of them");
                 self.server.handle_port_readiness(id, readiness);
@@ -440,7 +458,11 @@ impl World {
     }
 
     fn check_limits(&self) {
-        let houses = 1 + usize::from(self.server.hub(Protocol::TcpRoom).is_some()) * 6;
+        let houses = if self.isolated {
+            Protocol::ALL.len()
+        } else {
+            1
+        };
         let memory = self.server.log_memory();
         let bound = houses * 2 * (self.limits.lag.backlog_bytes + TURN_SLACK);
         assert!(memory <= bound, "{memory} bytes of log, {bound} allowed");
@@ -456,22 +478,20 @@ impl World {
         }
     }
 
-    /// Everybody goes, and nothing is left of anybody; then the server stops.
-    fn end(mut self, how: u8) {
+    /// Everybody goes, and nothing is left of anybody; then the server stops. Or it stops at once.
+    fn end(mut self) {
         for (port, edge) in self.ports.iter().zip(&mut self.port_edges) {
             port.make_room(usize::MAX);
-            *edge = Some(true);
+            *edge = Some(Edge::Datagrams);
         }
-        if how & 1 == 0 {
+        if self.all_go {
             self.all_go();
         }
         self.server.stop(self.now);
-        for peer in &mut self.peers {
-            peer.hears = true;
-            peer.end.receive(usize::MAX, &mut peer.received);
-        }
+        // Those who do not read hold it up no longer than it takes.
         self.pass(Duration::from_secs(10));
         assert!(self.server.is_empty(), "it does not stop");
+        // Guests are told, and nothing more is done about them.
         self.fall_silent();
         for peer in &self.peers {
             peer.check();
@@ -490,17 +510,6 @@ impl World {
         self.pass(Duration::from_secs(10));
         assert_eq!(self.server.len(), 0, "a connection is left");
         self.fall_silent();
-        let memory = self.server.log_memory();
-        assert!(memory <= 14 * 64 * 1024, "{memory} bytes of log for nobody");
-    }
-
-    /// Nobody says anything any more, and is given up for it; but for those on the machine itself.
-    fn fall_silent(&mut self) {
-        // Some a while after the others, whose going they are told.
-        for _ in 0..4 {
-            self.finish_jobs();
-            self.pass(Duration::from_secs(16 * 60));
-        }
         if self.at_home {
             return;
         }
@@ -508,6 +517,17 @@ impl World {
         for protocol in Protocol::ALL {
             let total = self.server.hub(*protocol).map(|hub| hub.total());
             assert_eq!(total, Some(0), "names of {protocol} are held by nobody");
+        }
+        let memory = self.server.log_memory();
+        assert!(memory <= 14 * 64 * 1024, "{memory} bytes of log for nobody");
+    }
+
+    /// Nobody says anything any more, and is given up for it; but for those on the machine itself. No timer is left then.
+    fn fall_silent(&mut self) {
+        // Some a while after the others, whose going they are told.
+        for _ in 0..4 {
+            self.finish_jobs();
+            self.pass(Duration::from_secs(16 * 60));
         }
         assert_eq!(self.server.next_deadline(), None, "a timer is left");
     }
