@@ -7,7 +7,6 @@ use memory_house::frames;
 use memory_house::{Eager, House, Peer, SECOND};
 use mynah::chat::{LOBBY, TimeOfDay};
 use mynah::protocol::registry::Protocol::TcpRoom;
-use mynah::protocol::tcp_room::frame;
 use mynah::server::Limits;
 
 fn come(house: &mut House, from: &str) -> Option<Peer> {
@@ -23,11 +22,7 @@ fn members(house: &House) -> usize {
 }
 
 fn say(text: &str) -> Vec<u8> {
-    say_as("x", text)
-}
-
-fn say_as(name: &str, text: &str) -> Vec<u8> {
-    frames::say(TcpRoom, name, text)
+    frames::say(TcpRoom, "x", text)
 }
 
 #[test]
@@ -88,14 +83,14 @@ fn r35_who_is_turned_away_is_told() {
 #[test]
 fn r38_a_member_outside_loopback_speaks_at_its_rate() {
     let mut house = House::of_streams();
-    let peer = join(&mut house, "192.0.2.1:1", "far");
+    let far = join(&mut house, "192.0.2.1:1", "far");
     let near = join(&mut house, "127.0.0.1:1", "near");
     let burst: Vec<u8> = (0..80).flat_map(|n| say(&n.to_string())).collect();
-    house.say(&peer, &burst);
+    house.say(&far, &burst);
     assert_eq!(house.server.counters().messages, 50);
     assert_eq!(house.server.counters().over_rate, 30);
     house.pass(SECOND);
-    house.say(&peer, &burst);
+    house.say(&far, &burst);
     assert_eq!(house.server.counters().messages, 70);
     house.say(&near, &burst);
     assert_eq!(
@@ -108,14 +103,12 @@ fn r38_a_member_outside_loopback_speaks_at_its_rate() {
 #[test]
 fn a_name_that_is_not_the_speakers_is_counted_and_not_obeyed() {
     let mut house = House::of_streams();
-    let peer = join(&mut house, "192.0.2.1:1", "ann");
+    let ann = join(&mut house, "192.0.2.1:1", "ann");
     let hearer = join(&mut house, "192.0.2.2:1", "bob");
     for (claimed, forged) in [("ann", 0), ("Ann", 0), ("bob", 1), ("", 2)] {
         hearer.stream.keep();
-        house.say(&peer, &say_as(claimed, "hi"));
-        let mut heard = Vec::new();
-        frame::encode_said(TimeOfDay::MIDNIGHT, "ann", &["hi"], &mut heard);
-        assert_eq!(hearer.stream.received(), heard);
+        house.say(&ann, &frames::say(TcpRoom, claimed, "hi"));
+        assert_eq!(hearer.stream.received(), frames::said_by("ann", "hi"));
         assert_eq!(house.server.counters().forged, forged, "{claimed:?}");
     }
 }
@@ -154,18 +147,18 @@ fn r04_people_have_a_minute_to_type_their_name_and_frames_twenty_seconds() {
 #[test]
 fn r04_an_idle_member_stays_for_ever_and_one_that_begins_a_frame_does_not() {
     let mut house = House::of_streams();
-    let peer = join(&mut house, "127.0.0.1:1", "alice");
+    let alice = join(&mut house, "127.0.0.1:1", "alice");
     house.pass(86_400 * SECOND);
-    assert!(!peer.stream.is_closed());
+    assert!(!alice.stream.is_closed());
     assert_eq!(members(&house), 1);
-    house.say(&peer, &say("hi")[..20]);
+    house.say(&alice, &say("hi")[..20]);
     house.pass(19 * SECOND);
-    house.say(&peer, &say("hi")[20..]);
+    house.say(&alice, &say("hi")[20..]);
     house.pass(60 * SECOND);
-    assert!(!peer.stream.is_closed(), "it was finished in time");
-    house.say(&peer, &say("hi")[..20]);
+    assert!(!alice.stream.is_closed(), "it was finished in time");
+    house.say(&alice, &say("hi")[..20]);
     house.pass(21 * SECOND);
-    assert!(peer.stream.is_closed());
+    assert!(alice.stream.is_closed());
     assert_eq!(members(&house), 0, "and the name is free");
 }
 

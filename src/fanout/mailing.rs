@@ -307,6 +307,7 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
     }
 
     /// Drops the older half of what waits, and gives back the memory. Returns how many messages had to go.
+    #[cold]
     pub fn shed(&mut self) -> usize {
         let (before, half) = (self.queue.len(), self.waiting_bytes() / 2);
         while self.queue.len() > before / 2 || self.waiting_bytes() > half {
@@ -352,6 +353,7 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         dropped
     }
 
+    #[cold]
     fn drop_oldest(&mut self) {
         self.queue.pop_front();
         self.next = match self.next.run {

@@ -45,6 +45,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Makes enough room that this is not needed every turn: it walks over all rooms, and all that lag.
+    #[cold]
     fn make_room(&mut self) {
         let limit = self.limits.output_bytes;
         let enough = limit - limit / 8;

@@ -13,7 +13,8 @@ use rustix::process::Signal;
 use crate::chat::Chat;
 use crate::logged::{Logged, Stopped};
 use crate::namespaces::{Host, Network};
-use crate::support::serve::Client;
+use crate::support::frames::{self, JOIN};
+use crate::support::serve::{Client, reserve};
 use crate::support::{PATIENCE, have, or_skip, until};
 use crate::tracer::{Attached, Tracer};
 
@@ -470,29 +471,8 @@ impl Observer {
     }
 }
 
-/// A TCRP request for the lobby, and the token that it is answered with.
-fn token(server: SocketAddr, name: &str) -> String {
-    use std::io::Read;
-    let mut stream = TcpStream::connect(server).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let payload = format!("\"{name}\"");
-    let mut request = vec![5, 2, 0];
-    request.extend_from_slice(&[0; 28]);
-    request.push(payload.len() as u8);
-    request.extend_from_slice(b"lobby");
-    request.extend_from_slice(payload.as_bytes());
-    stream.write_all(&request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (_, token) = answer.split_once("{\"token\":\"").expect("a token");
-    token.split('"').next().unwrap().to_owned()
-}
-
 fn ucrp(token: &str, text: &str) -> Vec<u8> {
-    let mut bytes = vec![5, token.len() as u8];
-    bytes.extend_from_slice(format!("lobby{token}{text}").as_bytes());
-    bytes
+    frames::ucrp("lobby", token, text)
 }
 
 #[test]
@@ -567,7 +547,8 @@ fn r23_with_a_third_lost_both_ways_and_all_sent_twice_everybody_comes_speaks_and
     let mut tokens = Vec::new();
     for (n, at) in [one, two].into_iter().enumerate() {
         let name = format!("token{n}");
-        let token = at.within(|| token(host.at(9090), &name));
+        let stream = at.within(|| TcpStream::connect(host.at(9090)).unwrap());
+        let token = reserve(stream, JOIN, "lobby", &name);
         let socket = open(at);
         until("a register that comes", || {
             twice(&socket, host.at(9091), &ucrp(&token, "__REGISTER__"));

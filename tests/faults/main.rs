@@ -3,8 +3,6 @@
 
 #[path = "../support/chat.rs"]
 mod chat;
-#[path = "../support/frames.rs"]
-mod frames;
 #[path = "../support/namespaces.rs"]
 mod namespaces;
 #[path = "../support/mod.rs"]

@@ -3,8 +3,8 @@
 use mynah::protocol::registry::Protocol;
 use socket2::{Domain, Socket, Type};
 
-use crate::frames::{self, STREAMS, enter};
 use crate::logged::Logged;
+use crate::support::frames::{self, STREAMS, enter};
 use crate::support::serve::{Client, Mynah, say};
 
 #[test]

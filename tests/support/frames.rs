@@ -37,9 +37,13 @@ pub fn said_by(name: &str, text: &str) -> Vec<u8> {
 
 /// Something said in `tcp-room`: 472 to the server, 372 from it.
 pub fn message(number: i32, time: &str, name: &str, text: &str) -> Vec<u8> {
-    let numbers = [number, 3].map(i32::to_le_bytes).concat();
-    let strings = [time, name, text].map(string).concat();
-    [numbers, strings].concat()
+    [&number.to_le_bytes()[..], &line([time, name, text])].concat()
+}
+
+/// The list that is in it and in a history.
+pub fn line(strings: [&str; 3]) -> Vec<u8> {
+    let strings = strings.map(string).concat();
+    [&3_i32.to_le_bytes()[..], &strings].concat()
 }
 
 /// A TCRP request with a header of 32 bytes.

@@ -1,5 +1,5 @@
-//! The whole server in memory with a crowd of members, of `group` unless it is said otherwise, on a clock that the test holds, behind streams that
-//! take as much as the test says and count what they are asked.
+//! The whole server in memory with a crowd of members, of `group` unless it is said otherwise, on a clock that the test
+//! holds, behind streams that take as much as the test says and count what they are asked.
 
 #![allow(dead_code, reason = "each user takes its part")]
 
