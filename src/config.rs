@@ -33,7 +33,7 @@ use crate::server::Limits;
 use crate::store::{FILE_NAME, HashCost};
 
 pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
-pub use file::{ConfigError, Problem, names};
+pub use file::{ConfigError, Problem, fuzz, names};
 
 /// The levels of the `log` crate by their names.
 pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

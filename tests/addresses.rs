@@ -7,10 +7,11 @@ mod memory_house;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use memory_house::frames::{CREATE, JOIN, enter, say, ucrp};
 use memory_house::*;
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::udp_mesh::frame as mesh;
-use mynah::reactor::{BATCH, Key, Readiness};
+use mynah::reactor::BATCH;
 use mynah::server::{Advertise, Limits};
 
 /// Of the right form, and nobody's.
@@ -138,8 +139,8 @@ impl Proven {
         for (from, sid) in [(ANN, &sid), (CAL, &other_sid)] {
             house.give(UDP_LOGIN, from, format!("C 2 PING {sid}"));
         }
-        let hosts_token = house.token(MIO, 1, "den", "mio").unwrap();
-        let members_token = house.token(DAN, 2, "den", "dan").unwrap();
+        let hosts_token = house.reserve(MIO, CREATE, "den", "mio").unwrap();
+        let members_token = house.reserve(DAN, JOIN, "den", "dan").unwrap();
         house.give(UCRP, MIO, ucrp("den", &hosts_token, "__REGISTER__"));
         house.give(UCRP, DAN, ucrp("den", &members_token, "__REGISTER__"));
         house.send(UDP_ROOM, BOB, "UN| bob");
@@ -162,15 +163,15 @@ impl Proven {
         assert_eq!(told, [format!("C {seq} READY")]);
         let told = house.send(UDP_LOGIN, ANN, format!("D {} {sid} well", seq + 1));
         assert_eq!(told, [format!("C {} SENT 2", seq + 1)]);
-        let heard = house.ports[usize::from(UDP_LOGIN)].take_for(address(CAL));
+        let heard = house.port(UDP_LOGIN).take_for(address(CAL));
         assert_eq!(heard, ["D PM ann well"]);
         let told = house.send(UDP_LOGIN, CAL, format!("C {seq} PING {other_sid}"));
         assert_eq!(told, [format!("C {seq} PONG")]);
         house.give(UCRP, MIO, ucrp("den", &self.hosts_token, "well"));
-        let heard = house.ports[usize::from(UCRP)].take();
+        let heard = house.port(UCRP).take();
         assert_eq!(heard, [(address(DAN), b"\x03miowell".to_vec())]);
         house.give(UCRP, DAN, ucrp("den", &self.members_token, "well"));
-        let heard = house.ports[usize::from(UCRP)].take();
+        let heard = house.port(UCRP).take();
         assert_eq!(heard, [(address(MIO), b"\x03danwell".to_vec())]);
         take_all(house);
     }
@@ -344,7 +345,7 @@ fn r13_a_mesh_asker_is_answered_once_a_second() {
             house.give(MESH, "192.0.2.66:5238", said);
         }
     });
-    assert!(house.ports[usize::from(MESH)].take().is_empty());
+    assert!(house.port(MESH).take().is_empty());
 }
 
 #[test]
@@ -382,6 +383,34 @@ fn r12_an_unproven_address_is_sent_three_times_what_it_sent_however_often_it_sen
     let counters = house.server.counters();
     assert!(received > 1000 && counters.withheld > 500, "{counters}");
     assert_eq!(house.names(), ["talker", "ann"], "it was in");
+}
+
+#[test]
+fn r12_a_token_aims_a_room_at_nobody_else() {
+    let mut proven = Proven::new();
+    let own = proven.house.reserve(EVE, JOIN, "den", "eve").unwrap();
+    let victim = "192.0.2.200:4000";
+    for text in ["__REGISTER__", "forged", "__REGISTER__", "__LEAVE__"] {
+        for port in [UCRP, UCRP_TOO] {
+            proven.house.give(port, victim, ucrp("den", &own, text));
+        }
+        proven.house.give(
+            UCRP,
+            MIO,
+            ucrp("den", &proven.hosts_token, "what goes to all"),
+        );
+        let sent = take_all(&proven.house);
+        assert!(sent.iter().all(|(to, _)| *to == address(DAN)), "{sent:?}");
+    }
+    // From where it was given it is good.
+    proven
+        .house
+        .give(UCRP, EVE, ucrp("den", &own, "__REGISTER__"));
+    proven
+        .house
+        .give(UCRP, MIO, ucrp("den", &proven.hosts_token, "welcome"));
+    let heard = proven.house.port(UCRP).take_for(address(EVE));
+    assert_eq!(heard, ["\u{3}miowelcome"]);
 }
 
 #[test]
@@ -491,38 +520,11 @@ fn r15_what_is_replayed_from_the_same_address() {
 }
 
 /// A connection that says something, and what it is told.
-fn connect(house: &mut House, protocol: Protocol, from: &str, bytes: &[u8]) -> (Key, Eager) {
-    let stream = Eager::default();
-    stream.keep();
-    let peer = address(from);
-    let accepted = house
-        .server
-        .accept(stream.clone(), peer, protocol, house.now);
-    let key = accepted.unwrap();
-    speak(house, key, &stream, bytes);
-    (key, stream)
-}
-
-fn speak(house: &mut House, key: Key, stream: &Eager, bytes: &[u8]) {
-    stream.give(bytes);
-    house.server.handle_readiness(key, readable(key));
-    house.turn();
-}
-
-fn readable(key: Key) -> Readiness {
-    Readiness {
-        token: key.token(),
-        readable: true,
-        writable: true,
-        read_closed: false,
-    }
-}
-
-fn join_tcp_room(name: &str) -> Vec<u8> {
-    let mut bytes = 471_i32.to_le_bytes().to_vec();
-    bytes.extend_from_slice(&(name.len() as i32).to_le_bytes());
-    bytes.extend_from_slice(name.as_bytes());
-    bytes
+fn connect(house: &mut House, protocol: Protocol, from: &str, bytes: &[u8]) -> Peer {
+    let peer = house.come(protocol, from).unwrap();
+    peer.stream.keep();
+    house.say(&peer, bytes);
+    peer
 }
 
 fn register(name: &str, claimed: &str, port: u16) -> Vec<u8> {
@@ -534,37 +536,37 @@ fn r47_an_address_is_shown_to_members_of_group_alone_and_only_that_of_one() {
     let mut house = House::new();
     // Each from a machine of its own, whose address is nobody else's business.
     let at = |n: u8| format!("203.0.113.{n}:6000");
-    let (observer, stream) = connect(
+    let observer = connect(
         &mut house,
         Protocol::Group,
         &at(5),
         &register("observer", "198.51.100.99", 5000),
     );
-    let (_, room) = connect(&mut house, Protocol::TcpRoom, &at(6), &join_tcp_room("tcp"));
+    let room = connect(
+        &mut house,
+        Protocol::TcpRoom,
+        &at(6),
+        &enter(Protocol::TcpRoom, "tcp"),
+    );
     house.give(UDP_ROOM, &at(7), "UN| udp");
     house.login(&at(8), "login");
     house.give(UDP_LOGIN, &at(8), "C 2 DM x");
-    let token = house.token(&at(9), 2, "lobby", "chat").unwrap();
+    let token = house.reserve(&at(9), JOIN, "lobby", "chat").unwrap();
     house.give(UCRP, &at(9), ucrp("lobby", &token, "__REGISTER__"));
     mesh::encode_say("mesh", "hello", |datagram| {
-        house.ports[usize::from(MESH)].give(address(&at(10)), datagram);
+        house.port(MESH).give(address(&at(10)), datagram);
     });
     house.edge(MESH);
     house.turn();
     let six = "[2001:db8::7]:6000";
-    let (_, six_stream) = connect(
+    let six_peer = connect(
         &mut house,
         Protocol::Group,
         six,
         &register("six", "2001:db8::7", 5000),
     );
     // They speak, in public and not, ask who is there, and go.
-    speak(
-        &mut house,
-        observer,
-        &stream,
-        b"BROADCAST:observer:2:hi\r\n",
-    );
+    house.say(&observer, b"BROADCAST:observer:2:hi\r\n");
     house.give(UDP_ROOM, &at(7), "DM| udp> tcp: psst");
     house.give(UDP_ROOM, &at(7), "UN| observer");
     house.give(UDP_ROOM, &at(66), "UN| udp");
@@ -576,7 +578,7 @@ fn r47_an_address_is_shown_to_members_of_group_alone_and_only_that_of_one() {
     house.pass(Duration::from_secs(20 * 60));
     assert_eq!(house.names(), ["observer", "tcp", "six"]);
 
-    let told = String::from_utf8(stream.received()).unwrap();
+    let told = String::from_utf8(observer.stream.received()).unwrap();
     let own = "203.0.113.5:5000";
     for (name, shown, times) in [
         ("LIST:observer", own, 1),
@@ -592,9 +594,9 @@ fn r47_an_address_is_shown_to_members_of_group_alone_and_only_that_of_one() {
         assert_eq!(told.matches(&line).count(), times, "{line:?} in {told:?}");
     }
     // Beyond that no address is told to anybody, in whatever words.
-    let listed = String::from_utf8(six_stream.received()).unwrap();
+    let listed = String::from_utf8(six_peer.stream.received()).unwrap();
     let rest = [told.replace(own, ""), listed.replace(own, "")].concat();
-    let rooms = String::from_utf8_lossy(&room.received()).into_owned();
+    let rooms = String::from_utf8_lossy(&room.stream.received()).into_owned();
     let datagrams = take_all(&house);
     assert!(datagrams.len() > 10);
     let datagrams = datagrams
@@ -637,7 +639,7 @@ fn r47_a_claim_is_believed_where_it_could_be_true_and_where_that_is_wanted() {
             ..Limits::default()
         });
         house.server.advertise(advertise);
-        let (_, observer) = connect(
+        let observer = connect(
             &mut house,
             Protocol::Group,
             "203.0.113.5:1",
@@ -650,7 +652,7 @@ fn r47_a_claim_is_believed_where_it_could_be_true_and_where_that_is_wanted() {
                 Advertise::Claimed if may => claimed,
                 Advertise::Claimed | Advertise::Connection => own,
             };
-            let told = String::from_utf8(observer.received()).unwrap();
+            let told = String::from_utf8(observer.stream.received()).unwrap();
             let line = format!("UPDATE:JOIN:n{n}:{shown}:5000\r\n");
             assert!(told.ends_with(&line), "{class}: {line:?} in {told:?}");
         }
@@ -663,41 +665,30 @@ fn r36_a_backlog_of_datagrams_that_never_ends_keeps_no_connection_waiting() {
         message_rate: None,
         ..Limits::default()
     });
-    let (member, stream) = connect(
+    let member = connect(
         &mut house,
         Protocol::TcpRoom,
         "127.0.0.1:1",
-        &join_tcp_room("tcp"),
+        &enter(Protocol::TcpRoom, "tcp"),
     );
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| flooder");
     const TURNS: usize = 500;
     // More on both sockets than ever is taken in; on the other it is not even a protocol's.
     for _ in 0..(TURNS + 1) * BATCH {
-        house.ports[usize::from(UDP_ROOM)].give(address("127.0.0.1:7"), b"flood");
-        house.ports[usize::from(UDP_LOGIN)].give(address(EVE), b"flood");
+        house.port(UDP_ROOM).give(address("127.0.0.1:7"), b"flood");
+        house.port(UDP_LOGIN).give(address(EVE), b"flood");
     }
     house.edge(UDP_ROOM);
     house.edge(UDP_LOGIN);
-    let word = |text: &str| {
-        let mut bytes = 472_i32.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&3_i32.to_le_bytes());
-        for part in ["00:00:00", "tcp", text] {
-            bytes.extend_from_slice(&(part.len() as i32).to_le_bytes());
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes
-    };
     for turn in 0..TURNS {
         let before = *house.server.counters();
-        let heard_before = stream.received().len();
+        let heard_before = member.stream.received().len();
         let text = format!("word {turn}");
-        stream.give(&word(&text));
-        house.server.handle_readiness(member, readable(member));
-        house.turn();
+        house.say(&member, &say(Protocol::TcpRoom, "tcp", &text));
         let after = *house.server.counters();
         assert_eq!(after.datagrams - before.datagrams, 2 * BATCH as u64);
         // Answered in the same turn, before any of the flood of that turn.
-        let heard = stream.received();
+        let heard = member.stream.received();
         let heard = String::from_utf8_lossy(&heard[heard_before..]).into_owned();
         let flood = heard.find("flood").expect("the flooder is heard as well");
         let word = heard.find(&text).expect("the word is heard");
@@ -730,7 +721,7 @@ fn r34_an_address_of_ipv4_is_one_however_it_is_written() {
     assert_eq!(replies, ["[n1 joined the server]"]);
     house.give(UDP_ROOM, "[::ffff:192.0.2.1]:1000", "EX|");
     let token = house
-        .token("[::ffff:192.0.2.1]:5", 2, "lobby", "tok")
+        .reserve("[::ffff:192.0.2.1]:5", JOIN, "lobby", "tok")
         .unwrap();
     house.give(UCRP, "192.0.2.1:6", ucrp("lobby", &token, "__REGISTER__"));
     assert!(house.names().contains(&"tok".to_owned()));

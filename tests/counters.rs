@@ -1,78 +1,88 @@
 //! Every counter, reached on purpose: a row for each, and none without a row. The whole server in memory.
 
-#[path = "support/memory_doors.rs"]
-mod memory_doors;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use memory_doors::{House, MESH, OWN, SECOND, UCRP, UDP_LOGIN, UDP_ROOM, message, ucrp};
-use mynah::protocol::registry::Protocol;
+use memory_house::frames::{CREATE, JOIN, say, ucrp};
+use memory_house::{
+    ANN, BOB, EVE, HERE, House, MESH, OWN, Peer, SECOND, UCRP, UDP_LOGIN, UDP_ROOM,
+};
+use mynah::protocol::registry::Protocol::{Group, TcpRoom, Tcrp};
 use mynah::protocol::tcrp::datagram::{LEAVE, REGISTER};
-use mynah::protocol::tcrp::frame::Operation::{Create, Join};
+use mynah::protocol::udp_mesh::frame as mesh;
 use mynah::server::{Counters, Limits};
 use rustix::io::Errno;
-
-const ANN: &str = "192.0.2.1:1000";
-const BOB: &str = "192.0.2.2:1000";
-const EVE: &str = "192.0.2.66:1000";
-const HERE: &str = "127.0.0.1:1000";
 
 /// A counter, what it comes to, and how.
 type Row = (&'static str, u64, fn() -> House);
 
 const ROWS: &[Row] = &[
-    ("accepted", 1, || with(|house| drop(house.join(ANN, "ann")))),
+    ("accepted", 1, || {
+        with(|house| drop(house.join(TcpRoom, ANN, "ann")))
+    }),
     ("turned_away", 1, || {
-        with(|house| (0..17).for_each(|_| drop(house.come(Protocol::Group, ANN))))
+        with(|house| (0..17).for_each(|_| drop(house.come(Group, ANN))))
     }),
     ("shed", 1, || {
         with(|house| {
             let (error, pause) = (Errno::MFILE.into(), Duration::from_millis(10));
             let (server, now) = (&mut house.server, house.now);
-            server.note_not_accepted(Protocol::Group, &error, pause, now);
+            server.note_not_accepted(Group, &error, pause, now);
         })
     }),
     ("refused", 2, || {
         with(|house| {
             for name in ["ann", "ann", ""] {
-                house.join(ANN, name);
+                house.join(TcpRoom, ANN, name);
             }
         })
     }),
     ("refused_bad_name", 1, || {
-        with(|house| drop(house.join(ANN, "a\u{202e}nn")))
+        with(|house| drop(house.join(TcpRoom, ANN, "a\u{202e}nn")))
     }),
     ("refused_name_taken", 1, || {
         with(|house| {
-            house.join(ANN, "ann");
-            house.send(UDP_ROOM, BOB, "UN| ann");
+            house.join(TcpRoom, ANN, "ann");
+            house.give(UDP_ROOM, BOB, "UN| ann");
         })
     }),
     ("refused_room_exists", 1, || {
         with(|house| {
-            house.reserve(ANN, Create, "den", "ann").unwrap();
-            assert_eq!(house.reserve(BOB, Create, "den", "bob"), None);
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            assert_eq!(house.reserve(BOB, CREATE, "den", "bob"), None);
         })
     }),
     ("refused_no_such_room", 1, || {
-        with(|house| assert_eq!(house.reserve(BOB, Join, "den", "bob"), None))
+        with(|house| assert_eq!(house.reserve(BOB, JOIN, "den", "bob"), None))
     }),
     ("refused_room_full", 1, || {
         let mut limits = Limits::default();
         limits.hub.members_per_room = 1;
         limited(limits, |house| {
-            house.join(ANN, "ann");
-            house.join(BOB, "bob");
+            house.join(TcpRoom, ANN, "ann");
+            house.join(TcpRoom, BOB, "bob");
         })
     }),
     ("refused_too_many_rooms", 1, || {
         let mut limits = Limits::default();
         limits.hub.rooms = 2;
         limited(limits, |house| {
-            house.reserve(ANN, Create, "den", "ann").unwrap();
-            assert_eq!(house.reserve(BOB, Create, "pub", "bob"), None);
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            assert_eq!(house.reserve(BOB, CREATE, "pub", "bob"), None);
+        })
+    }),
+    ("refused_rooms_of_address", 1, || {
+        let limits = Limits {
+            rooms_per_address: 1,
+            ..Limits::default()
+        };
+        limited(limits, |house| {
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            assert_eq!(house.reserve(ANN, CREATE, "pub", "ann"), None);
         })
     }),
     ("denied", 1, || {
@@ -98,7 +108,7 @@ const ROWS: &[Row] = &[
         with(|house| {
             for n in 0..64 {
                 let from = format!("198.51.100.{}:1", 2 + n);
-                house.send(UDP_LOGIN, &from, format!("C 1 PASS n{n} a password"));
+                house.give(UDP_LOGIN, &from, format!("C 1 PASS n{n} a password"));
             }
         })
     }),
@@ -114,113 +124,116 @@ const ROWS: &[Row] = &[
             ..Limits::default()
         };
         limited(limits, |house| {
-            house.reserve(ANN, Create, "den", "ann").unwrap();
-            house.reserve(ANN, Join, "den", "anna").unwrap();
-            assert_eq!(house.reserve(ANN, Join, "den", "annabel"), None);
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            house.reserve(ANN, JOIN, "den", "anna").unwrap();
+            assert_eq!(house.reserve(ANN, JOIN, "den", "annabel"), None);
         })
     }),
     ("joined", 2, || {
         with(|house| {
-            house.join(ANN, "ann");
-            house.send(UDP_ROOM, BOB, "UN| bob");
+            house.join(TcpRoom, ANN, "ann");
+            house.give(UDP_ROOM, BOB, "UN| bob");
         })
     }),
     ("messages", 2, || {
         with(|house| {
-            let (key, stream) = house.join(ANN, "ann");
-            house.say(key, &stream, &message("ann", "hi"));
-            house.send(UDP_ROOM, BOB, "UN| bob");
-            house.send(UDP_ROOM, BOB, "hi");
+            let peer = house.join(TcpRoom, ANN, "ann");
+            house.say(&peer, &say(TcpRoom, "ann", "hi"));
+            house.give(UDP_ROOM, BOB, "UN| bob");
+            house.give(UDP_ROOM, BOB, "hi");
         })
     }),
     ("over_rate", 3, || {
         with(|house| {
-            let (key, stream) = house.join(ANN, "ann");
-            house.say(key, &stream, &message("ann", "hi").repeat(53));
+            let peer = house.join(TcpRoom, ANN, "ann");
+            house.say(&peer, &say(TcpRoom, "ann", "hi").repeat(53));
         })
     }),
     ("forged", 1, || {
         with(|house| {
-            let (key, stream) = house.join(ANN, "ann");
-            house.say(key, &stream, &message("bob", "hi"));
+            let peer = house.join(TcpRoom, ANN, "ann");
+            house.say(&peer, &say(TcpRoom, "bob", "hi"));
         })
     }),
-    ("left", 1, || {
+    ("left", 2, || {
         with(|house| {
-            let (key, stream) = house.join(ANN, "ann");
-            house.end(key, &stream);
+            let peer = house.join(TcpRoom, ANN, "ann");
+            house.end(&peer);
+            house.turn();
+            house.give(UDP_ROOM, BOB, "UN| bob");
+            house.give(UDP_ROOM, BOB, "EX|");
         })
     }),
     ("answered", 1, || {
-        with(|house| drop(house.reserve(ANN, Create, "den", "ann")))
+        with(|house| drop(house.reserve(ANN, CREATE, "den", "ann")))
     }),
     ("violations", 2, || {
         with(|house| {
-            house.come_with(Protocol::TcpRoom, ANN, b"GET /");
-            house.come_with(Protocol::Tcrp, ANN, &[0xff; 32]);
+            house.come_with(TcpRoom, ANN, b"GET /");
+            house.come_with(Tcrp, ANN, &[0xff; 32]);
         })
     }),
     ("violations_over_limit", 3, || {
         with(|house| {
-            house.come_with(Protocol::TcpRoom, ANN, &join_with(1 << 30));
-            house.come_with(Protocol::Group, ANN, &[b'x'; 10_000]);
+            house.come_with(TcpRoom, ANN, &join_with(1 << 30));
+            house.come_with(Group, ANN, &[b'x'; 10_000]);
             let mut request = [0; 32];
             request[..2].copy_from_slice(&[3, 1]);
             request[3..].fill(0xff);
-            house.come_with(Protocol::Tcrp, ANN, &request);
+            house.come_with(Tcrp, ANN, &request);
         })
     }),
     ("violations_not_utf8", 2, || {
         with(|house| {
             let join = [&join_with(1)[..], &[0xff]].concat();
-            house.come_with(Protocol::TcpRoom, ANN, &join);
-            house.come_with(Protocol::Group, ANN, b"REGISTER:\xff:0.0.0.0:0\r\n");
+            house.come_with(TcpRoom, ANN, &join);
+            house.come_with(Group, ANN, b"REGISTER:\xff:0.0.0.0:0\r\n");
         })
     }),
     ("violations_malformed", 2, || {
         with(|house| {
-            house.come_with(Protocol::TcpRoom, ANN, &join_with(-1));
-            house.come_with(Protocol::Tcrp, ANN, &[3, 9, 0].repeat(12));
+            house.come_with(TcpRoom, ANN, &join_with(-1));
+            house.come_with(Tcrp, ANN, &[3, 9, 0].repeat(12));
         })
     }),
     ("violations_out_of_turn", 1, || {
-        with(|house| drop(house.come_with(Protocol::TcpRoom, ANN, &message("ann", "hi"))))
+        with(|house| drop(house.come_with(TcpRoom, ANN, &say(TcpRoom, "ann", "hi"))))
     }),
     ("timed_out", 2, || {
         with(|house| {
-            house.come(Protocol::Tcrp, ANN);
-            house.come(Protocol::Group, ANN);
+            house.come(Tcrp, ANN);
+            house.come(Group, ANN);
             house.pass(11 * SECOND);
         })
     }),
     ("timed_out_first_words", 1, || {
         with(|house| {
-            house.come(Protocol::TcpRoom, ANN);
+            house.come(TcpRoom, ANN);
             house.pass(61 * SECOND);
         })
     }),
     ("timed_out_name", 1, || {
         with(|house| {
-            house.come_with(Protocol::TcpRoom, ANN, &471i32.to_le_bytes());
+            house.come_with(TcpRoom, ANN, &471i32.to_le_bytes());
             house.pass(61 * SECOND);
         })
     }),
     ("timed_out_first_frame", 1, || {
         with(|house| {
-            house.come_with(Protocol::Group, ANN, b"REGIS");
+            house.come_with(Group, ANN, b"REGIS");
             house.pass(11 * SECOND);
         })
     }),
     ("timed_out_joining", 1, || {
         with(|house| {
-            house.come_with(Protocol::Group, ANN, b"HELLO\r\n");
+            house.come_with(Group, ANN, b"HELLO\r\n");
             house.pass(301 * SECOND);
         })
     }),
     ("timed_out_frame", 1, || {
         with(|house| {
-            let (key, stream) = house.join(ANN, "ann");
-            house.say(key, &stream, &message("ann", "hi")[..9]);
+            let peer = house.join(TcpRoom, ANN, "ann");
+            house.say(&peer, &say(TcpRoom, "ann", "hi")[..9]);
             house.pass(21 * SECOND);
         })
     }),
@@ -228,11 +241,11 @@ const ROWS: &[Row] = &[
     ("slow_backlog", 1, slow_by_backlog),
     ("slow_outbox", 1, || {
         with(|house| {
-            let (_, deaf) = house.join(HERE, "deaf");
-            deaf.refuse();
-            house.send(UDP_ROOM, HERE, "UN| talker");
+            let deaf = house.join(TcpRoom, HERE, "deaf");
+            deaf.stream.refuse();
+            house.give(UDP_ROOM, HERE, "UN| talker");
             for _ in 0..300 {
-                house.send(
+                house.give(
                     UDP_ROOM,
                     HERE,
                     format!("DM| talker> deaf: {}", "x".repeat(980)),
@@ -247,10 +260,20 @@ const ROWS: &[Row] = &[
             house.pass(40 * SECOND);
         })
     }),
+    ("slow_over_budget", 1, || {
+        let limits = Limits {
+            output_bytes: 64 * 1024,
+            ..Limits::default()
+        };
+        limited(limits, |house| {
+            flood_who_does_not_read(house, 100);
+        })
+    }),
     ("closed_late", 1, || {
         with(|house| {
-            let (key, deaf) = flood_who_does_not_read(house, 1);
-            house.end(key, &deaf);
+            let deaf = flood_who_does_not_read(house, 1);
+            house.end(&deaf);
+            house.turn();
             house.pass(3 * SECOND);
         })
     }),
@@ -260,53 +283,53 @@ const ROWS: &[Row] = &[
     ("lost_otherwise", 1, || lose(|| Errno::NOMEM.into())),
     ("stopped", 1, || {
         with(|house| {
-            house.join(ANN, "ann");
+            house.join(TcpRoom, ANN, "ann");
             house.server.stop(house.now);
         })
     }),
     ("datagrams", 1, || {
-        with(|house| house.send(UDP_ROOM, ANN, "hi"))
+        with(|house| house.give(UDP_ROOM, ANN, "hi"))
     }),
     ("dropped", 2, || {
         with(|house| {
-            house.send(UDP_ROOM, ANN, [0xff]);
-            house.send(UCRP, ANN, "hi");
+            house.give(UDP_ROOM, ANN, [0xff]);
+            house.give(UCRP, ANN, "hi");
         })
     }),
     ("dropped_own_port", 1, || {
-        with(|house| house.send(UDP_ROOM, OWN, "hi"))
+        with(|house| house.give(UDP_ROOM, OWN, "hi"))
     }),
     ("floods", 5, || {
-        with(|house| (0..1005).for_each(|_| house.send(UDP_ROOM, EVE, "EX|")))
+        with(|house| (0..1005).for_each(|_| house.give(UDP_ROOM, EVE, "EX|")))
     }),
     ("dropped_too_long", 1, || {
-        with(|house| house.send(UDP_LOGIN, EVE, [b'x'; 5000]))
+        with(|house| house.give(UDP_LOGIN, EVE, [b'x'; 5000]))
     }),
     ("dropped_no_token", 1, || {
-        with(|house| house.send(UCRP, EVE, "hi"))
+        with(|house| house.give(UCRP, EVE, "hi"))
     }),
     ("dropped_bad_token", 1, || {
         with(|house| {
             let token = format!("token_{}", "0".repeat(32));
-            house.send(UCRP, EVE, ucrp("den", &token, "hi"));
+            house.give(UCRP, EVE, ucrp("den", &token, "hi"));
         })
     }),
     ("dropped_room_closed", 1, || {
         with(|house| {
-            let host = house.reserve(ANN, Create, "den", "ann").unwrap();
-            let other = house.reserve(BOB, Join, "den", "bob").unwrap();
-            house.send(UCRP, ANN, ucrp("den", &host, REGISTER));
-            house.send(UCRP, BOB, ucrp("den", &other, REGISTER));
+            let host = house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            let other = house.reserve(BOB, JOIN, "den", "bob").unwrap();
+            house.give(UCRP, ANN, ucrp("den", &host, REGISTER));
+            house.give(UCRP, BOB, ucrp("den", &other, REGISTER));
             // Both in one turn.
             let leave = ucrp("den", &host, LEAVE);
             house.port(UCRP).give(ANN.parse().unwrap(), &leave);
-            house.send(UCRP, BOB, ucrp("den", &other, "hi"));
+            house.give(UCRP, BOB, ucrp("den", &other, "hi"));
         })
     }),
     ("dropped_name_taken", 1, || {
         with(|house| {
-            house.join(ANN, "ann");
-            house.say_in_mesh(EVE, "ann");
+            house.join(TcpRoom, ANN, "ann");
+            say_in_mesh(house, EVE, "ann");
         })
     }),
     ("dropped_not_let_in", 1, || {
@@ -315,38 +338,38 @@ const ROWS: &[Row] = &[
             ..Limits::default()
         };
         limited(limits, |house| {
-            house.say_in_mesh(EVE, "eve");
-            house.say_in_mesh(EVE, "eva");
+            say_in_mesh(house, EVE, "eve");
+            say_in_mesh(house, EVE, "eva");
         })
     }),
     ("dropped_malformed", 3, || {
         with(|house| {
-            house.send(UDP_ROOM, EVE, [0xff]);
-            house.send(UDP_LOGIN, EVE, "X");
-            house.send(MESH, EVE, "junk");
+            house.give(UDP_ROOM, EVE, [0xff]);
+            house.give(UDP_LOGIN, EVE, "X");
+            house.give(MESH, EVE, "junk");
         })
     }),
     ("dropped_out_of_turn", 1, || {
         with(|house| {
-            house.send(UDP_LOGIN, ANN, "C 1 PASS ann a password");
-            house.send(UDP_LOGIN, ANN, "C 2 PASS ann a password");
+            house.give(UDP_LOGIN, ANN, "C 1 PASS ann a password");
+            house.give(UDP_LOGIN, ANN, "C 2 PASS ann a password");
         })
     }),
     ("dropped_too_soon", 1, || {
-        with(|house| (0..2).for_each(|_| house.ask_mesh(EVE, "eve")))
+        with(|house| (0..2).for_each(|_| ask_mesh(house, EVE, "eve")))
     }),
     ("dropped_forged", 2, || {
         with(|house| {
-            house.send(UDP_ROOM, EVE, "[join first: UN| name]");
-            house.say_in_mesh(EVE, "mynah");
+            house.give(UDP_ROOM, EVE, "[join first: UN| name]");
+            say_in_mesh(house, EVE, "mynah");
         })
     }),
     ("withheld", 99, || {
         with(|house| {
             // It has not shown that it receives there: the welcome, two more, and it has had three times its own.
             log_in(house, ANN, "ann", "a password of some length");
-            house.send(UDP_ROOM, HERE, "UN| talker");
-            (0..100).for_each(|_| house.send(UDP_ROOM, HERE, "a line that everybody hears"));
+            house.give(UDP_ROOM, HERE, "UN| talker");
+            (0..100).for_each(|_| house.give(UDP_ROOM, HERE, "a line that everybody hears"));
         })
     }),
     ("overflowed", 1, || {
@@ -355,14 +378,14 @@ const ROWS: &[Row] = &[
             ..Limits::default()
         };
         limited(limits, |house| {
-            house.send(UDP_ROOM, HERE, "UN| ann");
-            house.send(UDP_ROOM, "127.0.0.1:2", "UN| bob");
+            house.give(UDP_ROOM, HERE, "UN| ann");
+            house.give(UDP_ROOM, "127.0.0.1:2", "UN| bob");
             house.port(UDP_ROOM).make_room(0);
-            (0..18).for_each(|_| house.send(UDP_ROOM, HERE, [b'x'; 950]));
+            (0..18).for_each(|_| house.give(UDP_ROOM, HERE, [b'x'; 950]));
         })
     }),
     ("datagrams_sent", 1, || {
-        with(|house| house.send(UDP_ROOM, HERE, "UN| ann, and so on"))
+        with(|house| house.give(UDP_ROOM, HERE, "UN| ann, and so on"))
     }),
     ("failed_sends", 1, || fail_to_send(Errno::IO)),
     ("failed_sends_nobody", 1, || {
@@ -377,18 +400,18 @@ const ROWS: &[Row] = &[
     ("failed_receives", 1, || {
         with(|house| {
             house.port(UDP_ROOM).fail_to_receive(Errno::CONNREFUSED);
-            house.send(UDP_ROOM, ANN, "hi");
+            house.give(UDP_ROOM, ANN, "hi");
         })
     }),
     ("silent", 1, || {
         with(|house| {
-            house.send(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, ANN, "UN| ann");
             house.pass(901 * SECOND);
         })
     }),
     ("unreachable", 1, || {
         with(|house| {
-            house.send(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, ANN, "UN| ann");
             for _ in 0..2 {
                 house.pass(3 * SECOND);
                 house.port(UDP_ROOM).tell_unreachable(ANN.parse().unwrap());
@@ -397,15 +420,24 @@ const ROWS: &[Row] = &[
             }
         })
     }),
+    ("room_closed", 1, || {
+        with(|house| {
+            let host = house.reserve(ANN, CREATE, "den", "ann").unwrap();
+            let other = house.reserve(BOB, JOIN, "den", "bob").unwrap();
+            house.give(UCRP, ANN, ucrp("den", &host, REGISTER));
+            house.give(UCRP, BOB, ucrp("den", &other, REGISTER));
+            house.give(UCRP, ANN, ucrp("den", &host, LEAVE));
+        })
+    }),
     ("registered", 1, || {
         with(|house| log_in(house, ANN, "ann", "a password"))
     }),
     ("not_hashed", 2, || {
         with(|house| {
-            house.send(UDP_LOGIN, ANN, "C 1 PASS ann a password");
+            house.give(UDP_LOGIN, ANN, "C 1 PASS ann a password");
             house.fail_to_hash();
             log_in(house, BOB, "bob", "a password");
-            house.send(UDP_LOGIN, ANN, "C 2 PASS bob a password");
+            house.give(UDP_LOGIN, ANN, "C 2 PASS bob a password");
             house.fail_to_hash();
         })
     }),
@@ -417,7 +449,7 @@ const ROWS: &[Row] = &[
     }),
     ("never_came", 1, || {
         with(|house| {
-            house.reserve(ANN, Create, "den", "ann").unwrap();
+            house.reserve(ANN, CREATE, "den", "ann").unwrap();
             house.pass(61 * SECOND);
         })
     }),
@@ -434,8 +466,20 @@ fn limited(limits: Limits, scenario: impl FnOnce(&mut House)) -> House {
 }
 
 fn log_in(house: &mut House, from: &str, name: &str, password: &str) {
-    house.send(UDP_LOGIN, from, format!("C 1 PASS {name} {password}"));
+    house.give(UDP_LOGIN, from, format!("C 1 PASS {name} {password}"));
     house.work();
+}
+
+/// Asks in a mesh as whom it may speak.
+fn ask_mesh(house: &mut House, from: &str, name: &str) {
+    let mut bytes = Vec::new();
+    mesh::encode_join(name, &mut bytes);
+    house.give(MESH, from, bytes);
+}
+
+/// Speaks in a mesh.
+fn say_in_mesh(house: &mut House, from: &str, name: &str) {
+    mesh::encode_say(name, "hi", |datagram| house.give(MESH, from, datagram));
 }
 
 /// The first eight bytes of a `tcp-room` join, with that length of the name.
@@ -446,18 +490,14 @@ fn join_with(length: i32) -> [u8; 8] {
     bytes
 }
 
-/// Somebody who takes nothing any more is in a room where so many KiB are said. It, and its stream.
-fn flood_who_does_not_read(
-    house: &mut House,
-    kib: usize,
-) -> (mynah::reactor::Key, memory_doors::Eager) {
-    let (deaf_key, deaf) = house.join(HERE, "deaf");
-    let (key, stream) = house.join(HERE, "talker");
-    deaf.refuse();
+/// Somebody who takes nothing any more is in a room where so many KiB are said.
+fn flood_who_does_not_read(house: &mut House, kib: usize) -> Peer {
+    let [deaf, talker] = ["deaf", "talker"].map(|name| house.join(TcpRoom, HERE, name));
+    deaf.stream.refuse();
     for _ in 0..kib {
-        house.say(key, &stream, &message("talker", &"x".repeat(1024)));
+        house.say(&talker, &say(TcpRoom, "talker", &"x".repeat(1024)));
     }
-    (deaf_key, deaf)
+    deaf
 }
 
 fn slow_by_backlog() -> House {
@@ -469,16 +509,16 @@ fn slow_by_backlog() -> House {
 
 fn lose(error: fn() -> io::Error) -> House {
     with(|house| {
-        let (key, stream) = house.join(ANN, "ann");
-        stream.fail(error());
-        house.say(key, &stream, &[]);
+        let peer = house.join(TcpRoom, ANN, "ann");
+        peer.stream.fail(error());
+        house.say(&peer, &[]);
     })
 }
 
 fn fail_to_send(errno: Errno) -> House {
     with(|house| {
         house.port(UDP_ROOM).fail(errno);
-        house.send(UDP_ROOM, HERE, "UN| ann");
+        house.give(UDP_ROOM, HERE, "UN| ann");
     })
 }
 

@@ -477,3 +477,46 @@ fn two_who_talk_are_told_of_all_of_a_crowd_that_comes_and_goes() {
     }
     assert!(server.terminate().success());
 }
+
+#[test]
+fn r41_thousands_close_at_once_while_two_talk_and_hear_everything() {
+    let members = or_fewer(MANY / 2);
+    if !or_skip(members == MANY / 2, "a limit of 5,200 descriptors") {
+        return;
+    }
+    let server = Mynah::serve();
+    let mut talk = Plain {
+        speaker: server.join("amy"),
+        listener: server.join("bob"),
+        said: 0,
+    };
+    let few = descriptors(&server);
+    let mut throng = Throng::connect(server.address(), members);
+    throng.join(join, 1);
+    assert_eq!(descriptors(&server), few + members);
+    let (is_over, said) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let _over = Over(&is_over);
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                talk.goes_on();
+                said.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let goes_on = |remarks: usize| {
+            let before = said.load(Ordering::Relaxed);
+            until("they talk on", || {
+                (said.load(Ordering::Relaxed) >= before + remarks).then_some(())
+            });
+        };
+        // All are told, and none of them reads: their ends are resets.
+        goes_on(10);
+        drop(throng);
+        goes_on(10);
+        until("all are gone", || {
+            (descriptors(&server) == few).then_some(())
+        });
+        goes_on(10);
+    });
+    assert!(server.terminate().success());
+}

@@ -1,9 +1,10 @@
 //! What is done with a length that nothing has: nothing. The whole server in memory, its heap counted.
 
-#[path = "support/memory_streams.rs"]
-mod memory_streams;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
-use memory_streams::{House, enter};
+use memory_house::frames::{STREAMS, enter};
+use memory_house::{HERE, House};
 use mynah::protocol::registry::Protocol;
 
 #[global_allocator]
@@ -93,23 +94,23 @@ fn beginnings() -> Vec<(Protocol, Vec<u8>, Vec<u8>)> {
 #[test]
 fn r05_a_length_over_its_limit_takes_no_memory_and_ends_the_connection_in_its_turn() {
     let _profiler = dhat::Profiler::builder().testing().build();
-    let mut house = House::new();
+    let mut house = House::of_streams();
     // What the first of all makes, and those who come later find.
-    for protocol in memory_streams::STREAMS {
-        let peer = house.join(protocol, "first");
+    for protocol in STREAMS {
+        let peer = house.join(protocol, HERE, "first");
         house.end(&peer);
         house.turn();
     }
     let beginnings = beginnings();
     assert!(beginnings.len() > 50);
     for (n, (protocol, first, bytes)) in beginnings.iter().enumerate() {
-        let peer = house.come(*protocol);
+        let peer = house.come(*protocol, HERE).unwrap();
         if !first.is_empty() {
-            house.send(&peer, first);
+            house.say(&peer, first);
         }
         let before = dhat::HeapStats::get().total_bytes;
         let violations = house.server.counters().violations;
-        house.send(&peer, bytes);
+        house.say(&peer, bytes);
         let taken = dhat::HeapStats::get().total_bytes - before;
         assert!(
             taken <= ENOUGH,

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use memory_house::frames::{CREATE, JOIN, ucrp};
 use memory_house::*;
 use mynah::chat::TimeOfDay;
 use mynah::protocol::udp_mesh::frame as mesh;
@@ -45,7 +46,8 @@ fn r12_an_unproven_address_is_sent_three_times_what_it_sent_and_a_proven_one_eve
             format!("line {n} that is heard by everybody"),
         );
     }
-    sent += house.ports[1]
+    sent += house
+        .port(UDP_LOGIN)
         .take_for(address(ANN))
         .iter()
         .map(String::len)
@@ -64,7 +66,7 @@ fn r12_an_unproven_address_is_sent_three_times_what_it_sent_and_a_proven_one_eve
             format!("line {n} that is heard by everybody"),
         );
     }
-    assert_eq!(house.ports[1].take_for(address(ANN)).len(), 100);
+    assert_eq!(house.port(UDP_LOGIN).take_for(address(ANN)).len(), 100);
 }
 
 #[test]
@@ -85,7 +87,7 @@ fn r12_an_address_without_proof_has_a_pace() {
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| talker");
     let line = "x".repeat(900);
     let heard = |house: &mut House| {
-        let heard = house.ports[0].take_for(address(ANN));
+        let heard = house.port(UDP_ROOM).take_for(address(ANN));
         heard.iter().map(String::len).sum::<usize>()
     };
     heard(&mut house);
@@ -126,11 +128,11 @@ fn who_is_silent_is_let_go_but_not_on_loopback() {
 #[test]
 fn r11_a_token_works_from_its_own_ip_and_moves_with_its_port() {
     let mut house = House::new();
-    let token = house.token(ANN, 1, "den", "ann").unwrap();
+    let token = house.reserve(ANN, CREATE, "den", "ann").unwrap();
     let register = ucrp("den", &token, "__REGISTER__");
     assert!(house.send(UCRP, EVE, &register).is_empty());
     assert_eq!(house.server.counters().dropped, 1);
-    let other = house.token(BOB, 2, "den", "bob").unwrap();
+    let other = house.reserve(BOB, JOIN, "den", "bob").unwrap();
     house.send(UCRP, BOB, ucrp("den", &other, "__REGISTER__"));
     assert!(
         house
@@ -145,31 +147,28 @@ fn r11_a_token_works_from_its_own_ip_and_moves_with_its_port() {
     ] {
         house.send(port, from, &register);
         house.give(UCRP, BOB, ucrp("den", &other, "hi"));
-        assert_eq!(
-            house.ports[usize::from(port)].take_for(address(from)),
-            ["\u{3}bobhi"]
-        );
+        assert_eq!(house.port(port).take_for(address(from)), ["\u{3}bobhi"]);
         assert!(house.ports.iter().all(|port| port.take().is_empty()));
     }
     // The host goes, from any of its ports, and the room with it.
     house.give(UCRP, ANN, ucrp("den", &token, "__LEAVE__"));
-    assert_eq!(house.ports[2].take_for(address(BOB)), ["__ROOM_CLOSED__"]);
+    assert_eq!(house.port(UCRP).take_for(address(BOB)), ["__ROOM_CLOSED__"]);
     assert_eq!(house.server.guests(), 0);
     assert!(
         house
             .send(UCRP, BOB, ucrp("den", &other, "anybody?"))
             .is_empty()
     );
-    assert!(house.token(BOB, 2, "den", "bob").is_none());
+    assert!(house.reserve(BOB, JOIN, "den", "bob").is_none());
 }
 
 #[test]
 fn a_token_that_is_not_shown_is_void() {
     let mut house = House::new();
-    let token = house.token(ANN, 1, "den", "ann").unwrap();
+    let token = house.reserve(ANN, CREATE, "den", "ann").unwrap();
     house.pass(Duration::from_secs(30));
     // Whose room it is has not come either; with it go those it was kept for.
-    house.token(BOB, 2, "den", "bob").unwrap();
+    house.reserve(BOB, JOIN, "den", "bob").unwrap();
     house.pass(Duration::from_secs(29));
     assert_eq!(house.server.guests(), 2);
     house.pass(Duration::from_secs(2));
@@ -183,7 +182,7 @@ fn a_token_that_is_not_shown_is_void() {
             .is_empty()
     );
     assert!(
-        house.token(ANN, 1, "den", "ann").is_some(),
+        house.reserve(ANN, CREATE, "den", "ann").is_some(),
         "the name is free again"
     );
 }
@@ -192,15 +191,78 @@ fn a_token_that_is_not_shown_is_void() {
 fn an_address_gets_so_many_tokens_and_no_more() {
     let mut house = House::new();
     for n in 0..16 {
-        assert!(house.token(ANN, 2, "lobby", &format!("ann{n}")).is_some());
+        assert!(
+            house
+                .reserve(ANN, JOIN, "lobby", &format!("ann{n}"))
+                .is_some()
+        );
     }
-    assert!(house.token(ANN, 2, "lobby", "ann16").is_none());
+    assert!(house.reserve(ANN, JOIN, "lobby", "ann16").is_none());
     for n in 0..40 {
         let name = format!("local{n}");
-        assert!(house.token("127.0.0.1:5", 2, "lobby", &name).is_some());
+        assert!(house.reserve("127.0.0.1:5", JOIN, "lobby", &name).is_some());
     }
     house.pass(Duration::from_secs(61));
-    assert!(house.token(ANN, 2, "lobby", "ann16").is_some());
+    assert!(house.reserve(ANN, JOIN, "lobby", "ann16").is_some());
+}
+
+#[test]
+fn r38_an_address_opens_so_many_rooms_and_is_told_why_not_more() {
+    let mut house = House::with(Limits {
+        max_per_address: 1000,
+        secrets_per_address: 1000,
+        ..Limits::default()
+    });
+    let rooms = Limits::default().rooms_per_address;
+    for n in 0..rooms {
+        assert!(
+            house
+                .reserve(ANN, CREATE, &format!("room{n}"), "ann")
+                .is_some()
+        );
+    }
+    let answer = house.ask_tcrp(ANN, CREATE, "one-more", "ann").unwrap();
+    assert_eq!(house.server.counters().refused_rooms_of_address, 1);
+    assert!(
+        answer.contains("too many rooms of your address, 64 stand"),
+        "{answer}"
+    );
+    // Joining is another thing, and so are other addresses and this machine.
+    assert!(house.reserve(ANN, JOIN, "room0", "ann-too").is_some());
+    assert!(house.reserve(BOB, CREATE, "one-more", "bob").is_some());
+    for n in 0..2 * rooms {
+        let opened = house.reserve("127.0.0.1:5", CREATE, &format!("local{n}"), "eve");
+        assert!(opened.is_some(), "room {n}");
+    }
+    // Nobody came, so the rooms are gone; what they counted for, too.
+    house.pass(Duration::from_secs(61));
+    assert!(house.reserve(ANN, CREATE, "room0", "ann").is_some());
+    assert_eq!(house.server.counters().refused_rooms_of_address, 1);
+}
+
+#[test]
+fn r38_there_are_so_many_rooms_and_no_more() {
+    let mut limits = Limits::default();
+    limits.hub.rooms = 10;
+    let mut house = House::with(limits);
+    // The lobby is one of them.
+    for n in 1..10 {
+        let room = format!("room{n}");
+        assert!(
+            house
+                .reserve("127.0.0.1:5", CREATE, &room, "host")
+                .is_some()
+        );
+    }
+    let answer = house.ask_tcrp("127.0.0.1:6", CREATE, "one-more", "host");
+    let answer = answer.unwrap();
+    assert!(answer.contains("too many rooms, 10 stand"), "{answer}");
+    assert_eq!(house.server.counters().refused_too_many_rooms, 1);
+    assert!(
+        house
+            .reserve("127.0.0.1:6", JOIN, "room1", "guest")
+            .is_some()
+    );
 }
 
 #[test]
@@ -227,20 +289,22 @@ fn r22_what_a_full_kernel_refuses_waits_for_the_writable_edge() {
     let mut house = House::new();
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
     house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
-    house.ports[0].take();
-    house.ports[0].make_room(1);
+    house.port(UDP_ROOM).take();
+    house.port(UDP_ROOM).make_room(1);
     for n in 0..3 {
-        house.ports[0].give(address("127.0.0.1:7"), format!("line {n}").as_bytes());
+        house
+            .port(UDP_ROOM)
+            .give(address("127.0.0.1:7"), format!("line {n}").as_bytes());
     }
     house.edge(UDP_ROOM);
     house.turn();
-    assert_eq!(house.ports[0].take().len(), 1);
+    assert_eq!(house.port(UDP_ROOM).take().len(), 1);
     house.turn();
-    assert!(house.ports[0].take().is_empty());
-    house.ports[0].make_room(100);
+    assert!(house.port(UDP_ROOM).take().is_empty());
+    house.port(UDP_ROOM).make_room(100);
     house.edge(UDP_ROOM);
     house.turn();
-    assert_eq!(house.ports[0].take().len(), 5);
+    assert_eq!(house.port(UDP_ROOM).take().len(), 5);
     assert_eq!(house.server.counters().overflowed, 0);
 }
 
@@ -251,23 +315,25 @@ fn r22_a_kernel_that_takes_one_at_a_time_gets_all_in_order() {
     for (n, from) in members.iter().enumerate() {
         house.send(UDP_ROOM, from, format!("UN| n{n}"));
     }
-    house.ports[0].take();
-    house.ports[0].make_room(0);
+    house.port(UDP_ROOM).take();
+    house.port(UDP_ROOM).make_room(0);
     let lines: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
     for line in &lines {
-        house.ports[0].give(address("127.0.0.1:1000"), line.as_bytes());
+        house
+            .port(UDP_ROOM)
+            .give(address("127.0.0.1:1000"), line.as_bytes());
     }
     house.edge(UDP_ROOM);
     house.turn();
     // Each edge brings room for seven, which is nobody's share of anything.
     for _ in 0..20 * 100 / 7 + 1 {
-        house.ports[0].make_room(7);
+        house.port(UDP_ROOM).make_room(7);
         house.edge(UDP_ROOM);
         house.turn();
     }
     for from in &members[1..] {
         let wanted = lines.iter().map(|line| format!("n0: {line}"));
-        let heard = house.ports[0].take_for(address(from));
+        let heard = house.port(UDP_ROOM).take_for(address(from));
         assert!(
             heard.iter().eq(wanted.collect::<Vec<_>>().iter()),
             "{heard:?}"
@@ -286,17 +352,17 @@ fn r22_one_in_a_crowd_that_cannot_be_sent_to_costs_the_others_nothing() {
             format!("UN| n{n}"),
         );
     }
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     // What sendmmsg(2) says of the first of a batch: no buffers, not allowed, nobody there, nothing.
     for error in [
         ErrorKind::OutOfMemory,
         ErrorKind::PermissionDenied,
         ErrorKind::ConnectionRefused,
     ] {
-        house.ports[0].fail(error);
+        house.port(UDP_ROOM).fail(error);
     }
     house.give(UDP_ROOM, "127.0.0.1:1199", "hi");
-    let heard = house.ports[0].take();
+    let heard = house.port(UDP_ROOM).take();
     let counters = house.server.counters();
     assert_eq!((heard.len() as u64, counters.failed_sends), (197, 3));
     let mut to: Vec<u16> = heard.iter().map(|(to, _)| to.port()).collect();
@@ -313,24 +379,53 @@ fn r22_what_waits_too_long_is_counted_and_the_newest_arrives() {
     });
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
     house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
-    house.ports[0].take();
-    house.ports[usize::from(MESH)].take();
-    house.ports[0].make_room(0);
+    house.port(UDP_ROOM).take();
+    house.port(MESH).take();
+    house.port(UDP_ROOM).make_room(0);
     for n in 0..100 {
-        house.ports[0].give(address("127.0.0.1:7"), format!("line {n:02}").as_bytes());
+        house
+            .port(UDP_ROOM)
+            .give(address("127.0.0.1:7"), format!("line {n:02}").as_bytes());
     }
     house.edge(UDP_ROOM);
     for _ in 0..5 {
         house.turn();
     }
-    house.ports[0].make_room(1000);
+    house.port(UDP_ROOM).make_room(1000);
     house.edge(UDP_ROOM);
     house.turn();
-    let heard = house.ports[0].take_for(address("127.0.0.1:8"));
+    let heard = house.port(UDP_ROOM).take_for(address("127.0.0.1:8"));
     assert_eq!(heard.last().map(String::as_str), Some("ann: line 99"));
     // The mesh is told, too, and of more than fits at once.
-    let told = heard.len() + house.ports[usize::from(MESH)].take().len();
+    let told = heard.len() + house.port(MESH).take().len();
     assert_eq!(house.server.counters().overflowed as usize, 200 - told);
+}
+
+#[test]
+fn r37_datagrams_that_wait_are_within_the_budget_and_the_newest_arrive() {
+    const BUDGET: usize = 64 * 1024;
+    let mut house = House::with(Limits {
+        output_bytes: BUDGET,
+        ..Limits::default()
+    });
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
+    house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
+    house.port(UDP_ROOM).take();
+    house.port(UDP_ROOM).make_room(0);
+    let line = |n: usize| format!("line {n:03} {}", "x".repeat(500));
+    for n in 0..400 {
+        house.give(UDP_ROOM, "127.0.0.1:7", line(n));
+        let waits = house.server.output_memory();
+        assert!(waits <= BUDGET, "{waits} bytes wait");
+    }
+    assert!(house.server.counters().overflowed > 0);
+    house.port(UDP_ROOM).make_room(1000);
+    house.edge(UDP_ROOM);
+    house.turn();
+    let heard = house.port(UDP_ROOM).take_for(address("127.0.0.1:8"));
+    let wanted = (400 - heard.len()..400).map(|n| format!("ann: {}", line(n)));
+    let wanted: Vec<String> = wanted.collect();
+    assert!(heard.len() > 10 && heard == wanted, "the newest, in order");
 }
 
 #[test]
@@ -338,16 +433,21 @@ fn r22_a_kernel_that_refuses_and_never_tells_is_tried_again() {
     let mut house = House::new();
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
     house.send(UDP_ROOM, "127.0.0.1:8", "UN| bob");
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     // Said although there is room: no edge will come.
-    house.ports[0].fail(ErrorKind::WouldBlock);
-    house.ports[0].fail(ErrorKind::WouldBlock);
+    house.port(UDP_ROOM).fail(ErrorKind::WouldBlock);
+    house.port(UDP_ROOM).fail(ErrorKind::WouldBlock);
     house.give(UDP_ROOM, "127.0.0.1:7", "hi");
-    assert!(house.ports[0].take().is_empty());
+    assert!(house.port(UDP_ROOM).take().is_empty());
     house.pass(Duration::from_millis(199));
-    assert!(house.ports[0].take().is_empty());
+    assert!(house.port(UDP_ROOM).take().is_empty());
     house.pass(Duration::from_millis(1));
-    let heard: Vec<SocketAddr> = house.ports[0].take().iter().map(|(to, _)| *to).collect();
+    let heard: Vec<SocketAddr> = house
+        .port(UDP_ROOM)
+        .take()
+        .iter()
+        .map(|(to, _)| *to)
+        .collect();
     assert_eq!(heard, ["127.0.0.1:7", "127.0.0.1:8"].map(address));
     let counters = *house.server.counters();
     assert_eq!((counters.failed_sends, counters.overflowed), (0, 0));
@@ -360,18 +460,22 @@ fn r22_a_kernel_that_refuses_and_never_tells_is_tried_again() {
 fn r22_errors_that_come_instead_of_datagrams_are_counted_and_nobody_waits_for_it() {
     let mut house = House::new();
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     for error in [ErrorKind::ConnectionRefused, ErrorKind::OutOfMemory] {
-        house.ports[0].fail_to_receive(error);
+        house.port(UDP_ROOM).fail_to_receive(error);
     }
     assert_eq!(house.send(UDP_ROOM, "127.0.0.1:7", "hi"), ["ann: hi"]);
     assert_eq!(house.server.counters().failed_receives, 2);
 
     // A port of which nothing else can be had rests between its tries, and is heard again.
     for _ in 0..100_000 {
-        house.ports[0].fail_to_receive(ErrorKind::PermissionDenied);
+        house
+            .port(UDP_ROOM)
+            .fail_to_receive(ErrorKind::PermissionDenied);
     }
-    house.ports[0].give(address("127.0.0.1:7"), b"at last");
+    house
+        .port(UDP_ROOM)
+        .give(address("127.0.0.1:7"), b"at last");
     house.edge(UDP_ROOM);
     house.pass(Duration::from_secs(10));
     let failed = house.server.counters().failed_receives - 2;
@@ -380,7 +484,7 @@ fn r22_errors_that_come_instead_of_datagrams_are_counted_and_nobody_waits_for_it
     assert_eq!(other, ["C 1 PASSWORD new"], "other ports do not rest");
     house.pass(Duration::from_secs(200));
     assert_eq!(
-        house.ports[0].take_for(address("127.0.0.1:7")),
+        house.port(UDP_ROOM).take_for(address("127.0.0.1:7")),
         ["ann: at last"]
     );
     assert_eq!(house.server.counters().failed_receives, 100_002);
@@ -402,9 +506,9 @@ fn ten_thousand_guests_come_hear_and_go() {
     // All at once: what each newcomer would be announced with to all the others is more than fits, and nothing is
     // looked for among ten thousand.
     let all_say = |house: &mut House, say: &dyn Fn(usize) -> String| {
-        house.ports[0].make_room(0);
+        house.port(UDP_ROOM).make_room(0);
         for n in 0..GUESTS {
-            house.ports[0].give(at(n), say(n).as_bytes());
+            house.port(UDP_ROOM).give(at(n), say(n).as_bytes());
         }
         house.edge(UDP_ROOM);
         for _ in 0..=GUESTS / BATCH + 1 {
@@ -412,19 +516,19 @@ fn ten_thousand_guests_come_hear_and_go() {
         }
     };
     let drain = |house: &mut House| {
-        house.ports[0].make_room(usize::MAX);
+        house.port(UDP_ROOM).make_room(usize::MAX);
         house.edge(UDP_ROOM);
         while house.server.next_deadline() == Some(house.now) {
             house.server.turn(house.now, TimeOfDay::MIDNIGHT);
         }
-        house.ports[0].take()
+        house.port(UDP_ROOM).take()
     };
     all_say(&mut house, &|n| format!("UN| n{n}"));
     assert_eq!(house.server.guests(), GUESTS);
     drain(&mut house);
     house.server.audit();
 
-    house.ports[0].give(at(17), b"good evening");
+    house.port(UDP_ROOM).give(at(17), b"good evening");
     let heard = drain(&mut house);
     let (mut to, text): (Vec<SocketAddr>, Vec<Vec<u8>>) = heard.into_iter().unzip();
     assert!(text.iter().all(|text| text == b"n17: good evening"));
@@ -448,15 +552,15 @@ fn r22_an_error_about_one_costs_the_others_nothing() {
             format!("UN| n{port}"),
         );
     }
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     for error in [
         ErrorKind::ConnectionRefused,
         ErrorKind::NetworkUnreachable,
         ErrorKind::OutOfMemory,
     ] {
-        house.ports[0].fail(error);
+        house.port(UDP_ROOM).fail(error);
         house.give(UDP_ROOM, "127.0.0.1:7", "hi");
-        assert_eq!(house.ports[0].take().len(), 2);
+        assert_eq!(house.port(UDP_ROOM).take().len(), 2);
     }
     assert_eq!(house.server.counters().failed_sends, 3);
     assert_eq!(house.names().len(), 3);
@@ -467,17 +571,19 @@ fn r23_who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
     let mut house = House::new();
     house.send(UDP_ROOM, ANN, "UN| ann");
     house.send(UDP_ROOM, BOB, "UN| bob");
-    let token = house.token(EVE, 2, "lobby", "eve").unwrap();
+    let token = house.reserve(EVE, JOIN, "lobby", "eve").unwrap();
     house.give(UCRP, EVE, ucrp("lobby", &token, "__REGISTER__"));
     let tell = |house: &mut House| {
-        house.ports[2].tell_unreachable(address(EVE));
+        house.port(UCRP).tell_unreachable(address(EVE));
         house.edge(UCRP);
         for nobody in [ANN, BOB, "192.0.2.9:9"] {
-            house.ports[0].tell_unreachable(address(nobody));
+            house.port(UDP_ROOM).tell_unreachable(address(nobody));
         }
         house.edge(UDP_ROOM);
         house.turn();
     };
+    // What is told in the very moment that they are heard is not about them any more.
+    house.pass(Duration::from_millis(1));
     // Once, or twice at once, is not enough: it can be forged.
     tell(&mut house);
     tell(&mut house);
@@ -491,11 +597,31 @@ fn r23_who_is_twice_said_not_to_be_there_is_let_go_unless_it_was_heard_since() {
 }
 
 #[test]
+fn r36_a_flood_of_forged_icmp_has_its_share_of_a_turn() {
+    let mut house = House::new();
+    house.send(UDP_ROOM, BOB, "UN| bob");
+    for _ in 0..1000 {
+        house.port(UDP_ROOM).tell_unreachable(address(BOB));
+        house.port(UDP_ROOM).tell_unreachable(address(EVE));
+    }
+    let before = house.port(UDP_ROOM).untold_unreachable();
+    let replies = house.send(UDP_ROOM, BOB, "I am here");
+    assert_eq!(replies, ["bob: I am here"]);
+    let looked_at = before - house.port(UDP_ROOM).untold_unreachable();
+    assert!((1..=100).contains(&looked_at), "{looked_at}");
+    // The rest has its turns at once, and whoever was heard stays.
+    assert_eq!(house.server.next_deadline(), Some(house.now));
+    house.pass(Duration::ZERO);
+    assert_eq!(house.port(UDP_ROOM).untold_unreachable(), 0);
+    assert_eq!(house.names(), ["bob"]);
+}
+
+#[test]
 fn a_guest_whose_registration_is_on_its_way_is_not_let_go() {
     let mut house = House::new();
     house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
     for _ in 0..3 {
-        house.ports[1].tell_unreachable(address(ANN));
+        house.port(UDP_LOGIN).tell_unreachable(address(ANN));
         house.edge(UDP_LOGIN);
         house.pass(Duration::from_secs(3));
     }
@@ -511,7 +637,7 @@ fn servers_do_not_talk_with_each_other_for_ever() {
     house.send(UDP_ROOM, EVE, "UN| eve");
     house.send(UDP_ROOM, "127.0.0.1:7", "UN| ann");
     house.give(UDP_ROOM, "127.0.0.1:7", "hi");
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     let answers = house.send(UDP_ROOM, EVE, "[join first: UN| name]");
     assert!(answers.is_empty());
     assert_eq!(house.names(), ["ann"]);
@@ -520,11 +646,7 @@ fn servers_do_not_talk_with_each_other_for_ever() {
         let own = format!("198.51.100.1:{}", 7000 + u16::from(port));
         house.give(port, &own, "UN| me, myself");
         house.give(port, &own, "C 1 LOGIN me");
-        assert!(
-            house.ports[usize::from(port)]
-                .take_for(address(&own))
-                .is_empty()
-        );
+        assert!(house.port(port).take_for(address(&own)).is_empty());
     }
     assert_eq!(house.names(), ["ann"]);
 }
@@ -554,12 +676,12 @@ fn the_holder_of_a_name_is_told_now_and_then_that_it_is_asked_for() {
     for _ in 0..100 {
         house.give(UDP_ROOM, EVE, "UN|ann");
     }
-    let told = house.ports[0].take_for(address(ANN));
+    let told = house.port(UDP_ROOM).take_for(address(ANN));
     assert_eq!(told, ["[somebody asks for your name]"]);
-    assert!(house.token(BOB, 2, "lobby", "Ann").is_none());
+    assert!(house.reserve(BOB, JOIN, "lobby", "Ann").is_none());
     house.pass(Duration::from_secs(10));
-    assert!(house.token(BOB, 2, "lobby", "Ann").is_none());
-    let told = house.ports[0].take_for(address(ANN));
+    assert!(house.reserve(BOB, JOIN, "lobby", "Ann").is_none());
+    let told = house.port(UDP_ROOM).take_for(address(ANN));
     assert_eq!(told, ["[somebody asks for your name]"]);
 }
 
@@ -568,7 +690,7 @@ fn a_forged_name_is_counted_and_not_obeyed() {
     let mut house = House::new();
     house.send(UDP_ROOM, ANN, "UN| ann");
     house.send(UDP_ROOM, BOB, "UN| bob");
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     let table = [
         ("PM| ann: hi", "ann: hi", 0),
         ("PM| ANN: hi", "ann: hi", 0),
@@ -580,14 +702,14 @@ fn a_forged_name_is_counted_and_not_obeyed() {
     ];
     for (datagram, heard, forged) in table {
         house.give(UDP_ROOM, ANN, datagram);
-        assert_eq!(house.ports[0].take_for(address(BOB)), [heard]);
+        assert_eq!(house.port(UDP_ROOM).take_for(address(BOB)), [heard]);
         let counters = house.server.counters();
         assert_eq!(counters.forged, forged, "{datagram:?}");
     }
 }
 
 #[test]
-fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
+fn r38_who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
     let mut house = House::new();
     let sid = house.login(ANN, "ann");
     house.send(UDP_ROOM, BOB, "UN| bob");
@@ -596,8 +718,8 @@ fn who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
         house.give(UDP_LOGIN, ANN, format!("D {} {sid} hi", 2 * n + 3));
         house.give(UDP_ROOM, BOB, "hi");
     }
-    house.ports[1].take();
-    house.ports[0].take();
+    house.port(UDP_LOGIN).take();
+    house.port(UDP_ROOM).take();
     house.give(UDP_LOGIN, ANN, format!("C 200 PM {sid}"));
     let told = house.send(UDP_LOGIN, ANN, format!("D 201 {sid} hi"));
     assert_eq!(told, ["C 200 READY", "C 201 ERROR too fast, not said"]);
@@ -625,7 +747,9 @@ fn what_nobody_may_be_sent_takes_its_share_of_a_turn() {
     }
     house.pass(Duration::ZERO);
     for _ in 0..30 {
-        house.ports[0].give(address("127.0.0.1:7"), b"one more line of many");
+        house
+            .port(UDP_ROOM)
+            .give(address("127.0.0.1:7"), b"one more line of many");
     }
     house.edge(UDP_ROOM);
     let before = house.server.counters().withheld;
@@ -653,13 +777,13 @@ fn an_account_keeps_its_name_and_a_held_name_cannot_be_registered() {
     house.send(UDP_ROOM, BOB, "UN| bob");
     house.give(UDP_LOGIN, EVE, "C 1 PASS bob some password");
     house.work();
-    let denied = house.ports[1].take_for(address(EVE));
+    let denied = house.port(UDP_LOGIN).take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
     // While a registration is with the helper its name is nobody else's.
     house.give(UDP_LOGIN, EVE, "C 2 PASS carol some password");
     assert_eq!(house.send(UDP_ROOM, ANN, "UN| Carol"), ["[Carol is taken]"]);
     house.work();
-    let welcome = house.ports[1].take_for(address(EVE));
+    let welcome = house.port(UDP_LOGIN).take_for(address(EVE));
     assert!(welcome[0].starts_with("C 2 WELCOME "), "{welcome:?}");
 }
 
@@ -680,7 +804,7 @@ fn a_program_started_again_at_the_same_port_is_answered() {
     assert!(house.send(UDP_LOGIN, ANN, "C 6 PASS ann wrong").is_empty());
     house.work();
     let denied = ["C 6 DENIED wrong name or password"];
-    assert_eq!(house.ports[1].take_for(address(ANN)), denied);
+    assert_eq!(house.port(UDP_LOGIN).take_for(address(ANN)), denied);
     assert_eq!(house.send(UDP_LOGIN, ANN, "C 1 LOGIN ann"), existing);
     let again = house.login(ANN, "ann");
     assert_ne!(again, sid);
@@ -689,11 +813,11 @@ fn a_program_started_again_at_the_same_port_is_answered() {
 #[test]
 fn r24_a_registration_that_the_disk_refuses_is_none() {
     let mut house = House::new();
-    let path = house.folder.path().join(store::FILE_NAME);
-    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let path = house.account_file();
+    house.break_disk();
     house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
     house.work();
-    let refused = house.ports[1].take_for(address(ANN));
+    let refused = house.port(UDP_LOGIN).take_for(address(ANN));
     assert_eq!(refused, ["C 1 DENIED not saved, try later"]);
     assert_eq!(house.server.counters().refused_not_saved, 1);
     assert!(house.names().is_empty());
@@ -711,7 +835,7 @@ fn a_request_that_is_repeated_is_executed_once() {
         house.give(UDP_LOGIN, ANN, "C 1 PASS ann some password");
     }
     house.work();
-    let welcome = house.ports[1].take_for(address(ANN));
+    let welcome = house.port(UDP_LOGIN).take_for(address(ANN));
     assert_eq!(welcome.len(), 1, "{welcome:?}");
     assert_eq!(
         house.send(UDP_LOGIN, ANN, "C 1 PASS ann some password"),
@@ -721,7 +845,7 @@ fn a_request_that_is_repeated_is_executed_once() {
 
     house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong password");
     house.work();
-    let denied = house.ports[1].take_for(address(EVE));
+    let denied = house.port(UDP_LOGIN).take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
     assert_eq!(
         house.send(UDP_LOGIN, EVE, "C 1 PASS ann wrong password"),
@@ -735,13 +859,12 @@ fn a_request_that_is_repeated_is_executed_once() {
 #[test]
 fn a_failure_of_ours_is_an_answer_too_and_repeated() {
     let mut house = House::new();
-    let path = house.folder.path().join(store::FILE_NAME);
-    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    house.break_disk();
     let pass = "C 1 PASS ann some password";
     house.give(UDP_LOGIN, ANN, pass);
     house.work();
     let not_saved = ["C 1 DENIED not saved, try later"];
-    assert_eq!(house.ports[1].take_for(address(ANN)), not_saved);
+    assert_eq!(house.port(UDP_LOGIN).take_for(address(ANN)), not_saved);
     assert_eq!(house.send(UDP_LOGIN, ANN, pass), not_saved);
     assert!(house.server.next_job().is_none(), "nothing is hashed again");
     house.pass(Duration::from_secs(11));
@@ -762,8 +885,8 @@ fn a_failure_of_ours_is_an_answer_too_and_repeated() {
 #[test]
 fn a_failure_of_ours_is_not_a_wrong_password() {
     let mut house = House::new();
-    let path = house.folder.path().join(store::FILE_NAME);
-    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let path = house.account_file();
+    house.break_disk();
     let busy = ["C 1 DENIED busy, try again"];
     for n in 0..30 {
         let from = format!("192.0.2.1:{}", 1000 + n);
@@ -779,7 +902,11 @@ fn a_failure_of_ours_is_not_a_wrong_password() {
                 busy
             }
         };
-        assert_eq!(house.ports[1].take_for(address(&from)), answer, "{n}");
+        assert_eq!(
+            house.port(UDP_LOGIN).take_for(address(&from)),
+            answer,
+            "{n}"
+        );
         house.pass(Duration::from_secs(11));
     }
     std::fs::remove_dir_all(&path).unwrap();
@@ -789,7 +916,7 @@ fn a_failure_of_ours_is_not_a_wrong_password() {
         let from = format!("192.0.2.{}:1", 101 + n);
         house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
         house.fail_to_hash();
-        assert_eq!(house.ports[1].take_for(address(&from)), busy, "{n}");
+        assert_eq!(house.port(UDP_LOGIN).take_for(address(&from)), busy, "{n}");
     }
 }
 
@@ -805,7 +932,7 @@ fn plain_house(text: &str) -> House {
 #[test]
 fn a_plain_entry_that_cannot_be_hashed_is_hashed_later() {
     let mut house = plain_house(r#"{"ann": "first", "bob": "second", "eve": "third"}"#);
-    let path = house.folder.path().join(store::FILE_NAME);
+    let path = house.account_file();
     let Some(Job::Hash { ticket, .. }) = house.server.next_job() else {
         panic!("the first is to be hashed");
     };
@@ -841,8 +968,8 @@ fn a_plain_entry_that_cannot_be_hashed_is_hashed_later() {
 #[test]
 fn r26_a_save_that_failed_is_tried_again() {
     let mut house = plain_house(r#"{"ann": "a long enough password"}"#);
-    let path = house.folder.path().join(store::FILE_NAME);
-    std::fs::create_dir_all(path.join("in the way")).unwrap();
+    let path = house.account_file();
+    house.break_disk();
     house.work();
     for _ in 0..3 {
         assert!(house.server.next_job().is_none(), "not at once");
@@ -870,7 +997,7 @@ fn a_hash_that_comes_while_others_are_saved_is_saved_too() {
     house.give(UDP_LOGIN, BOB, "C 1 PASS bob second");
     house.work();
     assert_eq!(house.names().len(), 2);
-    let path = house.folder.path().join(store::FILE_NAME);
+    let path = house.account_file();
     let loaded = store::load(&path).unwrap();
     assert_eq!(
         (loaded.accounts.len(), loaded.accounts.plain_left()),
@@ -887,7 +1014,7 @@ fn r17_who_guesses_does_not_learn_of_a_right_password_by_the_waits() {
         let from = format!("192.0.2.{}:1", 100 + n);
         house.give(UDP_LOGIN, &from, "C 1 PASS ann a long enough password");
         house.work();
-        let denied = house.ports[1].take_for(address(&from));
+        let denied = house.port(UDP_LOGIN).take_for(address(&from));
         assert_eq!(denied, ["C 1 DENIED wrong name or password"], "it is in");
     }
     let denied = house.send(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
@@ -910,7 +1037,7 @@ fn work_for(house: &mut House, from: &str, pass: &str) -> Vec<(&'static str, Has
         house.server.handle_done(job.run(), house.now);
     }
     house.turn();
-    let denied = house.ports[1].take_for(address(from));
+    let denied = house.port(UDP_LOGIN).take_for(address(from));
     assert_eq!(denied, ["C 1 DENIED wrong name or password"], "{pass}");
     work
 }
@@ -949,12 +1076,12 @@ fn r16_wrong_passwords_are_slowed_down() {
         let from = format!("192.0.2.{}:1", 100 + n);
         house.give(UDP_LOGIN, &from, "C 1 PASS ann wrong");
         house.work();
-        let denied = house.ports[1].take_for(address(&from));
+        let denied = house.port(UDP_LOGIN).take_for(address(&from));
         assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
     }
     house.give(UDP_LOGIN, EVE, "C 1 PASS ann wrong");
     assert!(house.server.next_job().is_none());
-    let denied = house.ports[1].take_for(address(EVE));
+    let denied = house.port(UDP_LOGIN).take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED try again in 1 s"]);
 }
 
@@ -969,11 +1096,11 @@ fn who_waits_for_a_verdict_when_the_server_stops_is_told() {
     assert!(house.server.has_jobs_under_way());
     house.work();
     assert!(!house.server.has_jobs_under_way() && house.server.is_empty());
-    let welcome = house.ports[1].take_for(address(BOB));
+    let welcome = house.port(UDP_LOGIN).take_for(address(BOB));
     assert!(welcome[0].starts_with("C 1 WELCOME "), "{welcome:?}");
-    let denied = house.ports[1].take_for(address(EVE));
+    let denied = house.port(UDP_LOGIN).take_for(address(EVE));
     assert_eq!(denied, ["C 1 DENIED wrong name or password"]);
-    let path = house.folder.path().join(store::FILE_NAME);
+    let path = house.account_file();
     assert_eq!(store::load(&path).unwrap().accounts.len(), 2);
 }
 
@@ -992,9 +1119,9 @@ fn the_gateway_is_one_more_peer() {
     assert_eq!(mesh::decode(&sent[0].1), Ok(said));
 
     // It comes back, and is not said again; nor is it broadcast again.
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     house.give(MESH, "192.0.2.254:5238", &sent[0].1);
-    assert!(house.ports[0].take().is_empty());
+    assert!(house.port(UDP_ROOM).take().is_empty());
 
     let ask = |house: &mut House, from: &str, name: &str| {
         let mut join = Vec::new();
@@ -1034,12 +1161,12 @@ fn the_gateway_is_one_more_peer() {
         house.turn();
     };
     say(&mut house, "192.0.2.30:5238", "mia", "hello");
-    let heard = house.ports[0].take_for(address("127.0.0.1:7"));
+    let heard = house.port(UDP_ROOM).take_for(address("127.0.0.1:7"));
     assert_eq!(heard, ["[mia joined the server]", "mia: hello"]);
     assert!(house.ports[4].take().is_empty(), "the mesh has heard it");
     say(&mut house, "192.0.2.31:5238", "MIA", "forged");
     say(&mut house, "192.0.2.31:5238", "ann", "forged");
-    assert!(house.ports[0].take().is_empty());
+    assert!(house.port(UDP_ROOM).take().is_empty());
     let replies = house.send(UDP_ROOM, "127.0.0.1:7", "DM| ann> mia: psst");
     assert_eq!(
         replies,
@@ -1105,16 +1232,16 @@ fn a_gateway_hears_peers_that_share_its_port() {
     });
     house.edge(MESH);
     house.turn();
-    let heard = house.ports[0].take_for(address("127.0.0.1:7"));
+    let heard = house.port(UDP_ROOM).take_for(address("127.0.0.1:7"));
     assert_eq!(heard, ["[mia joined the server]", "mia: hello"]);
     // Its own words come back from there as well, and are not said again.
     house.give(UDP_ROOM, "127.0.0.1:7", "hi mesh");
     let sent = house.ports[4].take();
-    house.ports[0].take();
+    house.port(UDP_ROOM).take();
     house.ports[4].give(own, &sent[0].1);
     house.edge(MESH);
     house.turn();
-    assert!(house.ports[0].take().is_empty());
+    assert!(house.port(UDP_ROOM).take().is_empty());
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use memory_house::{ANN, BOB, House, UCRP, UDP_LOGIN, address, ucrp};
+use memory_house::frames::{CREATE, JOIN, ucrp};
+use memory_house::{ANN, BOB, House, UCRP, UDP_LOGIN, address};
 use mynah::chat::TimeOfDay;
 use mynah::protocol::Secret;
 use mynah::reactor::MAX_WAITING_JOBS;
@@ -33,7 +34,7 @@ struct Answers(BTreeMap<String, u32>);
 impl Answers {
     /// Takes what was sent since this was asked before.
     fn take(&mut self, house: &House) {
-        for (_, answer) in house.ports[usize::from(UDP_LOGIN)].take() {
+        for (_, answer) in house.port(UDP_LOGIN).take() {
             let answer = String::from_utf8(answer).unwrap();
             let words: Vec<&str> = answer
                 .split(' ')
@@ -50,7 +51,8 @@ impl Answers {
 
 /// A guess arrives; how many passwords are looked at because of it.
 fn guess(house: &mut House, from: SocketAddr, name: &str, password: &str) -> u32 {
-    house.ports[usize::from(UDP_LOGIN)]
+    house
+        .port(UDP_LOGIN)
         .give(from, format!("C 1 PASS {name} {password}").as_bytes());
     house.edge(UDP_LOGIN);
     // The audit looks at all that there is, which is too much for every guess.
@@ -148,7 +150,8 @@ fn r19_ten_thousand_logins_at_once_are_63_hashes_and_all_others_are_told() {
     let mut answers = Answers::default();
     for number in 0..10_000 {
         let from = machine(number);
-        house.ports[usize::from(UDP_LOGIN)]
+        house
+            .port(UDP_LOGIN)
             .give(from, format!("C 1 PASS name{number} password").as_bytes());
         if number % 32 == 31 {
             house.edge(UDP_LOGIN);
@@ -183,9 +186,9 @@ fn r14_who_guesses_tokens_gets_no_further_than_its_network_may_send() {
         let bits = u128::from(drawn) << 64 | 0x1234_5678;
         bits.to_be_bytes()
     });
-    let token = house.token(ANN, 1, "den", "ann").unwrap();
+    let token = house.reserve(ANN, CREATE, "den", "ann").unwrap();
     house.send(UCRP, ANN, ucrp("den", &token, "__REGISTER__"));
-    let other = house.token(BOB, 2, "den", "bob").unwrap();
+    let other = house.reserve(BOB, JOIN, "den", "bob").unwrap();
     house.send(UCRP, BOB, ucrp("den", &other, "__REGISTER__"));
     // Every token that differs by one bit, from the right address and from another one.
     let right = Secret::from_hex(token.strip_prefix("token_").unwrap().as_bytes()).unwrap();
@@ -208,9 +211,9 @@ fn r14_who_guesses_tokens_gets_no_further_than_its_network_may_send() {
     }
     let looked_at = 20_000 + 126 - house.server.counters().floods;
     assert_eq!(looked_at, 1000);
-    assert!(house.ports[usize::from(UCRP)].take().is_empty());
+    assert!(house.port(UCRP).take().is_empty());
     // Who owns the token notices nothing.
     house.give(UCRP, ANN, ucrp("den", &token, "still here"));
-    let heard = house.ports[usize::from(UCRP)].take_for(address(BOB));
+    let heard = house.port(UCRP).take_for(address(BOB));
     assert_eq!(heard, ["\u{3}annstill here"]);
 }

@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const FAREWELL: &[u8] = b"the server is full\n";
 
 #[test]
-fn who_comes_when_none_is_left_is_told_and_closed() {
+fn r21_who_comes_when_none_is_left_is_told_and_closed() {
     lower_limit(64);
     let mut poller = Poller::new().unwrap();
     let mut reserve = Reserve::new().unwrap();

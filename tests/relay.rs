@@ -3,8 +3,8 @@
 
 #[path = "support/doors.rs"]
 mod doors;
-#[path = "support/memory_room.rs"]
-mod memory_room;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
 use doors::{DOORS, Doors};
 use mynah::chat::{Name, harmless};

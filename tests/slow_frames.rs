@@ -1,11 +1,10 @@
 //! What thousands cost who begin a frame and never finish it: the whole server in memory, its heap counted.
 
-#[path = "support/memory_streams.rs"]
-mod memory_streams;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
-use std::time::Duration;
-
-use memory_streams::{House, Peer, enter, reserve, say};
+use memory_house::frames::{enter, reserve, say};
+use memory_house::{HERE, House, Peer, SECOND};
 use mynah::protocol::registry::Protocol;
 
 #[global_allocator]
@@ -13,14 +12,12 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 
 const PEERS: usize = 5000;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 /// One test and no other in this file: the counter is the process's.
 #[test]
 fn r04_thousands_who_drip_a_frame_are_gone_in_its_time_and_cost_little() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let bytes = || dhat::HeapStats::get().curr_bytes;
-    let mut house = House::new();
+    let mut house = House::of_streams();
     let before = bytes();
     // Members have said who they are; the others begin with that.
     let name = "x".repeat(60);
@@ -35,15 +32,15 @@ fn r04_thousands_who_drip_a_frame_are_gone_in_its_time_and_cost_little() {
     for number in 0..PEERS {
         let (protocol, is_member, frame) = &frames[number % frames.len()];
         let peer = match is_member {
-            true => house.join(*protocol, &format!("member{number}")),
-            false => house.come(*protocol),
+            true => house.join(*protocol, HERE, &format!("member{number}")),
+            false => house.come(*protocol, HERE).unwrap(),
         };
         peers.push((peer, frame));
     }
     let mut most = 0;
     for second in 0..20 {
         for (peer, frame) in &peers {
-            house.give(peer, &frame[second..=second]);
+            house.write(peer, &frame[second..=second]);
         }
         // Those whose first frame this is have less time in some protocols.
         house.pass(SECOND);

@@ -5,14 +5,14 @@
 mod namespaces;
 mod support;
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use namespaces::{Count, Host, Network};
 use socket2::{Domain, Protocol, Socket, Type};
-use support::serve::{Client, Mynah};
+use support::frames::ucrp;
+use support::serve::{Client, Mynah, reserve};
 use support::{PATIENCE, until};
 
 /// Everything that datagrams come to, and a lobby to speak in. Messages are not limited: what holds back a
@@ -232,26 +232,8 @@ fn r11_a_login_session_heeds_nobody_else() {
 /// A TCRP request, and the token that it is answered with.
 fn token(server: &Server<'_>, host: &Host, operation: u8, room: &str, name: &str) -> String {
     let at = server.at(TCRP);
-    let mut stream = host.within(|| TcpStream::connect(at).unwrap());
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let payload = format!("\"{name}\"");
-    let mut request = vec![room.len() as u8, operation, 0];
-    request.extend_from_slice(&[0; 28]);
-    request.push(payload.len() as u8);
-    request.extend_from_slice(room.as_bytes());
-    request.extend_from_slice(payload.as_bytes());
-    stream.write_all(&request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
-    let (_, token) = answer.split_once("{\"token\":\"").expect("a token");
-    token.split('"').next().unwrap().to_owned()
-}
-
-fn ucrp(room: &str, token: &str, text: &str) -> Vec<u8> {
-    let mut bytes = vec![room.len() as u8, token.len() as u8];
-    bytes.extend_from_slice(format!("{room}{token}{text}").as_bytes());
-    bytes
+    let stream = host.within(|| TcpStream::connect(at).unwrap());
+    reserve(stream, operation, room, name)
 }
 
 #[test]

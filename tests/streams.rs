@@ -1,15 +1,47 @@
 //! Peers of the byte-stream protocols and the whole server: streams in memory, a clock that the test holds.
 
-#[path = "support/memory_streams.rs"]
-mod memory_streams;
+#[path = "support/memory_house.rs"]
+mod memory_house;
 
-use std::time::Duration;
-
-use memory_streams::{House, Peer, enter, readable, reserve, said_by, say};
+use memory_house::frames::{enter, reserve, said_by, say};
+use memory_house::{HERE, House, Peer, SECOND};
 use mynah::protocol::registry::Protocol;
+use mynah::server::Limits;
 use proptest::prelude::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+#[test]
+fn r01_who_stays_behind_for_half_a_minute_is_cut_and_not_heard_meanwhile() {
+    let limits = Limits::default().lag;
+    let mut house = House::of_streams();
+    let talker = house.join(Protocol::TcpRoom, HERE, "talker");
+    let [deaf, slow] = ["deaf", "slow"].map(|name| house.join(Protocol::TcpRoom, HERE, name));
+    let line = say(Protocol::TcpRoom, "talker", &"x".repeat(1000));
+    let some = line.repeat(limits.stall_bytes / line.len() / 2);
+    deaf.stream.refuse();
+    house.say(&talker, &some);
+    slow.stream.refuse();
+    // Now the one is behind by more than a little, and the other is not.
+    house.say(&talker, &some);
+    house.say(&talker, &line.repeat(2));
+    house.say(&deaf, &say(Protocol::TcpRoom, "deaf", "what?"));
+    assert!(
+        deaf.stream.unread() > 0,
+        "who does not listen does not speak"
+    );
+    house.say(&slow, &say(Protocol::TcpRoom, "slow", "yes"));
+    assert_eq!(slow.stream.unread(), 0);
+    house.pass(limits.stall_time);
+    assert_eq!(house.server.counters().slow, 0);
+    assert_eq!(house.server.len(), 3);
+    // It is looked at every second.
+    house.pass(2 * SECOND);
+    assert_eq!(house.server.counters().slow, 1);
+    assert_eq!(house.server.len(), 2);
+    assert!(house.server.stream_mut(deaf.key).is_none());
+    house.pass(3600 * SECOND);
+    assert_eq!(house.server.counters().slow, 1);
+    house.server.audit();
+}
 
 /// What a peer says in all, with the protocol that it speaks: every frame that there is, in every form, and how
 /// it ends.
@@ -80,15 +112,15 @@ type Conversation = (Vec<u8>, bool, Vec<u8>, Vec<u8>);
 
 /// A conversation of a peer whose stream comes in these parts, each by itself.
 fn conversation<'a>(protocol: Protocol, parts: impl Iterator<Item = &'a [u8]>) -> Conversation {
-    let mut house = House::new();
-    let listener = house.join(Protocol::TcpRoom, "listener");
-    let neighbour = house.join(Protocol::Group, "neighbour");
-    let speaker = house.come(protocol);
+    let mut house = House::of_streams();
+    let listener = house.join(Protocol::TcpRoom, HERE, "listener");
+    let neighbour = house.join(Protocol::Group, HERE, "neighbour");
+    let speaker = house.come(protocol, HERE).unwrap();
     for peer in [&listener, &neighbour, &speaker] {
         peer.stream.keep();
     }
     for part in parts {
-        house.send(&speaker, part);
+        house.say(&speaker, part);
     }
     house.server.audit();
     (
@@ -154,10 +186,10 @@ fn r04_each_protocol_has_its_time_for_the_first_frame_and_for_every_other() {
         (Tcrp, b"", &[0; 30], 10),
     ];
     for (protocol, first, dripped, seconds) in table {
-        let mut house = House::new();
-        let peer = house.come(protocol);
+        let mut house = House::of_streams();
+        let peer = house.come(protocol, HERE).unwrap();
         if !first.is_empty() {
-            house.send(&peer, first);
+            house.say(&peer, first);
         }
         let mut passed = 0;
         let mut dripped = dripped.iter();
@@ -168,7 +200,7 @@ fn r04_each_protocol_has_its_time_for_the_first_frame_and_for_every_other() {
             if !peer.stream.is_closed()
                 && let Some(byte) = dripped.next()
             {
-                house.send(&peer, &[*byte]);
+                house.say(&peer, &[*byte]);
             }
         }
         assert!(passed >= seconds, "{protocol}: closed after {passed} s");
@@ -181,32 +213,32 @@ fn r04_each_protocol_has_its_time_for_the_first_frame_and_for_every_other() {
 
 #[test]
 fn r42_who_comes_in_the_turn_in_which_another_goes_gets_nothing_of_its() {
-    let mut house = House::new();
-    let listener = house.join(Protocol::TcpRoom, "listener");
+    let mut house = House::of_streams();
+    let listener = house.join(Protocol::TcpRoom, HERE, "listener");
     let mut said = Vec::new();
     listener.stream.keep();
     for round in 0..1000 {
-        let old = house.join(Protocol::TcpRoom, &format!("old{round}"));
-        house.give(&old, &say(Protocol::TcpRoom, "", "my last words"));
+        let old = house.join(Protocol::TcpRoom, HERE, &format!("old{round}"));
+        house.write(&old, &say(Protocol::TcpRoom, "", "my last words"));
         said.extend(said_by(&format!("old{round}"), "my last words"));
         // In the order of the loop: what the kernel told, who comes, the turn.
         house.end(&old);
-        let beside = house.come(Protocol::TcpRoom);
+        let beside = house.come(Protocol::TcpRoom, HERE).unwrap();
         assert_ne!(beside.key.index(), old.key.index(), "it is not free yet");
         beside.stream.keep();
         house.turn();
         house.turn();
         assert_eq!(house.server.len(), 2, "the old one is gone");
-        let new = house.come(Protocol::TcpRoom);
+        let new = house.come(Protocol::TcpRoom, HERE).unwrap();
         assert_eq!(new.key.index(), old.key.index(), "its slot is used again");
         new.stream.keep();
         new.stream
             .give(&enter(Protocol::TcpRoom, &format!("new{round}")));
         let unread = new.stream.unread();
-        house.server.handle_readiness(old.key, readable(old.key));
+        house.wake(&old);
         house.turn();
         assert_eq!(new.stream.unread(), unread, "a late event of the old one's");
-        house.server.handle_readiness(new.key, readable(new.key));
+        house.wake(&new);
         house.turn();
         assert_eq!(new.stream.received().first(), Some(&1), "it is let in");
         assert_eq!(beside.stream.received(), b"");
@@ -224,20 +256,20 @@ fn r43_a_flooder_takes_its_share_of_a_turn_and_everybody_else_is_served_in_it() 
     /// What one connection may bring in a turn, as the reading has it.
     const SHARE: usize = 64 * 1024;
     for protocol in [Protocol::TcpRoom, Protocol::Group] {
-        let mut house = House::new();
-        let flooder = house.join(protocol, "flooder");
+        let mut house = House::of_streams();
+        let flooder = house.join(protocol, HERE, "flooder");
         let chatters: Vec<Peer> = (0..100)
-            .map(|n| house.join(protocol, &format!("chatter{n}")))
+            .map(|n| house.join(protocol, HERE, &format!("chatter{n}")))
             .collect();
         house.pass(SECOND);
         let line = say(protocol, "flooder", &"x".repeat(400));
         let lines = 10_000;
-        house.give(&flooder, &line.repeat(lines));
+        house.write(&flooder, &line.repeat(lines));
         let (mut turns, mut said) = (0, 0);
         while flooder.stream.unread() > 0 {
             let before = flooder.stream.unread();
             for chatter in &chatters {
-                house.give(chatter, &say(protocol, "chatter", "hi"));
+                house.write(chatter, &say(protocol, "chatter", "hi"));
             }
             let messages = house.server.counters().messages;
             house.turn();
@@ -257,4 +289,39 @@ fn r43_a_flooder_takes_its_share_of_a_turn_and_everybody_else_is_served_in_it() 
         assert_eq!(house.server.counters().messages, all, "nothing is lost");
         house.server.audit();
     }
+}
+
+#[test]
+fn r43_beside_many_flooders_everybody_is_served_once_in_their_round() {
+    let flooders = 20;
+    let mut house = House::of_streams();
+    let flooding: Vec<Peer> = (0..flooders)
+        .map(|n| house.join(Protocol::TcpRoom, HERE, &format!("flooder{n}")))
+        .collect();
+    let chatter = house.join(Protocol::TcpRoom, HERE, "chatter");
+    let line = say(Protocol::TcpRoom, "", &"x".repeat(400));
+    let lines = 2000;
+    for flooder in &flooding {
+        house.write(flooder, &line.repeat(lines));
+    }
+    let mut chats = 0;
+    while flooding.iter().all(|flooder| flooder.stream.unread() > 0) {
+        house.write(&chatter, &say(Protocol::TcpRoom, "", "hi"));
+        let mut turns = 0;
+        while chatter.stream.unread() > 0 {
+            house.turn();
+            turns += 1;
+            // Each turn takes from one of them at least before it has its fill.
+            assert!(turns <= flooders, "not served in {turns} turns");
+        }
+        chats += 1;
+    }
+    assert!(chats > 5, "{chats}");
+    while flooding.iter().any(|flooder| flooder.stream.unread() > 0) {
+        house.turn();
+    }
+    house.turn();
+    let all = flooders * lines + chats;
+    assert_eq!(house.server.counters().messages, all as u64);
+    house.server.audit();
 }

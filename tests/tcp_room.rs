@@ -87,7 +87,7 @@ fn a_newcomer_finds_the_last_ten_lines_oldest_first() {
 }
 
 #[test]
-fn frames_may_be_split_anywhere_and_many_may_come_at_once() {
+fn r03_frames_may_be_split_anywhere_and_many_may_come_at_once() {
     let server = Mynah::serve();
     let mut dripping = Client::connect(server.address());
     let mut bytes = join("dripping");

@@ -13,6 +13,8 @@ use memchr::memmem;
 use mynah::chat::TimeOfDay;
 use mynah::protocol::tcp_room::frame;
 
+use crate::apart;
+
 /// A room's ordinary members. They are `tcp-room` members of the lobby.
 pub struct Chatters {
     talker: JoinHandle<io::Result<()>>,
@@ -92,13 +94,20 @@ impl Chatters {
 }
 
 /// How long those who chat wait while something is done, in microseconds, and what came of it.
-pub fn beside<T>(
+pub fn beside<T: Send>(
     address: SocketAddr,
     listeners: usize,
-    work: impl FnOnce() -> io::Result<T>,
+    work: impl FnOnce() -> io::Result<T> + Send,
 ) -> io::Result<(T, Histogram<u64>)> {
     let chatters = Chatters::start(address, listeners)?;
-    let result = work();
+    let result = thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            apart::step_back();
+            work()
+        });
+        let died = |_| io::Error::other("a thread died");
+        worker.join().map_err(died)?
+    });
     let waits = chatters.finish();
     Ok((result?, waits?))
 }

@@ -42,9 +42,8 @@ pub fn r41(order: &Order) -> io::Result<Vec<Figure>> {
 pub fn departure(server: &Server, count: usize) -> io::Result<Vec<Figure>> {
     let room = server.address(Protocol::TcpRoom);
     let members = crowd::members(room, "goer", count)?;
-    let members = std::cell::RefCell::new(members);
-    let go = || {
-        members.borrow_mut().clear();
+    let go = move || {
+        drop(members);
         thread::sleep(Duration::from_secs(1));
         Ok(())
     };

@@ -7,6 +7,7 @@
 //!
 //! One line a figure goes to standard output: `R36 | what | figure | limit | held`, or `OVER`.
 
+mod apart;
 mod chatters;
 mod costs;
 mod crowd;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
 
 /// Whether every figure is within its limit.
 fn run(args: &Args) -> io::Result<bool> {
+    apart::leave_one_processor()?;
     let descriptors = mynah::reactor::raise_descriptor_limit()?;
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX);
     let beside = || {

@@ -12,6 +12,7 @@ use mynah::protocol::registry::Protocol;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::apart;
 use crate::chatters::beside;
 use crate::slow::FEW;
 
@@ -78,6 +79,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()?;
+        apart::place(Pid::from_child(&child))?;
         let stdout = child.stdout.take();
         let mut server = Server {
             child,

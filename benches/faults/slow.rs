@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mynah::protocol::registry::Protocol;
 
+use crate::apart;
 use crate::chatters::{self, beside, milliseconds};
 use crate::crowd::{self, connect_small, deaf, publish};
 use crate::server::Server;
@@ -149,8 +150,12 @@ pub fn backpressure(server: &Server) -> io::Result<Vec<Figure>> {
     ])
 }
 
+/// Each protocol has rooms of its own: what is measured is how long the flooder keeps the server from others, and not how
+/// long a hundred readers on one processor take to read what it says.
 pub fn r43(order: &Order) -> io::Result<Vec<Figure>> {
-    flooder(&Server::warm(&order.server)?, order.seconds)
+    let server = Server::start_with(&order.server, None, "isolate = true", None)?;
+    server.warm_up()?;
+    flooder(&server, order.seconds)
 }
 
 /// One who says as much as its connection takes, beside a hundred who chat.
@@ -197,6 +202,7 @@ pub fn meanwhile<T>(
     let mut again = again;
     thread::scope(|scope| {
         let other = scope.spawn(|| {
+            apart::step_back();
             while !done.load(Ordering::Relaxed) {
                 again()?;
             }

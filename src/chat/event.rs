@@ -147,6 +147,8 @@ pub enum Refusal {
     RoomFull { limit: usize },
     /// There are as many rooms as there may be.
     TooManyRooms { limit: usize },
+    /// Its address has opened as many rooms as it may.
+    TooManyRoomsOfAddress { limit: usize },
     /// Wrong password, or that account is in already, or there are no new accounts: which one is told to nobody.
     Denied,
     /// Too many wrong passwords.
@@ -181,6 +183,9 @@ impl fmt::Display for Refusal {
             Refusal::NoSuchRoom => write!(f, "no such room"),
             Refusal::RoomFull { limit } => write!(f, "room full, {limit} are in it"),
             Refusal::TooManyRooms { limit } => write!(f, "too many rooms, {limit} stand"),
+            Refusal::TooManyRoomsOfAddress { limit } => {
+                write!(f, "too many rooms of your address, {limit} stand")
+            }
             Refusal::Denied => write!(f, "wrong name or password"),
             Refusal::TryAgain { seconds } => write!(f, "try again in {seconds} s"),
             Refusal::Busy => write!(f, "busy, try again"),

@@ -43,4 +43,5 @@ pub use failure::Failure;
 pub use input::{Dialect, Prompts};
 pub use run::{Settings, run};
 pub use secret::ask_secret;
+pub use show::{Event, Style};
 pub use transport::{Datagrams, Endpoints, Place, Transport};

@@ -166,6 +166,7 @@ const LIMITS: &[Limit] = &[
     limit("max_per_address", "", (1, 1_000_000), |limits, n| limits.max_per_address = n as usize),
     limit("mesh_names_per_address", "", (1, 1_000_000), |limits, n| limits.mesh_names_per_address = n as usize),
     limit("rooms", "", (1, 1_000_000), |limits, n| limits.hub.rooms = n as usize),
+    limit("rooms_per_address", "", (1, 1_000_000), |limits, n| limits.rooms_per_address = n as usize),
     limit("members_per_room", "", (1, 1_000_000), |limits, n| limits.hub.members_per_room = n as usize),
     // Room for the longest message and its frame, several times.
     limit("backlog_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.lag.backlog_bytes = n as usize),
@@ -191,6 +192,8 @@ const LIMITS: &[Limit] = &[
     limit("pace_bytes_per_second", " of bytes", (256, 1_000_000_000), |limits, n| limits.pace.bytes_per_second = n as u32),
     limit("pace_burst_bytes", " of bytes", (4 * KIB, GIB), |limits, n| limits.pace.burst_bytes = n as u32),
     limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
+    // Room for the list of a full room, and what one turn brings.
+    limit("output_bytes", " of bytes", (4096 * KIB, 64 * GIB), |limits, n| limits.output_bytes = n as usize),
     limit("name_time", " of seconds", (1, 3600), |limits, n| limits.name_time = seconds(n)),
     limit("first_frame_time", " of seconds", (1, 3600), |limits, n| limits.first_frame_time = seconds(n)),
     limit("frame_time", " of seconds", (1, 3600), |limits, n| limits.frame_time = seconds(n)),
@@ -259,22 +262,32 @@ pub enum Problem {
 
 /// Reads the file and puts what it says over the settings. With an error they may be half of each.
 pub(super) fn read(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
-    let of_all = |line, problem| ConfigError {
+    let of_all = |problem| ConfigError {
         path: path.into(),
-        line,
+        line: None,
         key: None,
         problem,
     };
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| of_all(None, Problem::Read(error)))?;
+        .map_err(|error| of_all(Problem::Read(error)))?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(of_all(None, Problem::TooLarge));
+        return Err(of_all(Problem::TooLarge));
     }
+    put_over(bytes, path, settings)
+}
+
+/// What [`read`] does with the bytes of the file.
+fn put_over(bytes: Vec<u8>, path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        of_all(Some(line_at(valid, valid.len())), Problem::NotUtf8)
+        ConfigError {
+            path: path.into(),
+            line: Some(line_at(valid, valid.len())),
+            key: None,
+            problem: Problem::NotUtf8,
+        }
     })?;
     apply(&text, settings).map_err(|refused| ConfigError {
         path: path.into(),
@@ -282,6 +295,28 @@ pub(super) fn read(path: &Path, settings: &mut Settings) -> Result<(), ConfigErr
         key: refused.key,
         problem: refused.problem,
     })
+}
+
+/// The entry for fuzzing: whatever the bytes are, they are settings or refused in a line that they have; and a comment
+/// more changes nothing.
+pub fn fuzz(input: &[u8]) {
+    let read = |bytes: &[u8]| {
+        let mut settings = Settings::default();
+        let path = Path::new("mynah.toml");
+        put_over(bytes.to_vec(), path, &mut settings).map(|()| settings)
+    };
+    match read(input) {
+        Ok(settings) => {
+            let again = read(&[input, b"\n# a comment\n"].concat());
+            assert_eq!(again.ok(), Some(settings), "with a comment more");
+        }
+        Err(error) => {
+            let lines = input.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.line.expect("what is wrong stands somewhere");
+            assert!((1..=lines).contains(&line), "{error}");
+            assert!(!error.to_string().is_empty());
+        }
+    }
 }
 
 /// A [`ConfigError`] before its place is a line.
@@ -525,6 +560,16 @@ mod tests {
         said.strip_prefix(&format!("{}:", path.display()))
             .unwrap_or_else(|| panic!("{said} does not begin with the path"))
             .to_owned()
+    }
+
+    #[test]
+    fn whatever_the_bytes_it_is_read_or_refused_where_it_is_wrong() {
+        let text = "listen = [\"tcp-room=[::1]:2\"]\n[limits]\nmax_per_address = 3\n";
+        for end in 0..=text.len() {
+            fuzz(&text.as_bytes()[..end]);
+        }
+        fuzz(b"\xff\n");
+        fuzz(b"a = 1\n\n[limits]\nb.c = {}\n");
     }
 
     #[test]

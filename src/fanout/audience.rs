@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Log;
+use super::{Log, Share, Tally};
 
 /// A log and its readers.
 ///
@@ -11,6 +11,8 @@ use super::Log;
 #[derive(Debug)]
 pub struct Audience<M> {
     log: Log,
+    /// The log's memory.
+    share: Share,
     members: Vec<M>,
     /// Those that need bytes of the log before its end, members or just leaving: few, and the log's
     /// start is the least of what they need.
@@ -38,8 +40,16 @@ const CHUNK: usize = 256;
 
 impl<M> Default for Audience<M> {
     fn default() -> Self {
+        Audience::counted_by(&Tally::default())
+    }
+}
+
+impl<M> Audience<M> {
+    /// Nobody; what the log comes to take is counted by `tally`.
+    pub fn counted_by(tally: &Tally) -> Self {
         Audience {
             log: Log::new(),
+            share: tally.share(),
             members: Vec::new(),
             behind: Vec::new(),
             news: News::None,
@@ -79,6 +89,7 @@ impl<M: Copy + PartialEq> Audience<M> {
             return self.log.end()..self.log.end();
         }
         let range = self.log.append(encode);
+        self.share.set(self.log.memory());
         if !range.is_empty() {
             self.news = self.news.max(news);
         }
@@ -172,6 +183,16 @@ impl<M: Copy + PartialEq> Audience<M> {
             self.behind = Vec::new();
         }
         self.log.trim(least);
+        if self.members.is_empty() && self.behind.is_empty() {
+            self.log.shrink();
+        }
+        self.share.set(self.log.memory());
+    }
+
+    /// Gives back memory that holds nothing that anybody needs.
+    pub fn shrink(&mut self) {
+        self.log.shrink();
+        self.share.set(self.log.memory());
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::{Log, Shared};
+use super::{Log, Share, Shared, Tally};
 
 /// What one connection is due: the log of its audience from a cursor on, with detours.
 ///
@@ -21,12 +21,18 @@ use super::{Log, Shared};
 pub struct Feed {
     /// Everything of the log before this is sent, skipped, or was before our time.
     cursor: u64,
-    /// In order; boxed, because almost nobody has any.
-    #[expect(
-        clippy::box_collection,
-        reason = "8 bytes per idle member instead of 32"
-    )]
-    detours: Option<Box<VecDeque<Detour>>>,
+    /// Boxed, because almost nobody has any: 8 bytes per idle member.
+    detours: Option<Box<Detours>>,
+}
+
+/// Those that lie ahead, and the memory that they take.
+#[derive(Debug)]
+struct Detours {
+    /// In order.
+    queue: VecDeque<Detour>,
+    /// What is reserved for their bytes.
+    reserved: usize,
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -67,29 +73,34 @@ impl Feed {
             return;
         };
         // What was to be skipped, for ever perhaps, was to be skipped in another log.
-        detours.retain(|detour| !matches!(detour, Detour::Skip { .. }));
-        for detour in detours.iter_mut() {
+        let queue = &mut detours.queue;
+        queue.retain(|detour| !matches!(detour, Detour::Skip { .. }));
+        for detour in queue.iter_mut() {
             if let Detour::Private { at, .. } | Detour::Shared { at, .. } = detour {
                 *at = cursor;
             }
         }
-        if detours.is_empty() {
+        if queue.is_empty() {
             self.detours = None;
         }
     }
 
-    /// Appends a frame for this member alone at the log's present end, behind all it was due so far.
-    pub fn push_private(&mut self, log: &Log, frame: &[u8]) {
+    /// Appends a frame for this member alone at the log's present end, behind all it was due so far. What waits is
+    /// counted by `tally`.
+    pub fn push_private(&mut self, log: &Log, frame: &[u8], tally: &Tally) {
         if frame.is_empty() || self.has_ended() {
             return;
         }
         let here = log.end().max(self.cursor);
-        let detours = self.detours.get_or_insert_default();
-        match detours.back_mut() {
+        let detours = self.detours_or_new(tally);
+        match detours.queue.back_mut() {
             Some(Detour::Private { at, bytes, .. }) if *at == here => {
-                bytes.extend_from_slice(frame)
+                let before = bytes.capacity();
+                bytes.extend_from_slice(frame);
+                detours.reserved += bytes.capacity() - before;
+                detours.count();
             }
-            _ => detours.push_back(Detour::Private {
+            _ => detours.push(Detour::Private {
                 at: here,
                 bytes: frame.to_vec(),
                 sent: 0,
@@ -99,17 +110,17 @@ impl Feed {
 
     /// The same as [`push_private`](Feed::push_private) with what others are sent too. Only what is not theirs counts as
     /// waiting for this one alone.
-    pub fn push_shared(&mut self, log: &Log, bytes: Shared) {
+    pub fn push_shared(&mut self, log: &Log, bytes: Shared, tally: &Tally) {
         if self.has_ended() || bytes.unsent() == 0 {
             return;
         }
         let at = log.end().max(self.cursor);
-        let detours = self.detours.get_or_insert_default();
-        detours.push_back(Detour::Shared { at, bytes });
+        let detours = self.detours_or_new(tally);
+        detours.push(Detour::Shared { at, bytes });
     }
 
     /// Keeps the range just appended from this member. Ranges come in the log's order.
-    pub fn skip(&mut self, range: Range<u64>) {
+    pub fn skip(&mut self, range: Range<u64>, tally: &Tally) {
         if range.is_empty() || self.has_ended() {
             return;
         }
@@ -117,10 +128,10 @@ impl Feed {
             self.cursor = range.end;
             return;
         }
-        let detours = self.detours.get_or_insert_default();
-        match detours.back_mut() {
+        let detours = self.detours_or_new(tally);
+        match detours.queue.back_mut() {
             Some(Detour::Skip { to, .. }) if *to == range.start => *to = range.end,
-            _ => detours.push_back(Detour::Skip {
+            _ => detours.push(Detour::Skip {
                 from: range.start,
                 to: range.end,
             }),
@@ -129,10 +140,10 @@ impl Feed {
 
     /// Hears nothing of the log from `at` on: what is due until there is still sent, and so is what it was given for
     /// itself alone, with all that the log has before that.
-    pub fn end(&mut self, at: u64) {
-        let last = self.detours.as_deref().and_then(VecDeque::back);
+    pub fn end(&mut self, at: u64, tally: &Tally) {
+        let last = self.last_detour();
         let last = last.map_or(self.cursor, Detour::resumes_at);
-        self.skip(at.max(last)..FOR_EVER);
+        self.skip(at.max(last)..FOR_EVER, tally);
     }
 
     /// Drops all that is due, as for a connection that is dead.
@@ -149,7 +160,7 @@ impl Feed {
             bytes: 0,
         };
         let mut cursor = self.cursor;
-        for detour in self.detours.iter().flat_map(|detours| detours.iter()) {
+        for detour in self.queue() {
             let complete = match detour {
                 Detour::Private { at, bytes, sent } => {
                     pieces.push(log.slice(cursor, *at))
@@ -175,7 +186,7 @@ impl Feed {
     /// The kernel took `bytes` bytes of the last [`pieces`](Feed::pieces).
     pub fn advance(&mut self, log: &Log, mut bytes: usize) {
         while let Some(detours) = &mut self.detours {
-            let Some(front) = detours.front_mut() else {
+            let Some(front) = detours.queue.front_mut() else {
                 self.detours = None;
                 break;
             };
@@ -206,7 +217,7 @@ impl Feed {
                 Detour::Skip { .. } => {}
             }
             self.cursor = front.resumes_at();
-            detours.pop_front();
+            detours.pop();
         }
         self.cursor += bytes as u64;
         debug_assert!(
@@ -222,7 +233,7 @@ impl Feed {
 
     /// Whether [`end`](Feed::end) or [`abandon`](Feed::abandon) was called: nothing more will become due.
     pub fn has_ended(&self) -> bool {
-        match self.detours.as_deref().and_then(VecDeque::back) {
+        match self.last_detour() {
             Some(Detour::Skip { to, .. }) => *to == FOR_EVER,
             Some(Detour::Private { .. } | Detour::Shared { .. }) => false,
             None => self.cursor == FOR_EVER,
@@ -232,7 +243,7 @@ impl Feed {
     /// The first offset of the log that this member still needs; past every end if it needs none.
     pub fn needs_from(&self) -> u64 {
         let mut cursor = self.cursor;
-        for detour in self.detours.iter().flat_map(|detours| detours.iter()) {
+        for detour in self.queue() {
             if detour.begins_at() != cursor {
                 break;
             }
@@ -270,7 +281,7 @@ impl Feed {
     pub fn unsent(&self, log: &Log) -> usize {
         let mut unsent = 0u64;
         let mut cursor = self.cursor;
-        for detour in self.detours.iter().flat_map(|detours| detours.iter()) {
+        for detour in self.queue() {
             unsent += detour.begins_at() - cursor;
             unsent += detour.unsent() as u64;
             cursor = detour.resumes_at();
@@ -281,21 +292,17 @@ impl Feed {
 
     /// Bytes of private frames not sent: what this member costs alone.
     pub fn private_bytes(&self) -> usize {
-        self.detours
-            .iter()
-            .flat_map(|detours| detours.iter())
-            .map(|detour| match detour {
-                Detour::Private { bytes, sent, .. } => bytes.len() - sent,
-                Detour::Shared { bytes, .. } => bytes.own(),
-                Detour::Skip { .. } => 0,
-            })
-            .sum()
+        let own = self.queue().map(|detour| match detour {
+            Detour::Private { bytes, sent, .. } => bytes.len() - sent,
+            Detour::Shared { bytes, .. } => bytes.own(),
+            Detour::Skip { .. } => 0,
+        });
+        own.sum()
     }
 
     /// Bytes of its own and of others' that this member keeps from being let go.
     pub fn held_bytes(&self) -> usize {
-        let detours = self.detours.iter().flat_map(|detours| detours.iter());
-        let held = detours.map(|detour| match detour {
+        let held = self.queue().map(|detour| match detour {
             Detour::Private { bytes, sent, .. } => bytes.len() - sent,
             Detour::Shared { bytes, .. } => bytes.held(),
             Detour::Skip { .. } => 0,
@@ -303,9 +310,61 @@ impl Feed {
         held.sum()
     }
 
+    /// The memory that it takes beside the log: its own, and its part of what others are being sent as well.
+    pub fn memory(&self) -> usize {
+        let parts = self.queue().map(|detour| match detour {
+            Detour::Shared { bytes, .. } => bytes.part(),
+            Detour::Private { .. } | Detour::Skip { .. } => 0,
+        });
+        let own = self.detours.as_ref();
+        own.map_or(0, |detours| detours.share.bytes()) + parts.sum::<usize>()
+    }
+
     /// How many detours lie ahead: bounded by the owner, as they take memory.
     pub fn detours(&self) -> usize {
-        self.detours.as_ref().map_or(0, |detours| detours.len())
+        let detours = self.detours.as_ref();
+        detours.map_or(0, |detours| detours.queue.len())
+    }
+
+    fn queue(&self) -> impl Iterator<Item = &Detour> {
+        let detours = self.detours.iter();
+        detours.flat_map(|detours| detours.queue.iter())
+    }
+
+    fn last_detour(&self) -> Option<&Detour> {
+        self.detours.as_ref()?.queue.back()
+    }
+
+    fn detours_or_new(&mut self, tally: &Tally) -> &mut Detours {
+        self.detours.get_or_insert_with(|| {
+            Box::new(Detours {
+                queue: VecDeque::new(),
+                reserved: 0,
+                share: tally.share(),
+            })
+        })
+    }
+}
+
+impl Detours {
+    fn push(&mut self, detour: Detour) {
+        self.reserved += detour.reserved();
+        self.queue.push_back(detour);
+        self.count();
+    }
+
+    /// The first is done with.
+    fn pop(&mut self) {
+        if let Some(detour) = self.queue.pop_front() {
+            self.reserved -= detour.reserved();
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        let places = self.queue.capacity() * size_of::<Detour>();
+        self.share
+            .set(size_of::<Detours>() + places + self.reserved);
     }
 }
 
@@ -321,6 +380,15 @@ impl Detour {
         match self {
             Detour::Private { at, .. } | Detour::Shared { at, .. } => *at,
             Detour::Skip { to, .. } => *to,
+        }
+    }
+
+    /// The memory that its bytes take, without what others are sent too.
+    fn reserved(&self) -> usize {
+        match self {
+            Detour::Private { bytes, .. } => bytes.capacity(),
+            Detour::Shared { bytes, .. } => bytes.memory(),
+            Detour::Skip { .. } => 0,
         }
     }
 
@@ -383,7 +451,7 @@ mod tests {
     fn a_private_frame_stands_at_its_place_in_the_order() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "one ");
-        feed.push_private(&log, b"(psst) ");
+        feed.push_private(&log, b"(psst) ", &Tally::default());
         append(&mut log, "two ");
         assert_eq!(offered(&feed, &log), "one (psst) two ");
         assert_eq!(feed.unsent(&log), 15);
@@ -401,9 +469,9 @@ mod tests {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "a ");
         let mine = append(&mut log, "mine ");
-        feed.skip(mine);
+        feed.skip(mine, &Tally::default());
         let mine = append(&mut log, "mine too ");
-        feed.skip(mine);
+        feed.skip(mine, &Tally::default());
         assert_eq!(feed.detours(), 1);
         append(&mut log, "b ");
         assert_eq!(offered(&feed, &log), "a b ");
@@ -416,7 +484,7 @@ mod tests {
     fn a_member_at_the_end_skips_without_memory() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         let mine = append(&mut log, "mine");
-        feed.skip(mine);
+        feed.skip(mine, &Tally::default());
         assert_eq!(feed.detours(), 0);
         assert!(feed.is_done(&log));
     }
@@ -424,7 +492,7 @@ mod tests {
     #[test]
     fn joining_puts_the_welcome_first() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
-        feed.push_private(&Log::new(), b"welcome ");
+        feed.push_private(&Log::new(), b"welcome ", &Tally::default());
         append(&mut log, "before my time ");
         feed.join(log.end());
         append(&mut log, "hello");
@@ -439,20 +507,20 @@ mod tests {
         let said = log.end();
         append(&mut log, "bob went ");
         quick.advance(&log, log.end() as usize);
-        told.push_private(&log, b"(bye) ");
+        told.push_private(&log, b"(bye) ", &Tally::default());
         append(&mut log, "eve went ");
-        feed.end(said);
+        feed.end(said, &Tally::default());
         assert_eq!(
             (offered(&feed, &log).as_str(), feed.has_ended()),
             ("hello ", true)
         );
         feed.advance(&log, 6);
         assert!(feed.is_done(&log));
-        told.end(said);
+        told.end(said, &Tally::default());
         assert_eq!(offered(&told, &log), "hello bob went (bye) ");
         told.advance(&log, 21);
         assert!(told.is_done(&log) && told.has_ended());
-        quick.end(said);
+        quick.end(said, &Tally::default());
         assert!(quick.is_done(&log) && quick.has_ended());
     }
 
@@ -460,8 +528,8 @@ mod tests {
     fn who_has_left_may_join_again_and_hears() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "due ");
-        feed.push_private(&log, b"bye ");
-        feed.end(log.end());
+        feed.push_private(&log, b"bye ", &Tally::default());
+        feed.end(log.end(), &Tally::default());
         feed.join(log.end());
         append(&mut log, "hello");
         assert!(!feed.has_ended());
@@ -472,11 +540,11 @@ mod tests {
     fn leaving_sends_what_was_due_and_nothing_after() {
         let (mut log, mut feed) = (Log::new(), Feed::default());
         append(&mut log, "due ");
-        feed.push_private(&log, b"bye ");
-        feed.end(log.end());
+        feed.push_private(&log, b"bye ", &Tally::default());
+        feed.end(log.end(), &Tally::default());
         assert!(feed.has_ended());
         append(&mut log, "too late ");
-        feed.push_private(&log, b"too late");
+        feed.push_private(&log, b"too late", &Tally::default());
         assert_eq!(offered(&feed, &log), "due bye ");
         feed.advance(&log, 8);
         assert!(feed.is_done(&log));
@@ -492,7 +560,7 @@ mod tests {
         let mut due = String::new();
         for n in 0..MAX_PIECES {
             append(&mut log, "public ");
-            feed.push_private(&log, format!("private{n} ").as_bytes());
+            feed.push_private(&log, format!("private{n} ").as_bytes(), &Tally::default());
             due += &format!("public private{n} ");
         }
         let first = offered(&feed, &log);

@@ -40,6 +40,8 @@ pub enum SlowConsumer {
     Outbox { waiting: usize, limit: usize },
     /// Behind by more than a little for too long.
     Stalled { behind: usize, since: Duration },
+    /// All that waits for everybody is too much, and it keeps the most of it.
+    OverBudget { kept: usize, limit: usize },
 }
 
 /// How long a member has been behind by more than [`LagLimits::stall_bytes`]; kept by the owner for
@@ -104,6 +106,12 @@ impl fmt::Display for SlowConsumer {
             SlowConsumer::Stalled { behind, since } => {
                 write!(f, "{behind} bytes behind for {} s", since.as_secs())
             }
+            SlowConsumer::OverBudget { kept, limit } => {
+                write!(
+                    f,
+                    "keeps {kept} bytes, and all that waits is over the limit of {limit}"
+                )
+            }
         }
     }
 }
@@ -111,6 +119,7 @@ impl fmt::Display for SlowConsumer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fanout::Tally;
 
     #[test]
     fn each_limit_is_judged() {
@@ -146,7 +155,7 @@ mod tests {
 
         let mut feed = Feed::default();
         feed.join(log.end());
-        feed.push_private(&log, &vec![0; limits.outbox_bytes]);
+        feed.push_private(&log, &vec![0; limits.outbox_bytes], &Tally::default());
         assert!(matches!(
             limits.judge(&feed, &log),
             Err(SlowConsumer::Outbox { .. })

@@ -21,6 +21,10 @@ pub struct Log {
 /// of a busy room and stays hot in the cache. What a burst grew beyond it is given back.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
+/// Beyond that capacity it grows by a quarter when less than this is free: doubling would have what a room is behind
+/// cost twice.
+const FREE: usize = 16 * 1024;
+
 impl Log {
     /// Nothing yet, no memory.
     pub const fn new() -> Log {
@@ -46,6 +50,10 @@ impl Log {
     /// `encode` only appends.
     pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> Range<u64> {
         let from = self.end();
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        if capacity - length < FREE && capacity >= KEPT_CAPACITY {
+            self.bytes.reserve_exact(FREE.max(length / 4));
+        }
         encode(&mut self.bytes);
         debug_assert!(from <= self.end(), "invariant: encoders only append");
         from..self.end()
@@ -79,9 +87,20 @@ impl Log {
                 self.bytes.shrink_to(KEPT_CAPACITY);
             }
         } else if dead > self.bytes.len() / 2 {
-            self.bytes.drain(..dead);
-            self.base = self.start;
+            self.compact();
         }
+    }
+
+    /// Gives back all memory but that of what is still needed.
+    pub fn shrink(&mut self) {
+        self.compact();
+        self.bytes.shrink_to_fit();
+    }
+
+    fn compact(&mut self) {
+        let dead = usize::try_from(self.start - self.base).unwrap_or(usize::MAX);
+        self.bytes.drain(..dead.min(self.bytes.len()));
+        self.base = self.start;
     }
 
     /// The memory it holds, in bytes.

@@ -299,9 +299,33 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         usize::try_from(self.log.end() - self.log.start()).unwrap_or(usize::MAX)
     }
 
+    /// The same, or what the queue of them takes if that is more: what is bounded. Of very short ones the queue is the
+    /// larger part.
+    pub fn load(&self) -> usize {
+        let entries = self.queue.len().saturating_sub(KEPT_ENTRIES);
+        self.waiting_bytes().max(entries * size_of::<Entry<M, A>>())
+    }
+
+    /// Drops the older half of what waits, and gives back the memory. Returns how many messages had to go.
+    #[cold]
+    pub fn shed(&mut self) -> usize {
+        let (before, half) = (self.queue.len(), self.waiting_bytes() / 2);
+        while self.queue.len() > before / 2 || self.waiting_bytes() > half {
+            self.drop_oldest();
+        }
+        self.log.shrink();
+        self.queue.shrink_to_fit();
+        before - self.queue.len()
+    }
+
     /// The memory of the log, in bytes.
     pub fn log_memory(&self) -> usize {
         self.log.memory()
+    }
+
+    /// The memory of all that waits, in bytes.
+    pub fn memory(&self) -> usize {
+        self.log.memory() + self.queue.capacity() * size_of::<Entry<M, A>>()
     }
 
     /// The first offset that somebody is still due.
@@ -322,13 +346,14 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
             to,
         });
         let mut dropped = 0;
-        while self.waiting_bytes() > self.limit && self.queue.len() > 1 {
+        while self.load() > self.limit && self.queue.len() > 1 {
             self.drop_oldest();
             dropped += 1;
         }
         dropped
     }
 
+    #[cold]
     fn drop_oldest(&mut self) {
         self.queue.pop_front();
         self.next = match self.next.run {
@@ -764,6 +789,31 @@ mod tests {
             0,
             "the newest always goes out"
         );
+    }
+
+    #[test]
+    fn very_short_messages_are_bounded_by_their_number() {
+        const LIMIT: usize = 64 * 1024;
+        let mut mailing = Small::new(LIMIT);
+        let dropped: usize = (0..LIMIT).map(|_| mailing.push_to_one(1, b".")).sum();
+        assert!(dropped > 0 && mailing.waiting_bytes() < LIMIT);
+        assert!(mailing.load() <= LIMIT, "{}", mailing.load());
+        assert!(mailing.memory() <= 4 * LIMIT, "{}", mailing.memory());
+    }
+
+    #[test]
+    fn the_older_half_goes_with_its_memory() {
+        let mut mailing = Small::new(1 << 20);
+        for n in 0..1000u16 {
+            mailing.push_to_one(n, &[7; 100]);
+        }
+        let before = mailing.memory();
+        assert_eq!(mailing.shed(), 500);
+        assert!(mailing.memory() <= before / 2);
+        let first = mailing.letters().next().map(|letter| letter.address);
+        assert_eq!((first, mailing.letters().count()), (Some(500), 500));
+        while mailing.shed() > 0 {}
+        assert_eq!((mailing.memory(), mailing.is_empty()), (0, true));
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod mailing;
 #[cfg(test)]
 mod properties;
 mod roll;
+mod tally;
 
 pub use audience::{Audience, News};
 pub use feed::{Feed, Pieces};
@@ -62,3 +63,4 @@ pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
 pub use mailing::{Letter, Letters, Mailing, Place};
 pub use roll::{Roll, Shared};
+pub use tally::{Share, Tally};

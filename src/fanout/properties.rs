@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Audience, Feed, LagLimits, Roll, Stall};
+use super::{Audience, Feed, LagLimits, Roll, Stall, Tally};
 
 /// Small limits, so that short sequences reach them.
 const LIMITS: LagLimits = LagLimits {
@@ -85,6 +85,7 @@ struct Member {
 }
 
 struct World {
+    tally: Tally,
     audience: Audience<usize>,
     members: Vec<Member>,
     roll: Roll,
@@ -96,13 +97,15 @@ struct World {
 
 impl World {
     fn new() -> World {
+        let tally = Tally::default();
         World {
-            audience: Audience::new(),
+            audience: Audience::counted_by(&tally),
             members: Vec::new(),
-            roll: Roll::new(),
+            roll: Roll::counted_by(&tally),
             shared: Vec::new(),
             frames: 0,
             now: Instant::now(),
+            tally,
         }
     }
 
@@ -121,7 +124,7 @@ impl World {
                 continue;
             }
             if not_to == Some(index) {
-                member.feed.skip(range.clone());
+                member.feed.skip(range.clone(), &self.tally);
             } else {
                 member.due.extend_from_slice(frame);
             }
@@ -135,7 +138,7 @@ impl World {
                 let welcome = self.frame(9);
                 let notice = self.frame(5);
                 let mut feed = Feed::default();
-                feed.push_private(&super::Log::new(), &welcome);
+                feed.push_private(&super::Log::new(), &welcome, &self.tally);
                 let before = self.audience.log().end();
                 self.say(&notice, None);
                 let after = self.audience.log().end();
@@ -169,7 +172,8 @@ impl World {
                 if let Some(member) = self.members.get_mut(member % count)
                     && member.seat.is_some()
                 {
-                    member.feed.push_private(self.audience.log(), &frame);
+                    let log = self.audience.log();
+                    member.feed.push_private(log, &frame, &self.tally);
                     member.due.extend_from_slice(&frame);
                 }
             }
@@ -185,7 +189,8 @@ impl World {
                     && member.seat.is_some()
                 {
                     let log = self.audience.log();
-                    member.feed.push_shared(log, self.roll.share(&end));
+                    let shared = self.roll.share(&end);
+                    member.feed.push_shared(log, shared, &self.tally);
                     member.due.extend_from_slice(&self.shared);
                     member.due.extend_from_slice(&end);
                 }
@@ -212,7 +217,7 @@ impl World {
             member.dead = true;
             member.feed.abandon();
         } else {
-            member.feed.end(self.audience.owed());
+            member.feed.end(self.audience.owed(), &self.tally);
         }
         if let Some(seat) = member.seat.take()
             && let Some(moved) = self.audience.leave(seat)
@@ -317,6 +322,11 @@ proptest! {
             prop_assert!(member.dead || member.got == member.due, "member {index} lost something");
         }
         prop_assert_eq!(world.audience.log().start(), world.audience.log().end());
+        // What is counted is what there is: the log's working memory, and the roll.
+        world.roll.clear();
+        prop_assert_eq!(world.tally.bytes(), world.audience.log().memory());
+        world.audience.shrink();
+        prop_assert_eq!(world.tally.bytes(), 0);
         prop_assert!(world.audience.behind().is_empty());
     }
 }

@@ -2,9 +2,12 @@
 //! Knows nothing of what it says: a list of members, for those protocols that have one.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use memchr::memmem;
+
+use super::{Share, Tally};
 
 /// Entries one behind the other in the order in which they came, which newcomers share.
 ///
@@ -13,26 +16,35 @@ use memchr::memmem;
 /// still everybody's.
 ///
 /// ```
-/// use mynah::fanout::{Feed, Log, Roll};
+/// use mynah::fanout::{Feed, Log, Roll, Tally};
 ///
-/// let (mut roll, log) = (Roll::new(), Log::new());
+/// let (mut roll, log, tally) = (Roll::new(), Log::new(), Tally::default());
 /// roll.begin(b"here are:");
 /// roll.append(b" amy");
 /// let mut newcomer = Feed::default();
-/// newcomer.push_shared(&log, roll.share(b"."));
+/// newcomer.push_shared(&log, roll.share(b"."), &tally);
 /// roll.append(b" bob");
 /// assert_eq!(newcomer.pieces(&log).bytes(), "here are: amy.".len());
 /// ```
 #[derive(Debug, Default)]
 pub struct Roll {
     /// What stands before all entries, while it is current.
-    head: Option<Rc<[u8]>>,
+    head: Option<Rc<Counted>>,
     /// Pieces that only get shorter.
-    sealed: Vec<Piece<Rc<[u8]>>>,
+    sealed: Vec<Piece<Rc<Counted>>>,
     /// What is no whole piece yet.
     open: Piece<Vec<u8>>,
     /// Entries that are to go before the roll is shared again.
     gone: Vec<Box<[u8]>>,
+    /// Counts what was shared for as long as anybody holds it.
+    tally: Tally,
+}
+
+/// Bytes that many hold, counted once.
+#[derive(Debug)]
+struct Counted {
+    bytes: Box<[u8]>,
+    _share: Share,
 }
 
 /// Some entries.
@@ -47,7 +59,7 @@ struct Piece<B> {
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// None of them empty.
-    pieces: VecDeque<Rc<[u8]>>,
+    pieces: VecDeque<Rc<Counted>>,
     /// What is sent of the first.
     sent: usize,
     /// The length of the last, which is nobody else's.
@@ -67,6 +79,14 @@ impl Roll {
         Roll::default()
     }
 
+    /// The same; what is shared is counted by `tally`.
+    pub fn counted_by(tally: &Tally) -> Roll {
+        Roll {
+            tally: tally.clone(),
+            ..Roll::default()
+        }
+    }
+
     /// Whether it says what there is to say.
     pub fn is_current(&self) -> bool {
         self.head.is_some()
@@ -75,7 +95,7 @@ impl Roll {
     /// Begins anew, without entries, and is current.
     pub fn begin(&mut self, head: &[u8]) {
         self.clear();
-        self.head = Some(head.into());
+        self.head = Some(self.counted(head.into()));
     }
 
     /// Adds an entry behind the others, if it is current. No two are alike.
@@ -92,7 +112,7 @@ impl Roll {
         if self.open.bytes.len() >= PIECE {
             let Piece { bytes, ends } = std::mem::take(&mut self.open);
             self.sealed.push(Piece {
-                bytes: bytes.into(),
+                bytes: self.counted(bytes),
                 ends: ends.into_boxed_slice().into_vec(),
             });
         }
@@ -111,7 +131,7 @@ impl Roll {
 
     /// Is not current any more; what was shared of it lasts as long as it is needed.
     pub fn clear(&mut self) {
-        *self = Roll::new();
+        *self = Roll::counted_by(&self.tally);
     }
 
     /// All of it as it is now, with `end` behind it. Nothing but that if it is not current.
@@ -125,7 +145,7 @@ impl Roll {
         let own = last.len();
         let pieces = self.head.iter().cloned();
         let pieces = pieces.chain(self.sealed.iter().map(|piece| piece.bytes.clone()));
-        let pieces = pieces.chain([last.into()]);
+        let pieces = pieces.chain([self.counted(last)]);
         Shared {
             pieces: pieces.filter(|piece| !piece.is_empty()).collect(),
             sent: 0,
@@ -142,6 +162,15 @@ impl Roll {
         sealed + self.open.bytes.capacity() + 2 * self.open.ends.capacity()
     }
 
+    fn counted(&self, bytes: Vec<u8>) -> Rc<Counted> {
+        let mut share = self.tally.share();
+        share.set(bytes.len());
+        Rc::new(Counted {
+            bytes: bytes.into(),
+            _share: share,
+        })
+    }
+
     /// Makes the piece anew in which the entry stands. To look through all of them takes some 20 us with ten thousand
     /// members, less than it takes to tell anybody.
     fn strike(&mut self, entry: &[u8]) {
@@ -156,8 +185,12 @@ impl Roll {
             };
             let mut bytes = piece.bytes.to_vec();
             cut(&mut bytes, &mut piece.ends, index);
-            piece.bytes = bytes.into();
-            if piece.bytes.is_empty() {
+            let is_empty = bytes.is_empty();
+            let bytes = self.counted(bytes);
+            if let Some(piece) = self.sealed.get_mut(number) {
+                piece.bytes = bytes;
+            }
+            if is_empty {
                 self.sealed.remove(number);
             }
             self.join_up(number);
@@ -172,16 +205,20 @@ impl Roll {
     /// Makes one of two neighbours that are short by now, so that pieces are never many more than they need be.
     fn join_up(&mut self, number: usize) {
         let short =
-            |piece: Option<&Piece<Rc<[u8]>>>| piece.is_some_and(|p| p.bytes.len() < PIECE / 2);
+            |piece: Option<&Piece<Rc<Counted>>>| piece.is_some_and(|p| p.bytes.len() < PIECE / 2);
         for first in [number.checked_sub(1), Some(number)].into_iter().flatten() {
             if !short(self.sealed.get(first)) || !short(self.sealed.get(first + 1)) {
                 continue;
             }
             let second = self.sealed.remove(first + 1);
+            let Some(bytes) = self.sealed.get(first).map(|first| &first.bytes) else {
+                continue;
+            };
+            // Both together are shorter than a piece, whose ends fit.
+            let offset = bytes.len() as u16;
+            let bytes = self.counted([&bytes[..], &second.bytes[..]].concat());
             if let Some(first) = self.sealed.get_mut(first) {
-                // Both together are shorter than a piece, whose ends fit.
-                let offset = first.bytes.len() as u16;
-                first.bytes = [&first.bytes[..], &second.bytes[..]].concat().into();
+                first.bytes = bytes;
                 first
                     .ends
                     .extend(second.ends.iter().map(|end| end + offset));
@@ -211,6 +248,14 @@ fn cut(bytes: &mut Vec<u8>, ends: &mut Vec<u16>, index: usize) {
     bytes.drain(usize::from(from)..usize::from(to));
     for end in ends.iter_mut().skip(index) {
         *end -= to - from;
+    }
+}
+
+impl Deref for Counted {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -247,6 +292,17 @@ impl Shared {
     /// How many bytes it keeps from being let go.
     pub(super) fn held(&self) -> usize {
         self.pieces.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// The same, each piece divided by how many keep it.
+    pub(super) fn part(&self) -> usize {
+        let parts = self.pieces.iter();
+        parts.map(|p| p.len() / Rc::strong_count(p).max(1)).sum()
+    }
+
+    /// The memory of the list of its pieces.
+    pub(super) fn memory(&self) -> usize {
+        self.pieces.capacity() * size_of::<Rc<Counted>>()
     }
 
     /// How many of those are nobody else's.
@@ -329,6 +385,27 @@ mod tests {
     }
 
     #[test]
+    fn what_many_keep_is_counted_once_and_each_has_its_part() {
+        let tally = Tally::default();
+        let mut roll = Roll::counted_by(&tally);
+        roll.begin(b"LIST");
+        (0..100).for_each(|n| roll.append(&entry(n)));
+        let before = tally.bytes();
+        let shared: Vec<_> = (0..9).map(|_| roll.share(b".")).collect();
+        let own: usize = shared.iter().map(Shared::own).sum();
+        assert_eq!(tally.bytes(), before + own);
+        let (held, part) = (shared[0].held(), shared[0].part());
+        assert!(part < shared[0].own() + held / 10, "the roll keeps it, too");
+        roll.clear();
+        assert!(tally.bytes() > held, "nine keep it");
+        let parts: usize = shared.iter().map(Shared::part).sum();
+        let pieces = shared[0].pieces.len();
+        assert!(parts <= tally.bytes() && tally.bytes() - parts < 9 * pieces);
+        drop(shared);
+        assert_eq!(tally.bytes(), 0);
+    }
+
+    #[test]
     fn a_departure_costs_one_piece() {
         let (mut roll, wanted) = roll_of(100);
         let before = roll.share(b"");
@@ -337,7 +414,7 @@ mod tests {
         assert_eq!(text(&before), wanted);
         assert_eq!(text(&after), wanted.replace(":member50:0.0.0.0:0", ""));
         let new = after.pieces.iter().filter(|piece| {
-            let known = |other: &Rc<[u8]>| Rc::ptr_eq(piece, other);
+            let known = |other: &Rc<Counted>| Rc::ptr_eq(piece, other);
             !before.pieces.iter().any(known)
         });
         assert!(new.count() <= 2, "that one, and the open end");

@@ -43,7 +43,7 @@ pub use line::MAX_LINE_BYTES;
 use queue::{Lines, Queue};
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
-/// way has a tenth of a second to get out.
+/// way has half a second to get out.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
@@ -65,7 +65,7 @@ pub fn start(level: LevelFilter) -> io::Result<Journal> {
 }
 
 impl Journal {
-    /// Waits until everything logged so far is written, a tenth of a second at most.
+    /// Waits until everything logged so far is written, half a second at most.
     pub fn flush(&self) {
         self.queue.flush();
     }

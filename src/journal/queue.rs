@@ -36,8 +36,9 @@ const MAX_LINES: usize = 1024;
 /// notice, not a notice for every second line.
 const ROOM_AGAIN: usize = MAX_LINES / 2;
 
-/// How long the end of the program may be held up by a slow standard error.
-const FLUSH_WAIT: Duration = Duration::from_millis(100);
+/// How long the end of the program may be held up by a slow standard error. On a busy machine the writing thread alone may
+/// wait for a tenth of a second until it runs.
+const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 impl Queue {
     /// Empty. `stamp` gives what a line begins with that the queue itself has to say.

@@ -369,13 +369,15 @@ impl DatagramPort for UdpPort {
     }
 
     fn next_unreachable(&mut self) -> Option<SocketAddr> {
-        loop {
+        // Those that tell of something else are not looked over for ever; of what is left the next call tells.
+        for _ in 0..BATCH {
             match retrying(|| sys::recv_unreachable(self.inner.as_fd())) {
                 Ok(Some(address)) => return Some(plain(address)),
                 Ok(None) => {}
                 Err(_) => return None,
             }
         }
+        None
     }
 }
 

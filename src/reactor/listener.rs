@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_socket_inherits_its_options() {
+    fn r02_an_accepted_socket_inherits_its_options() {
         let mut poller = Poller::new().unwrap();
         let seconds = Duration::from_secs;
         let dead_peer = DeadPeer {

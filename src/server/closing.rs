@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{CloseReason, Place, State};
 use super::core::{House, Server, Timer};
+use super::guest::Departure;
 use super::tenants::Tenants;
 use crate::reactor::{DatagramPort, Key, Stream};
 
@@ -82,7 +83,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn let_go(&mut self) {
         while let Some(key) = self.doomed.pop() {
             self.leave(key);
-            self.remove_guest(key);
+            if self.tenants.guest(key).is_some() {
+                self.note_departure(key, Departure::RoomClosed);
+                self.remove_guest(key);
+                continue;
+            }
             let Some(connection) = self.tenants.remove(key) else {
                 continue;
             };

@@ -11,14 +11,14 @@ use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
-use super::guest::GuestPlace;
+use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
 use super::port::{Allowances, Port};
 use super::sources::Sources;
 use super::tenants::Tenants;
 use crate::chat::{Hub, RoomId, TimeOfDay};
-use crate::fanout::Stall;
+use crate::fanout::{Stall, Tally};
 use crate::protocol::registry::Protocol;
 use crate::protocol::{Datagrams, Patience, Secret, ServerSession, Step};
 use crate::reactor::{DatagramPort, Inbox, Key, Readiness, Stream, Timers, UdpPort};
@@ -66,6 +66,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
     pub(super) entropy: Entropy,
+    /// The memory of what waits to be sent to connections.
+    pub(super) tally: Tally,
     /// One for all protocols, or one for each.
     pub(super) houses: Vec<House>,
     pub(super) timers: Timers<Timer>,
@@ -92,6 +94,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
     pub(super) census: Census,
+    /// The same of rooms, by who opened them.
+    pub(super) hosts: Census,
     /// The same of the names that came from a mesh.
     pub(super) mesh_names: Census,
     /// One buffer for all reads.
@@ -136,9 +140,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A server without connections. With `isolate` each protocol has rooms and names of its own.
     pub fn new(limits: Limits, isolate: bool, now: Instant) -> Server<S, D> {
         let houses = if isolate { Protocol::ALL.len() } else { 1 };
+        let tally = Tally::default();
         let house = || House {
             hub: Hub::new(limits.hub),
-            exchange: Exchange::default(),
+            exchange: Exchange::new(&tally),
         };
         Server {
             limits,
@@ -153,6 +158,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             accounts: None,
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
+            tally,
             timers: Timers::new(now),
             ready: VecDeque::new(),
             pending: Vec::new(),
@@ -169,6 +175,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             now,
             wall: TimeOfDay::MIDNIGHT,
             census: Census::default(),
+            hosts: Census::default(),
             mesh_names: Census::default(),
             scratch: vec![0; LONGEST_FRAME + READ_BYTES].into_boxed_slice(),
             offers: Vec::new(),
@@ -280,6 +287,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.fall_due();
         self.send_out();
         self.send_out_datagrams();
+        self.keep_to_budget();
         self.let_go();
     }
 
@@ -334,6 +342,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             .iter()
             .map(|house| house.exchange.log_memory())
             .sum()
+    }
+
+    /// The memory of all that waits to be sent, in bytes: logs with what their buffers have to spare, what waits for one
+    /// connection alone, lists of members, and datagrams. Costs next to nothing to ask.
+    pub fn output_memory(&self) -> usize {
+        let ports = self.ports.iter();
+        let datagrams: usize = ports.map(|port| port.mailing.memory()).sum();
+        self.tally.bytes() + datagrams
     }
 
     /// The people and rooms that a protocol sees.
@@ -435,8 +451,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 );
             }
             assert!(self.census.is_empty() && self.unshown.is_empty());
-            assert!(self.mesh_names.is_empty());
+            assert!(self.mesh_names.is_empty() && self.hosts.is_empty());
         }
+        let waits: usize = self.tenants.iter().map(|(_, c)| c.feed.memory()).sum();
+        assert!(
+            waits + self.log_memory() <= self.tally.bytes(),
+            "what waits is counted"
+        );
         let held: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         assert_eq!(held, members, "names are held by those who are in");
     }
@@ -478,6 +499,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         {
             self.pending.push(key);
         }
+    }
+
+    /// Now, as guests remember it.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::new(self.start, self.now)
     }
 
     /// Arms the timer for what the session said, instead of whatever was armed.
@@ -536,6 +562,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             for house in &mut self.houses {
                 intake += house.exchange.take_appended();
                 departures += house.exchange.take_departures();
+            }
+            // What many who come are told may be much more than they said.
+            if self.tally.bytes() > self.limits.output_bytes {
+                break;
             }
         }
         self.scratch = scratch;

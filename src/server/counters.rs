@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::connection::CloseReason;
+use super::guest::Departure;
 use super::receiving::DropReason;
 use crate::chat::Refusal;
 use crate::fanout::SlowConsumer;
@@ -50,6 +51,8 @@ counters! {
     refused_room_full,
     /// Of these: there were as many rooms as there may be.
     refused_too_many_rooms,
+    /// Of these: their address had opened as many rooms as it may.
+    refused_rooms_of_address,
     /// Of these, and logins denied: a wrong password, or one whose account is in or cannot be made.
     denied,
     /// Of these: after too many wrong passwords, or registrations, too soon.
@@ -68,7 +71,7 @@ counters! {
     over_rate,
     /// Messages that bore the name of somebody other than their sender: not obeyed.
     forged,
-    /// Connections that their peers ended.
+    /// Connections and guests that went by themselves.
     left,
     /// Connections ended: they had what they had asked for.
     answered,
@@ -102,6 +105,8 @@ counters! {
     slow_outbox,
     /// Of these: behind by more than a little for too long.
     slow_stalled,
+    /// Of these: all that waits to be sent was over its budget, and they kept the most of it.
+    slow_over_budget,
     /// Connections cut: closing, and what was due was not taken in time.
     closed_late,
     /// Connections that died.
@@ -174,6 +179,8 @@ counters! {
     not_saved,
     /// Names free again: who they were kept for never came.
     never_came,
+    /// Guests let go: their room closed.
+    room_closed,
 }
 
 /// What has a reason counts for all of its kind and for that reason, here and nowhere else.
@@ -187,6 +194,7 @@ impl Counters {
             Refusal::NoSuchRoom => &mut self.refused_no_such_room,
             Refusal::RoomFull { .. } => &mut self.refused_room_full,
             Refusal::TooManyRooms { .. } => &mut self.refused_too_many_rooms,
+            Refusal::TooManyRoomsOfAddress { .. } => &mut self.refused_rooms_of_address,
             Refusal::Denied => &mut self.denied,
             Refusal::TryAgain { .. } => &mut self.refused_try_again,
             Refusal::Busy => &mut self.refused_busy,
@@ -226,6 +234,7 @@ impl Counters {
                     SlowConsumer::Backlog { .. } => &mut self.slow_backlog,
                     SlowConsumer::Outbox { .. } => &mut self.slow_outbox,
                     SlowConsumer::Stalled { .. } => &mut self.slow_stalled,
+                    SlowConsumer::OverBudget { .. } => &mut self.slow_over_budget,
                 }
             }
             CloseReason::ClosedLate => &mut self.closed_late,
@@ -242,6 +251,18 @@ impl Counters {
                 }
             }
             CloseReason::Stopping => &mut self.stopped,
+        } += 1;
+    }
+
+    /// Why a guest is let go. Who was refused is counted when it is told.
+    pub(super) fn count_departure(&mut self, why: Departure) {
+        *match why {
+            Departure::Asked => &mut self.left,
+            Departure::Silent => &mut self.silent,
+            Departure::Unreachable => &mut self.unreachable,
+            Departure::NeverCame => &mut self.never_came,
+            Departure::RoomClosed => &mut self.room_closed,
+            Departure::Refused => return,
         } += 1;
     }
 

@@ -330,17 +330,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if !self.is_lobby(house, choice) {
             return;
         }
-        let now = self.now;
+        let now = self.moment();
         let hub = self.houses.get(house).map(|house| &house.hub);
         let seat = hub.and_then(|hub| hub.seat(hub.find(LOBBY, name)?));
         let Some((seat, guest)) = seat.and_then(|seat| Some((seat, self.tenants.guest_mut(seat)?)))
         else {
             return;
         };
-        if guest
-            .asked
-            .is_some_and(|asked| now < asked + NAME_ASKED_INTERVAL)
-        {
+        let asked = guest.asked.map(|asked| asked.before(now));
+        if asked.is_some_and(|time| time < NAME_ASKED_INTERVAL) {
             return;
         }
         guest.asked = Some(now);

@@ -10,7 +10,7 @@ use super::guest::GuestPlace;
 use super::port::{Allowances, Port, PortId};
 use super::tenants::Tenants;
 use crate::chat::{Deliver, Event, LOBBY, MemberId, RoomId, Roster};
-use crate::fanout::{Audience, Log, Roll, Shared};
+use crate::fanout::{Audience, Log, Roll, Shared, Tally};
 use crate::protocol::registry::Protocol;
 use crate::protocol::{Datagrams, RollCall};
 use crate::reactor::{Key, Stream};
@@ -31,6 +31,8 @@ pub(super) struct Exchange {
     departures: usize,
     /// Where frames for one member are encoded.
     frame: Vec<u8>,
+    /// Counts the memory of what waits to be sent.
+    tally: Tally,
 }
 
 /// Those who hear one room, by wire format: few, so a list.
@@ -77,6 +79,14 @@ pub(super) struct Post<'a, D> {
 static NO_LOG: Log = Log::new();
 
 impl Exchange {
+    /// Without rooms; what waits to be sent is counted by `tally`.
+    pub(super) fn new(tally: &Tally) -> Exchange {
+        Exchange {
+            tally: tally.clone(),
+            ..Exchange::default()
+        }
+    }
+
     /// The log that members of a room read in that format.
     pub(super) fn log(&self, room: Option<RoomId>, format: Protocol) -> &Log {
         room.and_then(|room| self.audience(room, format))
@@ -189,6 +199,12 @@ impl Exchange {
         !self.touched.is_empty()
     }
 
+    /// Has all logs give back what they do not need.
+    pub(super) fn shrink(&mut self) {
+        let all = self.rooms.iter_mut().flat_map(|room| &mut room.by_format);
+        all.for_each(|of| of.audience.shrink());
+    }
+
     /// The memory of all logs, in bytes.
     pub(super) fn log_memory(&self) -> usize {
         let all = self.rooms.iter().flat_map(|room| room.by_format.iter());
@@ -217,8 +233,8 @@ impl Exchange {
             None => {
                 room.by_format.push(Hearers {
                     format,
-                    audience: Audience::new(),
-                    roll: Roll::new(),
+                    audience: Audience::counted_by(&self.tally),
+                    roll: Roll::counted_by(&self.tally),
                 });
                 room.by_format.len() - 1
             }
@@ -259,7 +275,8 @@ impl<S: Stream, D> Delivery<'_, S, D> {
             return;
         };
         let log = self.exchange.log(connection.room(), connection.protocol);
-        connection.feed.push_shared(log, shared);
+        let tally = &self.exchange.tally;
+        connection.feed.push_shared(log, shared, tally);
         if !std::mem::replace(&mut connection.in_pending, true) {
             self.pending.push(key);
         }
@@ -274,7 +291,8 @@ impl<S: Stream, D> Delivery<'_, S, D> {
         encode(connection.protocol, &mut frame);
         if !frame.is_empty() {
             let log = self.exchange.log(connection.room(), connection.protocol);
-            connection.feed.push_private(log, &frame);
+            let tally = &self.exchange.tally;
+            connection.feed.push_private(log, &frame, tally);
             if !std::mem::replace(&mut connection.in_pending, true) {
                 self.pending.push(key);
             }
@@ -388,7 +406,7 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
                 && actors_protocol == Some(*format)
                 && let Some(actor) = self.tenants.get_mut(actor)
             {
-                actor.feed.skip(range);
+                actor.feed.skip(range, &self.exchange.tally);
             }
         }
         if appended > 0 {
@@ -485,8 +503,9 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
         let Some(audience) = self.exchange.audience_mut(room, format) else {
             return;
         };
-        connection.feed.end(audience.owed());
-        if let Some(moved) = audience.leave(seat as usize)
+        let (owed, moved) = (audience.owed(), audience.leave(seat as usize));
+        connection.feed.end(owed, &self.exchange.tally);
+        if let Some(moved) = moved
             && let Some(moved) = self.tenants.get_mut(moved)
             && let Place::In { seat: place, .. } = &mut moved.place
         {

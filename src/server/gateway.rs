@@ -104,8 +104,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 None => return self.drop_datagram(id, from, DropReason::NotLetIn),
             },
         };
+        let now = self.moment();
         if let Some(guest) = self.tenants.guest_mut(key) {
-            guest.heard = self.now;
+            guest.heard = now;
         }
         self.say(key, house, member, text, None);
     }
@@ -132,7 +133,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.watch_notes();
             return None;
         }
-        let mut guest = Guest::new(protocol, house, session, peer, self.now);
+        let mut guest = Guest::new(protocol, house, session, peer, self.moment());
         guest.found_at = Some((id, from));
         let key = self.tenants.insert_guest(guest);
         let (hub, mut delivery) = self.desk(house)?;

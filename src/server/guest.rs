@@ -2,7 +2,8 @@
 //! place in a room. Knows nothing of the other guests.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
 
 use super::address::PeerAddress;
 use super::limits::Bucket;
@@ -26,6 +27,8 @@ pub(super) struct Guest {
     pub(super) allowance: Option<AllowanceId>,
     /// Its session is proven, and that was taken note of.
     pub(super) proven: bool,
+    /// It has opened the room that it is in.
+    pub(super) is_host: bool,
     /// A request of it is with the helper.
     pub(super) pending: bool,
     /// Whom the limits per address count it as.
@@ -33,14 +36,19 @@ pub(super) struct Guest {
     /// What its datagrams carry, where they do.
     pub(super) secret: Option<Secret>,
     /// When it was last heard of.
-    pub(super) heard: Instant,
+    pub(super) heard: Moment,
     /// When somebody told that nobody receives at its address: ICMP can be forged, so once is not enough.
-    pub(super) doubted: Option<Instant>,
+    pub(super) doubted: Option<Moment>,
     /// When it was last told that somebody asks for its name.
-    pub(super) asked: Option<Instant>,
+    pub(super) asked: Option<Moment>,
     pub(super) deadline: Option<TimerId>,
     pub(super) rate: Bucket,
 }
+
+/// When something was, in four bytes instead of sixteen: milliseconds of its server's time, which begin anew every 49
+/// days. What was so long ago may be taken for something that has just been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(NonZeroU32);
 
 /// Where a guest hears from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +79,8 @@ pub(super) enum Departure {
     Unreachable,
     /// It did not show its secret in time.
     NeverCame,
+    /// Its room has closed.
+    RoomClosed,
     /// It was not let in.
     Refused,
 }
@@ -81,7 +91,7 @@ impl Guest {
         house: usize,
         session: GuestSession,
         peer: PeerAddress,
-        now: Instant,
+        now: Moment,
     ) -> Guest {
         Guest {
             protocol,
@@ -91,6 +101,7 @@ impl Guest {
             session,
             allowance: None,
             proven: false,
+            is_host: false,
             pending: false,
             peer,
             secret: None,
@@ -116,6 +127,19 @@ impl Guest {
     }
 }
 
+impl Moment {
+    /// `start` is any instant that stays the same.
+    pub(super) fn new(start: Instant, now: Instant) -> Moment {
+        let milliseconds = now.saturating_duration_since(start).as_millis() as u32;
+        Moment(NonZeroU32::MIN.saturating_add(milliseconds))
+    }
+
+    /// How long before `now` that was.
+    pub(super) fn before(self, now: Moment) -> Duration {
+        Duration::from_millis(now.0.get().wrapping_sub(self.0.get()).into())
+    }
+}
+
 impl Departure {
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -123,7 +147,30 @@ impl Departure {
             Departure::Silent => "left: not heard of for long",
             Departure::Unreachable => "left: nobody receives at its address",
             Departure::NeverCame => "its name is free again: it never came",
+            Departure::RoomClosed => "left: its room has closed",
             Departure::Refused => "refused",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_small() {
+        let size = size_of::<Guest>();
+        assert!(size <= 184, "a guest takes {size} bytes");
+    }
+
+    #[test]
+    fn a_moment_knows_how_long_ago_it_was() {
+        let start = Instant::now();
+        let at = |milliseconds| Moment::new(start, start + Duration::from_millis(milliseconds));
+        assert_eq!(at(0).before(at(0)), Duration::ZERO);
+        assert_eq!(at(7).before(at(907)), Duration::from_millis(900));
+        // The milliseconds begin anew.
+        let late = u64::from(u32::MAX);
+        assert_eq!(at(late - 5).before(at(late + 20)).as_millis() / 10, 2);
     }
 }

@@ -18,6 +18,9 @@ use crate::reactor::{DatagramPort, Key, Stream};
 /// How long a guest has to be heard of who is said not to be there.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
+/// What ICMP has told that is looked at in one turn; it costs a system call each, and can be forged by the thousand.
+const UNREACHABLE_PER_TURN: usize = 64;
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
     pub(super) fn reserve(
@@ -53,9 +56,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.census.leave(&peer);
             return Err(Refusal::TooManyFromAddress { limit });
         }
+        let is_host = matches!(choice, Choice::Create(_));
+        let limit = self.limits.rooms_per_address;
+        if is_host && !self.hosts.enter(&peer, limit) {
+            self.census.leave(&peer);
+            self.unshown.leave(&peer);
+            let refusal = Refusal::TooManyRoomsOfAddress { limit };
+            self.note_room_refused(connection, refusal);
+            return Err(refusal);
+        }
         let secret = self.entropy.secret();
-        let mut guest = Guest::new(protocol, house, session, peer, self.now);
+        let mut guest = Guest::new(protocol, house, session, peer, self.moment());
         guest.secret = Some(secret);
+        guest.is_host = is_host;
         let key = self.tenants.insert_guest(guest);
         self.secrets.insert(secret.bits(), key);
         let held = self
@@ -73,8 +86,20 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             Err(refusal) => {
                 self.remove_guest(key);
+                if let Refusal::TooManyRooms { .. } = refusal {
+                    self.note_room_refused(connection, refusal);
+                }
                 Err(refusal)
             }
+        }
+    }
+
+    /// Has the log told of a room that was not opened.
+    fn note_room_refused(&mut self, connection: Key, refusal: Refusal) {
+        if let Some(asker) = self.tenants.get(connection) {
+            let who = format_args!("{} {}", asker.protocol, asker.peer);
+            self.notes.room_refused(self.now, who, refusal);
+            self.watch_notes();
         }
     }
 
@@ -227,6 +252,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::NoSuchRoom
             | Refusal::RoomFull { .. }
             | Refusal::TooManyRooms { .. }
+            | Refusal::TooManyRoomsOfAddress { .. }
             | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
         }
@@ -259,17 +285,42 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Lets a guest go: its name is free at once.
     pub(super) fn dismiss(&mut self, key: Key, why: Departure) {
-        log::debug!("{}: {}", self.who(key), why.as_str());
         let Some(guest) = self.tenants.guest(key) else {
             return;
         };
         let (house, id) = (guest.house(), guest.id());
+        self.note_departure(key, why);
         if let Some(id) = id
             && let Some((hub, mut delivery)) = self.desk(house)
         {
             hub.leave(id, &mut delivery);
         }
         self.remove_guest(key);
+    }
+
+    /// Counts why a guest is let go, and tells the log: what we did to it loudly, what it did itself quietly.
+    pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
+        self.counters.count_departure(why);
+        let Server {
+            tenants,
+            houses,
+            notes,
+            now,
+            ..
+        } = self;
+        let who = Who {
+            tenants,
+            houses,
+            key,
+        };
+        let what = format_args!("{who}: {}", why.as_str());
+        match why {
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
+            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
+                notes.guest_gone(*now, what);
+                self.watch_notes();
+            }
+        }
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.
@@ -288,6 +339,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             if guest.found_at.is_none() {
                 self.unshown.leave(&guest.peer);
             }
+        }
+        if guest.is_host {
+            self.hosts.leave(&guest.peer);
         }
         if let Some(allowance) = guest.allowance {
             self.allowances.release(allowance, self.now);
@@ -334,6 +388,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Step 4: a guest may have been silent for too long.
     pub(super) fn look_for_guest(&mut self, key: Key) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -345,11 +400,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match guest.place {
             GuestPlace::In { .. } => {
                 let allowed = patience_with(guest, &self.limits);
-                let silent = self.now.saturating_duration_since(guest.heard);
+                let silent = guest.heard.before(now);
                 match allowed.checked_sub(silent).filter(|left| !left.is_zero()) {
                     Some(left) => self.look_again(key, left),
                     None => {
-                        self.counters.silent += 1;
                         self.dismiss(key, Departure::Silent);
                     }
                 }
@@ -358,7 +412,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             GuestPlace::Nowhere => self.dismiss(key, Departure::Refused),
             GuestPlace::Gone => {}
             GuestPlace::Held { .. } => {
-                self.counters.never_came += 1;
                 self.dismiss(key, Departure::NeverCame);
             }
         }
@@ -371,23 +424,29 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
-            if !std::mem::take(&mut port.erred) {
+            if !port.erred {
                 continue;
             }
             let mut doubtful = Vec::new();
-            while let Some(address) = port.socket.next_unreachable() {
+            port.erred = true;
+            for _ in 0..UNREACHABLE_PER_TURN {
+                let Some(address) = port.socket.next_unreachable() else {
+                    port.erred = false;
+                    break;
+                };
                 doubtful.extend(port.guests.get(&address).copied());
             }
             for key in doubtful {
-                let now = self.now;
+                let now = self.moment();
                 let Some(guest) = self.tenants.guest_mut(key).filter(|guest| !guest.pending) else {
                     continue;
                 };
-                match guest.doubted.filter(|doubted| guest.heard < *doubted) {
+                let (doubted, silent) = (guest.doubted, guest.heard.before(now));
+                let doubted = doubted.map(|doubted| doubted.before(now));
+                match doubted.filter(|doubted| silent > *doubted) {
                     None => guest.doubted = Some(now),
-                    Some(doubted) if now < doubted + DOUBT_TIME => {}
+                    Some(doubted) if doubted < DOUBT_TIME => {}
                     Some(_) => {
-                        self.counters.unreachable += 1;
                         self.dismiss(key, Departure::Unreachable);
                     }
                 }

@@ -23,6 +23,9 @@ pub struct Limits {
     /// Names that one address may bring from a mesh, beside those: all names of another lobby come from the
     /// one address of its gateway. This machine's own do not count.
     pub mesh_names_per_address: usize,
+    /// Rooms that one IPv4 address or IPv6 /64 has opened and that stand; this machine's own do not count. Each room has
+    /// a host, so [`max_per_address`](Limits::max_per_address) is less as long as it is not raised.
+    pub rooms_per_address: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
     /// Datagrams of one network outside loopback, before anything is made of them; `None` is as many as it likes.
@@ -64,6 +67,9 @@ pub struct Limits {
     /// Bytes that may wait to be sent on one datagram port. Beyond them the oldest message goes: what is late is
     /// worth less than what is new, and a lost datagram is what these protocols expect.
     pub mailing_bytes: usize,
+    /// Memory of all that waits to be sent, over everybody and everything. Beyond it those are cut that keep the most.
+    /// 32 MiB is every room at its backlog, every port at its own limit, and a hundred members who do not read at all.
+    pub output_bytes: usize,
     /// When notices of who comes and goes wait for more of their kind.
     pub gathering: Gathering,
 }
@@ -122,6 +128,7 @@ impl Default for Limits {
             lag: LagLimits::default(),
             max_per_address: 16,
             mesh_names_per_address: 256,
+            rooms_per_address: 64,
             message_rate: Some(MessageRate::default()),
             // Sixteen members who all speak as fast as they may, and some more.
             datagram_rate: Some(MessageRate {
@@ -145,6 +152,7 @@ impl Default for Limits {
             stopping_time: Duration::from_secs(2),
             pace: Pace::default(),
             mailing_bytes: 1024 * 1024,
+            output_bytes: 32 * 1024 * 1024,
             gathering: Gathering::default(),
         }
     }

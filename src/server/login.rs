@@ -231,11 +231,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// The verdict on a login.
     pub(super) fn settle_login(&mut self, key: Key, verdict: Result<(), Refusal>) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
         guest.pending = false;
-        guest.heard = self.now;
+        guest.heard = now;
         match verdict {
             Ok(()) => {
                 let secret = self.entropy.secret();
@@ -336,7 +337,7 @@ mod tests {
             .handle_datagram(pass.as_bytes(), &mut Datagrams::new())
             .unwrap();
         let house = server.house_of(protocol);
-        let mut guest = Guest::new(protocol, house, session, peer, server.now);
+        let mut guest = Guest::new(protocol, house, session, peer, server.moment());
         guest.found_at = Some((0, from));
         let key = server.tenants.insert_guest(guest);
         server.ports[0].guests.insert(from, key);

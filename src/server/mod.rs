@@ -33,7 +33,7 @@
 //! ```
 //!
 //! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`,
-//! come and go in `hosting` and are sent to in `posting`; what any of them asks is decided in `deciding`. `port`
+//! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`; what any of them asks is decided in `deciding`. `port`
 //! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
 
 #![cfg_attr(
@@ -49,6 +49,7 @@
 
 mod accounts;
 mod address;
+mod budget;
 mod clock;
 mod closing;
 mod connection;

@@ -46,10 +46,10 @@ const _: () = assert!(CLASSES * MAX_BYTES_PER_MINUTE <= 100_000);
 impl Notes {
     pub(super) fn new() -> Notes {
         let names = [
-            "members turned away",
+            "members and rooms turned away",
             "messages over their rate",
             "violations",
-            "connections timed out",
+            "connections and guests timed out or unreachable",
             "slow consumers",
             "connections closed late",
             "datagrams dropped",
@@ -68,6 +68,12 @@ impl Notes {
     /// A connection or a guest that was not taken in.
     pub(super) fn turned_away(&mut self, now: Instant, who: fmt::Arguments<'_>) {
         let what = format_args!("{who}: turned away, its address has as many members as it may");
+        self.log(Class::TurnedAway, now, Level::Warn, what);
+    }
+
+    /// A room that was not opened.
+    pub(super) fn room_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, refusal: Refusal) {
+        let what = format_args!("{who}: no room opened, {refusal}");
         self.log(Class::TurnedAway, now, Level::Warn, what);
     }
 
@@ -133,6 +139,11 @@ impl Notes {
     /// Errors that came instead of datagrams.
     pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
         self.log(Class::NotSent, now, Level::Info, what);
+    }
+
+    /// A guest that was let go without having said so.
+    pub(super) fn guest_gone(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::TimedOut, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

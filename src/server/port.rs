@@ -28,8 +28,8 @@ pub(super) struct Port<D> {
     pub(super) guests: HashMap<SocketAddr, Key>,
     /// The kernel has datagrams for us that we have not taken.
     pub(super) readable: bool,
-    /// The kernel took no more: wait for the writable edge.
-    pub(super) blocked: bool,
+    /// Since when the kernel takes no more: wait for the writable edge.
+    pub(super) blocked: Option<Instant>,
     /// The kernel has told of an error: perhaps of somebody who is not there.
     pub(super) erred: bool,
     /// Turns in a row in which nothing could be received for errors.
@@ -63,7 +63,7 @@ impl<D> Port<D> {
             mailing: Mailing::new(mailing_bytes),
             guests: HashMap::new(),
             readable: false,
-            blocked: false,
+            blocked: None,
             erred: false,
             failed_turns: 0,
             last_error: None,
@@ -88,12 +88,12 @@ impl<D> Port<D> {
 
     /// Whether something waits that may be sent without the kernel's telling.
     pub(super) fn can_send(&self) -> bool {
-        !self.blocked && !self.mailing.is_empty()
+        self.blocked.is_none() && !self.mailing.is_empty()
     }
 
     /// Whether datagrams are to be taken in now.
     pub(super) fn wants_datagrams(&self) -> bool {
-        self.readable && !self.rests() && self.mailing.waiting_bytes() < INTAKE_LIMIT
+        self.readable && !self.rests() && self.mailing.load() < INTAKE_LIMIT
     }
 }
 

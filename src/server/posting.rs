@@ -26,7 +26,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let tenants = &mut self.tenants;
             port.mailing.tidy(|moved, to| tenants.reseat(moved, to));
         }
-        if self.ports.iter().any(|port| port.blocked) {
+        if self.ports.iter().any(|port| port.blocked.is_some()) {
             self.watch_ports();
         }
         self.note_port_errors();
@@ -42,8 +42,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Step 4: what the kernel refused is tried again.
     pub(super) fn try_ports_again(&mut self) {
         self.ports_watched = false;
+        let now = self.now;
         for port in &mut self.ports {
-            port.blocked = false;
+            // Who has not waited for long may still be told.
+            port.blocked = port.blocked.filter(|since| now < *since + RETRY_TIME);
             if port.rests() {
                 port.failed_turns = 0;
             }
@@ -110,7 +112,7 @@ fn send_out<D: DatagramPort>(
     now: Instant,
 ) {
     let mut share = SENDS_PER_TURN;
-    while share > 0 && !port.blocked && !port.mailing.is_empty() {
+    while share > 0 && port.blocked.is_none() && !port.mailing.is_empty() {
         let mut letters = port.mailing.letters();
         let mut batch = [NOTHING; SEND_BATCH];
         // Who paid for each, and how many letters there were up to it, those included that may not be sent.
@@ -145,7 +147,7 @@ fn send_out<D: DatagramPort>(
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                port.blocked = true;
+                port.blocked = Some(now);
                 0
             }
             // About the first one alone, which was not sent.

@@ -72,7 +72,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn handle_port_readiness(&mut self, id: u8, readiness: Readiness) {
         if let Some(port) = self.ports.get_mut(usize::from(id)) {
             port.readable |= readiness.readable;
-            port.blocked &= !readiness.writable;
+            if readiness.writable {
+                port.blocked = None;
+            }
             port.erred |= readiness.read_closed;
         }
     }
@@ -183,6 +185,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// A datagram of a guest's.
     fn hear(&mut self, key: Key, (port, from): (PortId, SocketAddr), bytes: &[u8]) {
+        let now = self.moment();
         let Some(guest) = self.tenants.guest_mut(key) else {
             return;
         };
@@ -193,7 +196,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         // bears it is a sign of life.
         let is_known_by_address = !guest.protocol.has_proof();
         if is_known_by_address || guest.secret.is_some() {
-            guest.heard = self.now;
+            guest.heard = now;
         }
         if let Some(allowance) = guest.allowance {
             self.allowances.received(allowance, bytes.len());
@@ -203,7 +206,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match handled {
             // Whoever has an account may be asked for by anybody.
             Ok(Some(Request::FindAccount { .. }) | None) | Err(_) => {}
-            Ok(Some(_)) => guest.heard = self.now,
+            Ok(Some(_)) => guest.heard = now,
         }
         self.take_note_of_proof(key);
         self.reply(key, &mut replies);
@@ -231,7 +234,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(Some(request @ (Request::Enter { .. } | Request::Authenticate { .. }))) => {
                 let peer = PeerAddress::new(from);
                 if self.census.enter(&peer, self.limits.max_per_address) {
-                    let mut guest = Guest::new(protocol, house, session, peer, self.now);
+                    let mut guest = Guest::new(protocol, house, session, peer, self.moment());
                     guest.found_at = Some(found_at);
                     guest.allowance = match protocol.has_proof() {
                         true => Some(self.allowances.credit(bytes.len())),

@@ -250,7 +250,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Forgets what all have.
-    fn settle(&mut self, house: usize) {
+    pub(super) fn settle(&mut self, house: usize) {
         let Some(House { exchange, .. }) = self.houses.get_mut(house) else {
             return;
         };

@@ -16,7 +16,7 @@ pub(super) struct Sources {
     earlier: HashMap<Network, Bucket>,
 }
 
-/// Networks in each half of the table: half a megabyte in all. A forged flood that turns it over gives
+/// Networks in each half of the table: less than a megabyte in all. A forged flood that turns it over gives
 /// every network a new burst, no more than that.
 const HALF: usize = 8 * 1024;
 
@@ -67,6 +67,12 @@ mod tests {
         }
         assert_eq!(passed, 10, "who goes on is remembered");
         assert!(sources.latest.len() + sources.earlier.len() <= 2 * HALF);
+        // A hash table has an eighth more places than it gives out, with a byte for each.
+        let place = size_of::<(Network, Bucket)>() + 1;
+        let bytes = |table: &HashMap<_, _>| table.capacity() / 7 * 8 * place;
+        let all = bytes(&sources.latest) + bytes(&sources.earlier);
+        // One half is there twice while it grows.
+        assert!(all + all / 4 <= 1024 * 1024, "{all}");
         let local = PeerAddress::new("127.0.0.1:1".parse().unwrap());
         assert!((0..100).all(|_| sources.may_send(&local, rate, start, start)));
     }

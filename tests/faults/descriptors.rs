@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::serve::{Client, Mynah};
 use crate::support::{have, until};
-use crate::{Logged, counter};
+use crate::tracer::Tracer;
 
 /// `mynah serve` through a shell that sets something up before.
 fn serve_under(setup: &str) -> Mynah {
@@ -69,39 +69,27 @@ fn r21_whatever_accepting_fails_for_it_pauses_and_accepts_again() {
         // What a listener should never meet; the reserve would be of no use.
         ("EINVAL", 5, 5),
     ] {
-        let calls = tempfile::NamedTempFile::new().unwrap();
-        let mut command = Command::new("strace");
-        command
-            .args(["-D", "-f", "-e", "trace=accept4", "-o"])
-            .arg(calls.path())
-            .args([
-                "-e",
-                &format!("inject=accept4:error={errno}:when=1..{failing}"),
-            ])
-            .args([env!("CARGO_BIN_EXE_mynah"), "serve"])
-            .args(["--listen", "tcp-room=127.0.0.1:0"]);
-        let server = Logged::start(command);
+        let inject = format!("accept4:error={errno}:when=1..{failing}");
+        let tracer = Tracer::new("accept4", &[inject]);
+        let server = tracer.serve();
         let mut late = server.mynah.join("late");
         late.say("hi");
         assert_eq!(late.hear_text(), "hi");
-        let (status, log) = server.terminate();
-        assert_eq!(status.code(), Some(0), "{errno}");
-        assert_eq!(counter(&log, "shed"), pauses as u64, "{errno}");
-        assert_eq!(counter(&log, "accepted"), 1, "{errno}");
-        let told: Vec<&str> = log
+        let stopped = server.stop();
+        assert_eq!(stopped.count("shed"), pauses as u64, "{errno}");
+        assert_eq!(stopped.count("accepted"), 1, "{errno}");
+        let told: Vec<&str> = stopped
+            .log
             .lines()
             .filter(|line| line.contains("tcp-room: not accepting for "))
             .collect();
-        assert_eq!(told.len(), pauses, "{errno}: {log}");
+        assert_eq!(told.len(), pauses, "{errno}: {}", stopped.log);
         for (line, pause) in told.iter().zip(["10ms", "20ms", "40ms", "80ms", "160ms"]) {
             assert!(line.contains(&format!(" for {pause}: ")), "{errno}: {line}");
         }
         // Nothing is tried during a pause: no call but those that failed, the one that took the connection in,
         // and the one that found nobody else.
-        let calls = until("the calls are written down", || {
-            let calls = std::fs::read_to_string(calls.path()).unwrap();
-            calls.contains("+++ exited").then_some(calls)
-        });
+        let calls = tracer.seen_to_the_end();
         let calls = calls.lines().filter(|line| line.contains("accept4("));
         assert_eq!(calls.count(), failing + 2, "{errno}");
     }

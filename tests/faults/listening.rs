@@ -124,22 +124,18 @@ fn r34_both_families_are_spoken_and_neither_takes_the_others_port() {
     arguments.extend(["--listen", "tcp-room=127.0.0.1:0"]);
     arguments.extend(["--data-dir", folder.path().to_str().unwrap()]);
     let server = Mynah::serve_with(&arguments);
-    let address = |at: usize| -> SocketAddr {
-        let address = server.listening[at].rsplit(' ').next().unwrap();
-        address.parse().unwrap()
-    };
     for (at, protocol) in PROTOCOLS.iter().enumerate() {
         // Were it a socket of both families, this would be in use.
-        let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address(at).port()));
+        let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, server.at(at).port()));
         let bound = match server.listening[at].contains(" udp ") {
             true => UdpSocket::bind(four).map(drop),
             false => TcpListener::bind(four).map(drop),
         };
         assert!(bound.is_ok(), "{protocol}: {bound:?}");
     }
-    let six = SocketAddr::from((Ipv6Addr::LOCALHOST, address(0).port()));
+    let six = SocketAddr::from((Ipv6Addr::LOCALHOST, server.at(0).port()));
     let [mut six, mut four] =
-        [("six", six), ("four", address(PROTOCOLS.len()))].map(|(name, at)| {
+        [("six", six), ("four", server.at(PROTOCOLS.len()))].map(|(name, at)| {
             let mut client = Client::connect(at);
             client.join(name);
             assert_eq!(client.read_verdict(), 1);

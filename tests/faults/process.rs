@@ -40,7 +40,7 @@ fn wrong_usage_names_the_value_and_what_would_be_right() {
 }
 
 #[test]
-fn terminated_it_sends_what_is_due_and_ends_well() {
+fn r30_terminated_it_sends_what_is_due_and_ends_well() {
     let server = Mynah::serve();
     let mut alice = server.join("alice");
     let mut bob = server.join("bob");
@@ -65,7 +65,7 @@ fn terminated_it_sends_what_is_due_and_ends_well() {
 }
 
 #[test]
-fn terminated_with_a_member_that_does_not_read_it_ends_all_the_same() {
+fn r30_terminated_with_a_member_that_does_not_read_it_ends_all_the_same() {
     let server = Mynah::serve();
     let mut deaf = server.join("deaf");
     let mut alice = server.join("alice");

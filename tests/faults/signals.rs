@@ -14,9 +14,10 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::logged::Logged;
 use crate::support::serve::{Client, Mynah, say};
 use crate::support::{PATIENCE, have, until, wait_for_exit};
-use crate::{Logged, counter};
+use crate::tracer::Tracer;
 
 /// Members who all say something as soon as they have heard as much as all say in a round.
 struct Choir {
@@ -135,20 +136,18 @@ fn r30_terminated_while_a_thousand_speak_all_are_sent_all_that_was_said() {
     choir.go_on(|slowest, _| slowest >= 2 * VOICES * line);
     server.mynah.signal(Signal::TERM);
     choir.go_on(|_, over| over == VOICES);
-    let mut server = server;
-    assert_eq!(wait_for_exit(&mut server.mynah.child).code(), Some(0));
-    let log = server.log();
+    let stopped = server.wait();
     // Each message was told to all, whole, in one order.
-    let messages = counter(&log, "messages") as usize;
+    let messages = stopped.count("messages") as usize;
     assert_eq!(choir.voices[0].heard, messages * line);
     let hash = choir.voices[0].hash.finish();
     for (number, voice) in choir.voices.iter().enumerate() {
         assert_eq!(voice.heard, messages * line, "voice{number}");
         assert_eq!(voice.hash.finish(), hash, "voice{number}");
     }
-    assert_eq!(counter(&log, "slow") + counter(&log, "closed_late"), 0);
+    assert_eq!(stopped.count("slow") + stopped.count("closed_late"), 0);
     let stopping = format!("stopping: SIGTERM, {VOICES} connections");
-    assert!(log.contains(&stopping), "{log}");
+    assert!(stopped.log.contains(&stopping), "{}", stopped.log);
     assert!(std::net::TcpStream::connect(address).is_err());
 }
 
@@ -175,9 +174,8 @@ fn r31_a_hang_up_that_it_was_told_to_ignore_changes_nothing() {
             assert_eq!(member.hear_text(), n.to_string());
         }
     }
-    let (status, log) = server.terminate();
-    assert_eq!(status.code(), Some(0));
-    assert_eq!(counter(&log, "messages"), 10);
+    let stopped = server.stop();
+    assert_eq!(stopped.count("messages"), 10);
 }
 
 /// Thousands of lines to and fro; none is lost, doubled or changed.
@@ -235,32 +233,21 @@ fn r32_system_calls_that_are_interrupted_are_made_again() {
         return;
     }
     let interrupted = ["accept4", "recvfrom", "sendto", "writev", "epoll_wait"];
-    let calls = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new("strace");
-    command.args(["-D", "-f", "-o"]).arg(calls.path());
-    command.args(["-e", &format!("trace={}", interrupted.join(","))]);
-    for call in interrupted {
-        // Every other one.
-        command.args(["-e", &format!("inject={call}:error=EINTR:when=1+2")]);
-    }
-    command.args([env!("CARGO_BIN_EXE_mynah"), "serve"]);
-    command.args(["--listen", "tcp-room=127.0.0.1:0"]);
-    let mut server = Logged::start(command);
+    // Every other one.
+    let inject = interrupted.map(|call| format!("{call}:error=EINTR:when=1+2"));
+    let tracer = Tracer::new(&interrupted.join(","), &inject);
+    let mut server = tracer.serve();
     transfer(&server.mynah, 2000);
     // What a signal's handler sends may be the one that fails, though the kernel would not interrupt that.
-    let status = until("it ends", || {
+    until("it ends", || {
         server.mynah.signal(Signal::TERM);
         server.mynah.child.try_wait().unwrap()
     });
-    assert_eq!(status.code(), Some(0));
-    let log = server.log();
-    assert_eq!(counter(&log, "accepted"), 2);
-    assert_eq!(counter(&log, "messages"), 2000);
-    assert_eq!(counter(&log, "lost") + counter(&log, "shed"), 0);
-    let calls = until("the calls are written down", || {
-        let calls = std::fs::read_to_string(calls.path()).unwrap();
-        calls.contains("+++ exited").then_some(calls)
-    });
+    let stopped = server.wait();
+    assert_eq!(stopped.count("accepted"), 2);
+    assert_eq!(stopped.count("messages"), 2000);
+    assert_eq!(stopped.count("lost") + stopped.count("shed"), 0);
+    let calls = tracer.seen_to_the_end();
     for call in ["accept4(", "recvfrom(", "sendto(", "epoll_wait("] {
         let mut failed = calls.lines().filter(|line| line.contains("EINTR"));
         assert!(failed.any(|line| line.contains(call)), "{call}");

@@ -10,18 +10,18 @@ use mynah::store::load;
 use crate::support::logins::{Guest, Home, House, files, is_in};
 use crate::support::serve::Mynah;
 use crate::support::{have, or_skip, until, wait_for_exit};
+use crate::tracer::Tracer;
 
 const NOT_SAVED: &str = "DENIED not saved, try later";
 
-/// A server of which strace has a call fail, or be its last. strace is the child, so that the server is ours to end.
+/// A server of which strace has a call fail, or be its last.
 fn injected(home: &Home, path: Option<&Path>, inject: &str) -> House {
-    let inject = format!("inject={inject}");
-    let mut wrapper = vec!["strace", "-D", "-f", "-o", "/dev/null"];
+    let (calls, _) = inject.split_once(':').unwrap();
+    let mut tracer = Tracer::new(calls, &[inject.to_owned()]);
     if let Some(path) = path {
-        wrapper.extend(["-P", path.to_str().unwrap()]);
+        tracer = tracer.on(path);
     }
-    wrapper.extend(["-e", &inject]);
-    home.start_under(&wrapper)
+    home.start_under(&tracer.wrapper())
 }
 
 /// The lines of the log in which something stands, once there are so many.
@@ -194,7 +194,8 @@ fn r24_whichever_call_finds_the_disk_full_the_server_goes_on_and_the_file_stays(
         }
         house.chats("all as ever");
         assert_eq!(told(&home, "No space left on device", 2).len(), 2, "{call}");
-        assert!(is_in(&house.login("ann", "some password")), "{call}");
+        let answer = house.login("ann", "some password");
+        assert!(is_in(&answer), "{call}: {answer}\n{}", home.log());
         assert!(home.has("ann") && !home.has("bob"), "{call}");
         assert_eq!(house.server.terminate().code(), Some(0));
     }

@@ -1,20 +1,17 @@
-//! The whole server in memory with a door for each of the six protocols, and people who come in by our own client
-//! sessions and may have other bytes put in the place of what they say. A clock that the test holds.
+//! People at the door of each of the six protocols, on the whole server in memory: they come in by our own client
+//! sessions and may have other bytes put in the place of what they say.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mynah::chat::{LOBBY, Name, TimeOfDay};
+use mynah::chat::{Name, TimeOfDay};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::{
     AnySession, Command, Context, Destination, Outbound, Told, any_session, group, tcp_room, tcrp,
     udp_login, udp_mesh, udp_room,
 };
-use mynah::reactor::{Key, Readiness};
-use mynah::server::{AccountSettings, Limits, Server};
-use mynah::store::{self, HashCost};
 
-use crate::memory_room::{Eager, MemoryPort};
+use crate::memory_house::{House, MESH_BROADCAST, OWN, Peer, address};
 
 /// Every protocol with its own way in.
 pub const DOORS: [Protocol; 6] = [
@@ -26,24 +23,21 @@ pub const DOORS: [Protocol; 6] = [
     Protocol::UdpMesh,
 ];
 
-const PORTS: [Protocol; 4] = [
+/// What is spoken at each port of the house.
+const PORTS: [Protocol; 5] = [
     Protocol::UdpRoom,
     Protocol::UdpLogin,
+    Protocol::Ucrp,
     Protocol::Ucrp,
     Protocol::UdpMesh,
 ];
 
-const MESH_BROADCAST: &str = "127.255.255.255:5238";
-
 pub struct Doors {
-    pub server: Server<Eager, MemoryPort>,
+    house: House,
     pub people: Vec<Person>,
-    ports: Vec<MemoryPort>,
     /// On its way from one peer to others: from where, and where to.
     air: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
-    now: Instant,
     comers: u16,
-    _folder: tempfile::TempDir,
 }
 
 /// Somebody with the client of a protocol.
@@ -59,8 +53,7 @@ pub struct Person {
 }
 
 struct Line {
-    key: Key,
-    stream: Eager,
+    peer: Peer,
     carry: Vec<u8>,
     is_over: bool,
 }
@@ -68,46 +61,11 @@ struct Line {
 impl Doors {
     /// An empty lobby.
     pub fn open() -> Doors {
-        let now = Instant::now();
-        let mut server = Server::new(Limits::default(), false, now);
-        let mut drawn = 0u128;
-        server.draw_secrets_from(move || {
-            drawn += 1;
-            drawn.to_be_bytes()
-        });
-        let mut ports = Vec::new();
-        for (number, protocol) in (7000..).zip(PORTS) {
-            let port = MemoryPort::at(([127, 0, 0, 1], number).into());
-            ports.push(port.clone());
-            let opened = match protocol {
-                Protocol::UdpMesh => {
-                    let name = Name::parse("mynah").unwrap();
-                    server.open_gateway(port, name, MESH_BROADCAST.parse().unwrap())
-                }
-                _ => server.open_port(protocol, port),
-            };
-            assert_eq!(usize::from(opened) + 1, ports.len());
-        }
-        let folder = tempfile::tempdir().unwrap();
-        server.keep_accounts(AccountSettings {
-            accounts: store::Accounts::new(),
-            path: folder.path().join(store::FILE_NAME),
-            served: true,
-            open: true,
-            cost: HashCost {
-                memory_kib: 8,
-                passes: 1,
-                lanes: 1,
-            },
-        });
         Doors {
-            server,
+            house: House::new(),
             people: Vec::new(),
-            ports,
             air: Vec::new(),
-            now,
             comers: 0,
-            _folder: folder,
         }
     }
 
@@ -121,14 +79,11 @@ impl Doors {
             _ => SocketAddr::from(([127, 1, high, low], 1000)),
         };
         let line = protocol.session().map(|_| {
-            let stream = Eager::default();
-            stream.keep();
-            let key = self
-                .server
-                .accept(stream.clone(), address, protocol, self.now);
+            let peer = self.house.come(protocol, &address.to_string());
+            let peer = peer.expect("this machine's own are not limited");
+            peer.stream.keep();
             Line {
-                key: key.expect("this machine's own are not limited"),
-                stream,
+                peer,
                 carry: Vec::new(),
                 is_over: false,
             }
@@ -137,7 +92,7 @@ impl Doors {
         self.people.push(Person {
             protocol,
             name: name.to_owned(),
-            session: session(protocol, name, address, self.now),
+            session: session(protocol, name, address, self.house.now),
             told: Vec::new(),
             address,
             line,
@@ -206,7 +161,7 @@ impl Doors {
             let _ = session.handle_command(Command::Leave, context);
         });
         if let Some(line) = &self.people[number].line {
-            line.stream.end();
+            line.peer.stream.end();
             self.wake(number);
         }
         self.settle();
@@ -219,21 +174,18 @@ impl Doors {
 
     /// Who is in the lobby.
     pub fn names(&self) -> Vec<String> {
-        let hub = self.server.hub(Protocol::UdpRoom).unwrap();
-        hub.members(LOBBY)
-            .map(|(name, _)| name.to_string())
-            .collect()
+        self.house.names()
     }
 
     /// Time goes by.
     pub fn pass(&mut self, time: Duration) {
-        self.now += time;
+        self.house.now += time;
         for number in 0..self.people.len() {
             let due = |person: &Person, now| {
                 let deadline = person.session.next_deadline();
                 !person.is_over() && deadline.is_some_and(|due| due <= now)
             };
-            while due(&self.people[number], self.now) {
+            while due(&self.people[number], self.house.now) {
                 self.with(number, |session, context| session.handle_timeout(context));
             }
         }
@@ -243,18 +195,19 @@ impl Doors {
     /// Everybody takes what has arrived, until nothing is on its way.
     fn settle(&mut self) {
         loop {
-            self.server.turn(self.now, TimeOfDay::MIDNIGHT);
-            while let Some(job) = self.server.next_job() {
-                self.server.handle_done(job.run(), self.now);
-                self.server.turn(self.now, TimeOfDay::MIDNIGHT);
+            self.house.turn();
+            while let Some(job) = self.house.server.next_job() {
+                self.house.server.handle_done(job.run(), self.house.now);
+                self.house.turn();
             }
             let mut is_quiet = true;
             for number in 0..self.people.len() {
                 is_quiet &= !self.take_stream(number);
             }
-            for (number, protocol) in (7000..).zip(PORTS) {
-                let from = SocketAddr::from(([127, 0, 0, 1], number));
-                for (to, datagram) in self.ports[usize::from(number - 7000)].take() {
+            for (port, protocol) in (0..).zip(PORTS) {
+                let own = address(OWN);
+                let from = SocketAddr::new(own.ip(), own.port() + u16::from(port));
+                for (to, datagram) in self.house.port(port).take() {
                     check_datagram(protocol, &datagram);
                     is_quiet = false;
                     self.deliver(from, to, &datagram);
@@ -264,9 +217,8 @@ impl Doors {
                 is_quiet = false;
                 self.deliver(from, to, &datagram);
             }
-            let due = self.server.next_deadline();
-            if is_quiet && due.is_none_or(|due| due > self.now) {
-                self.server.audit();
+            let due = self.house.server.next_deadline();
+            if is_quiet && due.is_none_or(|due| due > self.house.now) {
                 return;
             }
         }
@@ -274,7 +226,7 @@ impl Doors {
 
     /// Gives a datagram to whom it is for.
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        let is_for_all = to == MESH_BROADCAST.parse().unwrap();
+        let is_for_all = to == address(MESH_BROADCAST);
         for number in 0..self.people.len() {
             let person = &self.people[number];
             let hears = match is_for_all {
@@ -295,9 +247,9 @@ impl Doors {
         let Some(line) = &mut person.line else {
             return false;
         };
-        let received = line.stream.received();
-        line.stream.keep();
-        let is_over = line.stream.is_closed() && !line.is_over;
+        let received = line.peer.stream.received();
+        line.peer.stream.keep();
+        let is_over = line.peer.stream.is_closed() && !line.is_over;
         line.is_over |= is_over;
         if received.is_empty() && !is_over {
             return false;
@@ -315,7 +267,7 @@ impl Doors {
         line.carry = carry[used..].to_vec();
         if is_over {
             assert!(line.carry.is_empty(), "the server stopped in mid-frame");
-            line.stream.end();
+            line.peer.stream.end();
             self.wake(number);
             self.with(number, |session, context| {
                 session.handle_stream_end(context);
@@ -325,8 +277,8 @@ impl Doors {
     }
 
     fn wake(&mut self, number: usize) {
-        if let Some(Line { key, .. }) = self.people[number].line {
-            self.server.handle_readiness(key, readable(key.token()));
+        if let Some(line) = &self.people[number].line {
+            self.house.wake(&line.peer);
         }
     }
 
@@ -340,17 +292,17 @@ impl Doors {
         let result = act(
             &mut person.session,
             &mut Context {
-                now: self.now,
+                now: self.house.now,
                 time: TimeOfDay::MIDNIGHT,
                 told: &mut person.told,
                 out: &mut out,
             },
         );
-        let (address, protocol) = (person.address, person.protocol);
+        let (from, protocol) = (person.address, person.protocol);
         if !out.stream.is_empty()
             && let Some(line) = &person.line
         {
-            line.stream.give(&person.disguised(out.stream));
+            line.peer.stream.give(&person.disguised(out.stream));
             self.wake(number);
         }
         for (to, datagram) in out.datagrams {
@@ -364,18 +316,17 @@ impl Doors {
                 Destination::Server => {}
                 // Peers of a mesh hear each other without the server.
                 Destination::Peer(peer) => {
-                    self.air.push((address, peer, datagram));
+                    self.air.push((from, peer, datagram));
                     continue;
                 }
                 Destination::Broadcast => {
-                    let all = MESH_BROADCAST.parse().unwrap();
-                    self.air.push((address, all, datagram.clone()));
+                    let all = address(MESH_BROADCAST);
+                    self.air.push((from, all, datagram.clone()));
                 }
             }
-            self.ports[port].give(address, &datagram);
-            let readiness = readable(mio::Token(0));
-            self.server
-                .handle_port_readiness(u8::try_from(port).unwrap(), readiness);
+            let port = u8::try_from(port).unwrap();
+            self.house.port(port).give(from, &datagram);
+            self.house.edge(port);
         }
         result
     }
@@ -461,14 +412,5 @@ fn check_lines(received: &[u8]) {
     let text = std::str::from_utf8(received).expect("valid UTF-8");
     for line in text.split("\r\n") {
         assert_eq!(line, mynah::chat::harmless(line));
-    }
-}
-
-fn readable(token: mio::Token) -> Readiness {
-    Readiness {
-        token,
-        readable: true,
-        writable: true,
-        read_closed: false,
     }
 }

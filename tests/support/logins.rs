@@ -26,6 +26,8 @@ pub struct Home {
 pub struct House {
     pub server: Mynah,
     pub logins: SocketAddr,
+    /// Who has logged in. Their ports are theirs until the end: somebody else at one of them would be taken for them.
+    guests: Vec<Guest>,
 }
 
 /// A raw client of udp-login.
@@ -120,16 +122,21 @@ impl Home {
 impl House {
     /// The server of [`Home::command`], when it is ready.
     pub fn of(server: Mynah) -> House {
-        let logins = server.listening[1].rsplit(' ').next().unwrap();
-        let logins = logins.parse().unwrap();
-        House { server, logins }
+        let logins = server.at(1);
+        let guests = Vec::new();
+        House {
+            server,
+            logins,
+            guests,
+        }
     }
 
     /// Somebody logs in, or makes an account; what he is told.
     pub fn login(&mut self, name: &str, password: &str) -> String {
         let mut guest = Guest::new();
-        self.ask(&mut guest, &format!("PASS {name} {password}"))
-            .expect("it is answered")
+        let answer = self.ask(&mut guest, &format!("PASS {name} {password}"));
+        self.guests.push(guest);
+        answer.expect("it is answered")
     }
 
     /// The answer to a command, without its number; `None` when the server ends before there is one.

@@ -1,5 +1,5 @@
-//! The whole server in memory with a crowd of `group` members, on a clock that the test holds, behind streams that
-//! take as much as the test says and count what they are asked.
+//! The whole server in memory with a crowd of members, of `group` unless it is said otherwise, on a clock that the test
+//! holds, behind streams that take as much as the test says and count what they are asked.
 
 #![allow(dead_code, reason = "each user takes its part")]
 
@@ -13,6 +13,7 @@ use mynah::chat::{LOBBY, TimeOfDay};
 use mynah::protocol::Decoded;
 use mynah::protocol::group::frame::{self, FromServer};
 use mynah::protocol::registry::Protocol;
+use mynah::protocol::tcp_room::frame as tcp_room;
 use mynah::reactor::{Key, Readiness, Stream};
 use mynah::server::{Limits, Server};
 
@@ -68,9 +69,14 @@ pub enum Heard {
 impl Crowd {
     /// So many are in, and have heard of each other.
     pub fn of(members: usize) -> Crowd {
+        Crowd::with(members, Limits::default(), false)
+    }
+
+    /// The same with other limits, or with rooms for each protocol.
+    pub fn with(members: usize, limits: Limits, isolate: bool) -> Crowd {
         let now = Instant::now();
         let mut crowd = Crowd {
-            server: Server::new(Limits::default(), false, now),
+            server: Server::new(limits, isolate, now),
             members: Vec::new(),
             now,
         };
@@ -87,6 +93,22 @@ impl Crowd {
 
     /// One more connects and asks to be let in; its kernel takes so many bytes. Nothing is done before the turn.
     pub fn come(&mut self, room: usize) -> usize {
+        let number = self.connect(Protocol::Group, room);
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.ask(number, |out| {
+            frame::encode_register(&name(number), nowhere, 0, out);
+        });
+        number
+    }
+
+    /// The same of `tcp-room`.
+    pub fn come_to_tcp_room(&mut self, room: usize) -> usize {
+        let number = self.connect(Protocol::TcpRoom, room);
+        self.ask(number, |out| tcp_room::encode_join(&name(number), out));
+        number
+    }
+
+    fn connect(&mut self, protocol: Protocol, room: usize) -> usize {
         let number = self.members.len();
         let ends = Rc::new(RefCell::new(Ends {
             to_server: Vec::new(),
@@ -99,13 +121,9 @@ impl Crowd {
         let wire = Wire(Rc::clone(&ends));
         let [_, _, high, low] = u32::try_from(number).unwrap().to_be_bytes();
         let from = SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 1000));
-        let key = self.server.accept(wire, from, Protocol::Group, self.now);
+        let key = self.server.accept(wire, from, protocol, self.now);
         let key = key.expect("this machine's own connections are not limited");
         self.members.push(Member { key, ends });
-        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        self.ask(number, |out| {
-            frame::encode_register(&name(number), nowhere, 0, out);
-        });
         number
     }
 
@@ -121,6 +139,18 @@ impl Crowd {
         self.ask(member, |out| {
             frame::encode_broadcast(&name(member), &[text], out);
         });
+    }
+
+    /// The same of one of `tcp-room`.
+    pub fn say_in_tcp_room(&mut self, member: usize, text: &str) {
+        self.ask(member, |out| {
+            tcp_room::encode_say(TimeOfDay::MIDNIGHT, &name(member), text, out);
+        });
+    }
+
+    /// A member's kernel takes nothing more.
+    pub fn stop_reading(&mut self, member: usize) {
+        self.members[member].ends.borrow_mut().room = 0;
     }
 
     /// A member closes. Nothing is done before the turn.
@@ -230,6 +260,12 @@ impl Member {
         }
         received.drain(..at);
         heard
+    }
+
+    /// All that came since [`listen`](Member::listen), as it came.
+    pub fn received(&self) -> Vec<u8> {
+        let ends = self.ends.borrow();
+        ends.received.clone().expect("it listens")
     }
 
     /// What its stream was asked so far.

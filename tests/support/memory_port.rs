@@ -98,6 +98,11 @@ impl MemoryPort {
         self.0.borrow_mut().unreachable.push_back(address);
     }
 
+    /// How many of those nobody has asked for.
+    pub fn untold_unreachable(&self) -> usize {
+        self.0.borrow().unreachable.len()
+    }
+
     /// The kernel takes so many datagrams more, and no others until it is told again.
     pub fn make_room(&self, datagrams: usize) {
         self.0.borrow_mut().room = Some(datagrams);

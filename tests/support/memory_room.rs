@@ -18,10 +18,11 @@ use std::time::Instant;
 
 pub use memory_port::MemoryPort;
 pub use memory_stream::Eager;
+use memory_stream::readable;
 use mynah::chat::{Name, TimeOfDay};
 use mynah::protocol::Secret;
 use mynah::protocol::registry::Protocol;
-use mynah::reactor::{Key, Readiness};
+use mynah::reactor::Key;
 use mynah::server::{AccountSettings, Limits, Server};
 use mynah::store::{self, HashCost, Password};
 use speech::Speech;
@@ -221,13 +222,4 @@ pub fn accounts(members: usize) -> AccountSettings {
 
 fn bits(number: u64) -> [u8; 16] {
     u128::from(number).to_be_bytes()
-}
-
-fn readable(token: mio::Token) -> Readiness {
-    Readiness {
-        token,
-        readable: true,
-        writable: true,
-        read_closed: false,
-    }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice};
 use std::rc::Rc;
 
-use mynah::reactor::Stream;
+use mynah::reactor::{Readiness, Stream};
 
 /// A peer that takes everything at once, and says what it is given to say.
 #[derive(Clone, Default)]
@@ -137,5 +137,15 @@ impl Stream for Eager {
     fn finish(&mut self) -> io::Result<()> {
         self.0.borrow_mut().closed = true;
         Ok(())
+    }
+}
+
+/// What the kernel says of a socket that has brought something.
+pub fn readable(token: mio::Token) -> Readiness {
+    Readiness {
+        token,
+        readable: true,
+        writable: true,
+        read_closed: false,
     }
 }

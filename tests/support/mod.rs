@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod frames;
 pub mod logins;
 pub mod serve;
 
@@ -67,9 +68,10 @@ impl Peer {
 
     pub fn welcome(&mut self, history: &[[&str; 3]]) {
         let mut bytes = vec![1];
-        push_int(&mut bytes, 371);
-        push_int(&mut bytes, history.len() as i32);
-        history.iter().for_each(|line| push_list(&mut bytes, line));
+        for number in [371, history.len() as i32] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(history.iter().flat_map(|line| frames::line(*line)));
         self.send(&bytes);
     }
 
@@ -118,22 +120,7 @@ impl Peer {
 
 /// The bytes of a 372.
 pub fn said(time: &str, name: &str, text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    push_int(&mut bytes, 372);
-    push_list(&mut bytes, &[time, name, text]);
-    bytes
-}
-
-fn push_int(bytes: &mut Vec<u8>, value: i32) {
-    bytes.extend_from_slice(&value.to_le_bytes());
-}
-
-fn push_list(bytes: &mut Vec<u8>, strings: &[&str; 3]) {
-    push_int(bytes, 3);
-    for string in strings {
-        push_int(bytes, string.len() as i32);
-        bytes.extend_from_slice(string.as_bytes());
-    }
+    frames::message(372, time, name, text)
 }
 
 /// What `work` comes to; panics when it takes too long.

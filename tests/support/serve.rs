@@ -6,9 +6,10 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use mynah::protocol::registry::Protocol;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Line, PATIENCE, push_int, push_list, wait_for_exit, within_patience};
+use super::{Line, PATIENCE, frames, wait_for_exit, within_patience};
 
 /// `mynah serve`, ended with the test.
 pub struct Mynah {
@@ -46,7 +47,12 @@ impl Mynah {
 
     /// Where the first socket is.
     pub fn address(&self) -> SocketAddr {
-        let line = self.listening.first().expect("it is listening");
+        self.at(0)
+    }
+
+    /// Where the socket is that it told of in this place.
+    pub fn at(&self, place: usize) -> SocketAddr {
+        let line = self.listening.get(place).expect("it is listening");
         line.rsplit(' ').next().unwrap().parse().unwrap()
     }
 
@@ -174,19 +180,23 @@ impl Client {
 
 /// The bytes of a 471.
 pub fn join(name: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    push_int(&mut bytes, 471);
-    push_int(&mut bytes, name.len() as i32);
-    bytes.extend_from_slice(name.as_bytes());
-    bytes
+    frames::enter(Protocol::TcpRoom, name)
 }
 
 /// The bytes of a 472.
 pub fn say(time: &str, name: &str, text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    push_int(&mut bytes, 472);
-    push_list(&mut bytes, &[time, name, text]);
-    bytes
+    frames::message(472, time, name, text)
+}
+
+/// Asks in TCRP for a name in a room; the token that it is answered with.
+pub fn reserve(mut stream: TcpStream, operation: u8, room: &str, name: &str) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = frames::reserve(operation, room, name);
+    stream.write_all(&request).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, token) = answer.split_once("{\"token\":\"").expect("a token");
+    token.split('"').next().unwrap().to_owned()
 }
 
 /// How long something took.

@@ -45,11 +45,14 @@ fn toml(plan: &Plan) -> String {
     let under_way = window.saturating_mul(2 * (plan.payload + 256)).min(1 << 30);
     let backlog = defaults.lag.backlog_bytes.max(under_way);
     let mailing = defaults.mailing_bytes.max(under_way);
+    // A room in each format and the ports, with what buffers have to spare.
+    let output = defaults.output_bytes.max(under_way.saturating_mul(16));
     let members = defaults.hub.members_per_room.max(plan.members + 1);
     format!(
         "limits.members_per_room = {members}\n\
          limits.backlog_bytes = {backlog}\n\
          limits.mailing_bytes = {mailing}\n\
+         limits.output_bytes = {output}\n\
          # A login is measured, not the strength of its password.\n\
          accounts.argon2_memory_kib = 1024\n\
          accounts.argon2_passes = 1\n"
@@ -104,6 +107,7 @@ mod tests {
         let limits = settings(Pace::Window(1000), 30_000, 4096).limits;
         assert!(limits.lag.backlog_bytes > 2 * 1000 * 4096);
         assert!(limits.mailing_bytes > 2 * 1000 * 4096);
+        assert!(limits.output_bytes > 4 * limits.mailing_bytes);
         assert!(limits.hub.members_per_room > 30_000);
         // As much as may be set, and no more.
         let limits = settings(Pace::Window(u32::MAX), 2, 4096).limits;

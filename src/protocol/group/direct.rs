@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn chats_at_every_split() {
+    fn r03_chats_at_every_split() {
         for (bytes, text) in [
             (&b"CHAT:2:hi\r\n"[..], "hi"),
             (b"CHAT:0:\r\n", ""),

@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_of_the_tables_at_every_split() {
+    fn r03_every_frame_of_the_tables_at_every_split() {
         for (bytes, frame) in from_client() {
             let used = bytes.len();
             let done = Ok(Decoded::Done { frame, used });

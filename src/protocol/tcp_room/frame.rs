@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_of_the_table_in_both_directions_and_at_every_split() {
+    fn r03_every_frame_of_the_table_in_both_directions_and_at_every_split() {
         for (frame, bytes) in good() {
             let whole = hex(bytes);
             assert_eq!(encode(&frame), whole, "{bytes}");

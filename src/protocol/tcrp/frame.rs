@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_of_the_table_in_both_directions_and_at_every_split() {
+    fn r03_every_request_of_the_table_in_both_directions_and_at_every_split() {
         for (wanted, text, is_ours) in requests() {
             let whole = frame(text);
             if is_ours {

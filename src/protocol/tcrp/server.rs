@@ -203,6 +203,8 @@ mod tests {
                 character: '\u{202e}',
             }),
             Refusal::TooManyFromAddress { limit: 16 },
+            Refusal::TooManyRooms { limit: 4096 },
+            Refusal::TooManyRoomsOfAddress { limit: 64 },
         ] {
             let mut session = Session::new();
             asked(&mut session, &request(Form::Long, Operation::Join));

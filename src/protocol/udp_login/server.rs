@@ -385,6 +385,7 @@ fn deny(seq: u64, refusal: Refusal, out: &mut Datagrams) {
         | Refusal::RoomExists
         | Refusal::NoSuchRoom
         | Refusal::TooManyRooms { .. }
+        | Refusal::TooManyRoomsOfAddress { .. }
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy

@@ -218,6 +218,7 @@ fn refuse(refusal: Refusal, name: &str, allowance: usize, out: &mut Datagrams) {
         | Refusal::NoSuchRoom
         | Refusal::RoomFull { .. }
         | Refusal::TooManyRooms { .. }
+        | Refusal::TooManyRoomsOfAddress { .. }
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy
