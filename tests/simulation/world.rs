@@ -553,7 +553,10 @@ impl World {
         }
         self.move_all();
         self.pass(Duration::from_secs(1));
-        assert_eq!(self.server.guests(), 0);
+        // Whose program gave up while the process was stopped for hours cannot say that it goes.
+        let residents = self.clients[..self.residents].iter();
+        let given_up = residents.filter(|client| client.ended()).count();
+        assert!(self.server.guests() <= given_up, "guests stay");
     }
 
     /// What everybody hears, and somebody may have to be told of that.
