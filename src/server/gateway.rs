@@ -108,7 +108,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if let Some(guest) = self.tenants.guest_mut(key) {
             guest.heard = now;
         }
-        self.say(key, house, member, text, None);
+        self.say(key, house, member, text, None, None);
     }
 
     /// Gives a peer of the mesh its name in the lobby, if it can have it.
