@@ -105,6 +105,17 @@ impl Name {
         fold(&self.0) == fold(other)
     }
 
+    /// Whether both have the same letters, in whatever case and however their marks are encoded. All that have are
+    /// [the same](Name::same_as), but not the other way round: of `ｆｉｎｎ` and `finn` there were two accounts once.
+    pub fn same_letters_as(&self, other: &str) -> bool {
+        let letters = |text: &str| {
+            let composed: String = text.nfc().collect();
+            let folded = unicase::UniCase::unicode(composed).to_folded_case();
+            folded.nfc().collect::<String>()
+        };
+        letters(&self.0) == letters(other)
+    }
+
     /// A hash under which names that are the same are equal. The hasher must be keyed: peers
     /// choose these strings. What is too long is the same as no name and hashed as it is.
     pub fn hash_of(text: &str, hasher: &impl BuildHasher) -> u64 {
