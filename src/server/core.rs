@@ -477,7 +477,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         ];
         let others = others.iter().filter(|armed| **armed);
         let known = connections.count() + guests.count() + others.count();
-        assert_eq!(self.timers.len(), known, "every timer is somebody's");
+        assert_eq!(self.timers.armed(), known, "every timer is somebody's");
         assert!(
             self.notes_due || !self.notes.owes(),
             "what is suppressed is told some day"
