@@ -428,7 +428,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 continue;
             }
             let mut doubtful = Vec::new();
-            port.erred = true;
             for _ in 0..UNREACHABLE_PER_TURN {
                 let Some(address) = port.socket.next_unreachable() else {
                     port.erred = false;
