@@ -242,7 +242,9 @@ impl UdpPort {
         socket.set_reuse_address(true)?;
         socket.set_ttl_v4(1)?;
         if let Some(interface) = interface {
-            match socket.bind_device(Some(interface.as_bytes())) {
+            // An address may have a label of its own, as `eth0:1`. No interface has a colon in its name.
+            let name = interface.as_bytes().split(|byte| *byte == b':').next();
+            match socket.bind_device(name) {
                 // Before Linux 5.7 that was root's alone; it hears all interfaces then.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 result => result?,
