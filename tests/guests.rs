@@ -1122,6 +1122,7 @@ fn the_gateway_is_one_more_peer() {
     house.port(UDP_ROOM).take();
     house.give(MESH, "192.0.2.254:5238", &sent[0].1);
     assert!(house.port(UDP_ROOM).take().is_empty());
+    assert_eq!(house.server.counters().mesh_echoes, 1);
 
     let ask = |house: &mut House, from: &str, name: &str| {
         let mut join = Vec::new();
