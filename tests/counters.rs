@@ -365,6 +365,14 @@ const ROWS: &[Row] = &[
             say_in_mesh(house, EVE, "mynah");
         })
     }),
+    ("mesh_echoes", 1, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, ANN, "hi mesh");
+            let (_, broadcast) = house.port(MESH).take().remove(0);
+            house.give(MESH, EVE, broadcast);
+        })
+    }),
     ("withheld", 99, || {
         with(|house| {
             // It has not shown that it receives there: the welcome, two more, and it has had three times its own.

@@ -125,6 +125,8 @@ counters! {
     stopped,
     /// Datagrams received.
     datagrams,
+    /// Of these: a mesh's, the same as one of our own broadcasts of the last minute.
+    mesh_echoes,
     /// Datagrams that made no sense, or that nobody could have sent: not answered.
     dropped,
     /// Of these: their source is one of our own ports.
