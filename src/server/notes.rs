@@ -24,13 +24,17 @@ pub(super) struct Notes {
 #[derive(Clone, Copy, Debug)]
 enum Class {
     TurnedAway,
+    NoRoom,
     OverRate,
     Violation,
     TimedOut,
+    GuestGone,
     Slow,
     ClosedLate,
     Dropped,
+    Forged,
     NotSent,
+    NotReceived,
     NotLetIn,
     Registered,
     NotHashed,
@@ -45,24 +49,28 @@ const _: () = assert!(CLASSES * MAX_BYTES_PER_MINUTE <= 100_000);
 
 impl Notes {
     pub(super) fn new() -> Notes {
-        let names = [
-            "members and rooms turned away",
-            "messages over their rate",
-            "violations",
-            "connections and guests timed out or unreachable",
-            "slow consumers",
-            "connections closed late",
-            "datagrams dropped",
-            "turns with datagrams not sent or not received",
-            "logins refused",
-            "accounts made",
-            "passwords not looked at",
-            "times that accounts were not saved",
-            "times that no connection was accepted",
-        ];
-        Notes {
-            classes: names.map(Limited::new),
-        }
+        let classes = const {
+            [
+                Limited::new("members turned away"),
+                Limited::new("rooms not opened"),
+                Limited::new("messages over their rate"),
+                Limited::new("violations"),
+                Limited::new("connections timed out"),
+                Limited::new("guests silent or unreachable"),
+                Limited::new("slow consumers"),
+                Limited::new("connections closed late"),
+                Limited::new("datagrams dropped"),
+                Limited::new("datagrams forged, or with a bad token"),
+                Limited::new("turns with datagrams not sent"),
+                Limited::new("turns with datagrams not received"),
+                Limited::new("logins refused"),
+                Limited::new("accounts made"),
+                Limited::new("passwords not looked at"),
+                Limited::new("times that accounts were not saved"),
+                Limited::new("times that no connection was accepted"),
+            ]
+        };
+        Notes { classes }
     }
 
     /// A connection or a guest that was not taken in.
@@ -74,7 +82,7 @@ impl Notes {
     /// A room that was not opened.
     pub(super) fn room_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, refusal: Refusal) {
         let what = format_args!("{who}: no room opened, {refusal}");
-        self.log(Class::TurnedAway, now, Level::Warn, what);
+        self.log(Class::NoRoom, now, Level::Warn, what);
     }
 
     /// A message that was dropped.
@@ -95,8 +103,12 @@ impl Notes {
             true => Level::Debug,
             false => Level::Info,
         };
+        let class = match why.is_forged() {
+            true => Class::Forged,
+            false => Class::Dropped,
+        };
         let what = format_args!("{from}: a datagram is dropped: {why}");
-        self.log(Class::Dropped, now, level, what);
+        self.log(class, now, level, what);
     }
 
     /// Somebody who wanted to log in or register, and may not.
@@ -138,12 +150,12 @@ impl Notes {
 
     /// Errors that came instead of datagrams.
     pub(super) fn not_received(&mut self, now: Instant, what: fmt::Arguments<'_>) {
-        self.log(Class::NotSent, now, Level::Info, what);
+        self.log(Class::NotReceived, now, Level::Info, what);
     }
 
     /// A guest that was let go without having said so.
     pub(super) fn guest_gone(&mut self, now: Instant, what: fmt::Arguments<'_>) {
-        self.log(Class::TimedOut, now, Level::Info, what);
+        self.log(Class::GuestGone, now, Level::Info, what);
     }
 
     /// The end of a connection: what we did to it is told loudly, what it did itself quietly.

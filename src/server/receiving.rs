@@ -10,7 +10,9 @@ use super::guest::{Guest, GuestPlace};
 use super::port::{AMPLIFICATION, Port, PortId};
 use crate::chat::{Refusal, Request, RoomId};
 use crate::protocol::registry::{Protocol, Sender};
-use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Secret};
+use crate::protocol::{
+    AfterVerdict, Answer, DatagramSession, Datagrams, DropKind, Dropped, Secret,
+};
 use crate::reactor::{DatagramPort, Inbox, Incoming, Key, Readiness, Stream};
 
 /// Why a datagram is not answered.
@@ -29,6 +31,22 @@ pub(super) enum DropReason {
     NotLetIn,
     /// What its session has against it.
     Session(Dropped),
+}
+
+impl DropReason {
+    /// Whether its sender is, or may be, not who it says: so speaks an attack, not what is merely broken.
+    pub(super) fn is_forged(self) -> bool {
+        match self {
+            DropReason::OwnPort | DropReason::BadToken => true,
+            DropReason::Session(dropped) => dropped.kind == DropKind::Forged,
+            DropReason::TooMany
+            | DropReason::TooLong
+            | DropReason::NoToken
+            | DropReason::RoomClosed
+            | DropReason::NameTaken
+            | DropReason::NotLetIn => false,
+        }
+    }
 }
 
 impl fmt::Display for DropReason {
