@@ -21,6 +21,11 @@ impl World {
         let bound = 2 * (2 * self.limits.lag.backlog_bytes + TURN_SLACK);
         let memory = self.server.log_memory();
         assert!(memory <= bound, "{memory} bytes of log, {bound} allowed");
+        let (output, bound) = (self.server.output_memory(), self.limits.output_bytes);
+        assert!(
+            output <= bound + TURN_SLACK,
+            "{output} bytes wait to be sent"
+        );
         self.check_connections();
         self.check_datagrams();
         if self.turns.is_multiple_of(NAMES_EVERY) {
