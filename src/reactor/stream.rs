@@ -3,8 +3,10 @@
 
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
+use socket2::SockRef;
 
 /// A stream that takes and gives bytes without ever blocking.
 ///
@@ -22,6 +24,10 @@ pub trait Stream {
 
     /// Ends the sending half: the peer reads what was sent, then an end of file.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Has the kernel forget what it has taken and not delivered as soon as the stream is dropped: the peer finds the
+    /// connection reset. Otherwise that waits there for a peer that does not read, megabytes of it, until it is gone.
+    fn forget_unsent(&mut self) {}
 }
 
 /// The system calls themselves, where others go through the C library: its `send` and `recv` are where a thread may be
@@ -46,6 +52,11 @@ impl Stream for mio::net::TcpStream {
 
     fn finish(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn forget_unsent(&mut self) {
+        // Where it fails the kernel keeps them a while longer, as it would have.
+        let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -47,6 +47,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             }
             _ => {}
         }
+        if let Some(connection) = self.tenants.get_mut(key) {
+            connection.stream.forget_unsent();
+        }
         self.doom(key);
     }
 

@@ -40,9 +40,10 @@ fn r01_members_that_never_read_are_cut_and_cost_one_backlog() {
     assert!(grown <= 5 * 1024, "{grown} kB for twenty that do not read");
     for (n, client) in deaf.into_iter().enumerate() {
         let mut client = client;
-        // It was cut: what the kernels held is all that it gets. Its name is free again.
+        // It was cut, and what our kernel still had for it, megabytes, was given back at once: what its own held is all
+        // that it gets. Its name is free again.
         let got = client.read_to_end().len();
-        assert!(got < rounds * burst * 4000 / 4, "deaf{n} was not cut");
+        assert!(got < 64 * 1024, "deaf{n} got {got} bytes");
         server.mynah.join(&format!("deaf{n}"));
     }
     let stopped = server.stop();
