@@ -155,17 +155,18 @@ const ROWS: &[Row] = &[
             house.say(&peer, &say(TcpRoom, "bob", "hi"));
         })
     }),
-    ("left", 2, || {
+    ("left", 1, || {
         with(|house| {
             let peer = house.join(TcpRoom, ANN, "ann");
             house.end(&peer);
             house.turn();
-            house.give(UDP_ROOM, BOB, "UN| bob");
-            house.give(UDP_ROOM, BOB, "EX|");
         })
     }),
     ("answered", 1, || {
         with(|house| drop(house.reserve(ANN, CREATE, "den", "ann")))
+    }),
+    ("not_let_in", 1, || {
+        with(|house| drop(house.join(TcpRoom, ANN, "a\u{202e}nn")))
     }),
     ("violations", 2, || {
         with(|house| {
@@ -364,6 +365,14 @@ const ROWS: &[Row] = &[
             say_in_mesh(house, EVE, "mynah");
         })
     }),
+    ("mesh_echoes", 1, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, ANN, "hi mesh");
+            let (_, broadcast) = house.port(MESH).take().remove(0);
+            house.give(MESH, EVE, broadcast);
+        })
+    }),
     ("withheld", 99, || {
         with(|house| {
             // It has not shown that it receives there: the welcome, two more, and it has had three times its own.
@@ -401,6 +410,12 @@ const ROWS: &[Row] = &[
         with(|house| {
             house.port(UDP_ROOM).fail_to_receive(Errno::CONNREFUSED);
             house.give(UDP_ROOM, ANN, "hi");
+        })
+    }),
+    ("guests_left", 1, || {
+        with(|house| {
+            house.give(UDP_ROOM, BOB, "UN| bob");
+            house.give(UDP_ROOM, BOB, "EX|");
         })
     }),
     ("silent", 1, || {
@@ -537,6 +552,44 @@ fn every_counter_is_reached_and_counts_what_it_says() {
     let reached: BTreeSet<&str> = ROWS.iter().map(|(name, ..)| *name).collect();
     let all: BTreeSet<&str> = Counters::default().all().map(|(name, _)| name).collect();
     assert_eq!(all, reached, "a row for every counter");
+}
+
+/// Every connection that was taken in ends once, for one reason, in whatever scenario.
+#[test]
+fn what_was_accepted_is_what_has_ended() {
+    for (name, _, scenario) in ROWS {
+        let mut house = scenario();
+        house.server.stop(house.now);
+        house.pass(5 * SECOND);
+        let (counters, open) = (house.server.counters(), house.server.len());
+        assert_eq!(
+            (counters.ended(), open),
+            (counters.accepted, 0),
+            "{name}: {counters}"
+        );
+    }
+}
+
+/// Who broke a rule, and then does not take what is still due, or dies, has ended for the rule.
+#[test]
+fn what_happens_to_a_connection_while_it_closes_is_no_second_end() {
+    for (error, late) in [(None, 1), (Some(Errno::CONNRESET), 0)] {
+        let house = with(|house| {
+            let deaf = flood_who_does_not_read(house, 1);
+            house.say(&deaf, &[0xff; 16]);
+            if let Some(error) = error {
+                house.server.drop_connection(deaf.key, error.into());
+            }
+            house.pass(3 * SECOND);
+        });
+        let counters = house.server.counters();
+        let ends = (counters.violations, counters.lost, counters.slow);
+        assert_eq!(ends, (1, 0, 0), "{counters}");
+        assert_eq!(counters.closed_late, late, "{counters}");
+        assert_eq!(counters.ended(), 1);
+        // The one who talks is still there.
+        assert_eq!((counters.accepted, house.server.len()), (2, 1));
+    }
 }
 
 /// What has reasons is their sum, in whatever scenario.

@@ -204,26 +204,39 @@ fn r48_two_gateways_on_one_mesh_make_no_storm() {
     }
 }
 
-/// A gateway with another network beside its own, where everybody is reached by the same broadcast address.
 #[test]
 fn r48_a_gateway_hears_and_is_heard_on_its_own_network_alone() {
-    let Some(network) = Network::of::<2>() else {
-        return;
-    };
-    let [one, two] = network.hosts();
+    if let Some(network) = Network::of::<2>() {
+        let [one, two] = network.hosts();
+        is_on_its_own_network_alone(one, one.ip, two);
+    }
+}
+
+/// It has no interface by the name of its label.
+#[test]
+fn r48_so_is_one_whose_address_is_an_alias() {
+    if let Some(network) = Network::of::<2>() {
+        let [one, two] = network.hosts();
+        let ip = Ipv4Addr::new(10, 77, 0, 101);
+        one.ip(&format!(
+            "address add {ip}/24 broadcast {BROADCAST} dev eth0 label eth0:1"
+        ));
+        is_on_its_own_network_alone(one, ip, two);
+    }
+}
+
+/// A gateway at `ip` of the first host, with another network beside its own, where everybody is reached by the same
+/// broadcast address.
+fn is_on_its_own_network_alone(one: &Host, ip: Ipv4Addr, two: &Host) {
     let [_, beside] = one.wire(two);
     // What comes from it to the other by each network; its own comes back to that, too.
-    two.iptables(&format!(
-        "-A INPUT -p udp -i eth0 -s {} --dport 5238",
-        one.ip
-    ));
+    two.iptables(&format!("-A INPUT -p udp -i eth0 -s {ip} --dport 5238"));
     two.iptables(&format!(
         "-A INPUT -p udp -i eth1 ! -s {beside} --dport 5238"
     ));
     let all = Ipv4Addr::BROADCAST;
-    let ip = one.ip;
     let _gateway = one.within(|| gateway_at(ip, all));
-    let mut tina = member(one, "tcp-room", one, "tina");
+    let mut tina = one.within(|| Chat::start(&format!("tcp-room {ip} --name tina")));
     tina.joined();
     let from = |ip: Ipv4Addr| {
         let socket = two.within(|| UdpSocket::bind((ip, 5238)).unwrap());

@@ -15,6 +15,9 @@ use unicode_security::mixed_script::AugmentedScriptSet;
 /// The longest name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 64;
 
+/// The longest that a name may become when it is written out: one of these characters is a sentence of eighteen.
+const MAX_WRITTEN_OUT_BYTES: usize = 2 * MAX_NAME_BYTES;
+
 /// A name that keeps the rules, as its owner wrote it.
 ///
 /// 1 to 64 bytes of UTF-8, without control, white-space or format characters, without any of
@@ -48,6 +51,8 @@ pub enum NameError {
     Forbidden { character: char },
     /// Letters of scripts that nobody writes one word in.
     MixedScripts,
+    /// More than twice [`MAX_NAME_BYTES`] once its ligatures are written out.
+    Expands,
 }
 
 impl Name {
@@ -77,6 +82,9 @@ impl Name {
         if mixes_scripts(text) {
             return Err(NameError::MixedScripts);
         }
+        if expands(text) {
+            return Err(NameError::Expands);
+        }
         Ok(())
     }
 
@@ -90,11 +98,26 @@ impl Name {
         if self.0.is_ascii() && other.is_ascii() {
             return self.0.eq_ignore_ascii_case(other);
         }
+        // Peers claim names of any length, and to fold them is work.
+        if self.0 == other || other.len() > MAX_NAME_BYTES {
+            return self.0 == other;
+        }
         fold(&self.0) == fold(other)
     }
 
+    /// Whether both have the same letters, in whatever case and however their marks are encoded. All that have are
+    /// [the same](Name::same_as), but not the other way round: of `ｆｉｎｎ` and `finn` there were two accounts once.
+    pub fn same_letters_as(&self, other: &str) -> bool {
+        let letters = |text: &str| {
+            let composed: String = text.nfc().collect();
+            let folded = unicase::UniCase::unicode(composed).to_folded_case();
+            folded.nfc().collect::<String>()
+        };
+        letters(&self.0) == letters(other)
+    }
+
     /// A hash under which names that are the same are equal. The hasher must be keyed: peers
-    /// choose these strings.
+    /// choose these strings. What is too long is the same as no name and hashed as it is.
     pub fn hash_of(text: &str, hasher: &impl BuildHasher) -> u64 {
         let mut state = hasher.build_hasher();
         if text.is_ascii() {
@@ -106,8 +129,10 @@ impl Name {
                 }
                 state.write(folded.get(..piece.len()).unwrap_or_default());
             }
-        } else {
+        } else if text.len() <= MAX_NAME_BYTES {
             state.write(fold(text).as_bytes());
+        } else {
+            state.write(text.as_bytes());
         }
         state.finish()
     }
@@ -180,6 +205,10 @@ impl fmt::Display for NameError {
             NameError::MixedScripts => {
                 write!(f, "a name keeps to one script, this one mixes several")
             }
+            NameError::Expands => write!(
+                f,
+                "a name has at most {MAX_WRITTEN_OUT_BYTES} bytes with its ligatures written out, this one has more"
+            ),
         }
     }
 }
@@ -208,7 +237,16 @@ fn mixes_scripts(text: &str) -> bool {
     !(rest.hanb || rest.jpan || rest.kore)
 }
 
-/// The form in which names are compared.
+/// Whether a name gets too long when it is written out, of which no more is done than shows it.
+fn expands(text: &str) -> bool {
+    let mut lengths = text.nfkc().scan(0, |bytes, c| {
+        *bytes += c.len_utf8();
+        Some(*bytes)
+    });
+    lengths.any(|bytes| bytes > MAX_WRITTEN_OUT_BYTES)
+}
+
+/// The form in which names are compared; of what no name is, only the beginning.
 fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -217,7 +255,12 @@ fn fold(text: &str) -> Cow<'_, str> {
             Cow::Borrowed(text)
         };
     }
-    let seen: String = text.nfkc().filter(|c| !is_invisible(*c)).collect();
+    let mut bytes = 0;
+    let written_out = text.nfkc().take_while(|c| {
+        bytes += c.len_utf8();
+        bytes <= MAX_WRITTEN_OUT_BYTES
+    });
+    let seen: String = written_out.filter(|c| !is_invisible(*c)).collect();
     let folded = unicase::UniCase::unicode(seen).to_folded_case();
     // Folding may take letters apart (ŉ) or leave marks to be composed again.
     Cow::Owned(folded.nfkc().collect())
@@ -363,6 +406,31 @@ mod tests {
             assert_eq!(error(nothing), NameError::Empty, "{nothing:?}");
         }
         assert!(Name::parse("❤\u{fe0f}").unwrap().same_as("❤"));
+    }
+
+    #[test]
+    fn r43_names_are_not_written_out_beyond_what_a_name_may_have() {
+        // Eighteen characters of Arabic in three bytes, 33 bytes written out.
+        let sentences = |count| "\u{fdfa}".repeat(count);
+        assert!(Name::parse(&sentences(3)).is_ok());
+        for count in 4..=21 {
+            assert_eq!(error(&sentences(count)), NameError::Expands, "{count}");
+            let folded = fold(&sentences(count)).len();
+            assert!(folded <= MAX_WRITTEN_OUT_BYTES, "{count}: {folded}");
+        }
+        // Half as many bytes as they become.
+        for good in ["㋿".repeat(21), "½".repeat(25)] {
+            assert!(Name::parse(&good).is_ok(), "{good}");
+        }
+        // What is too long is not folded at all, or these would be the same.
+        let (hasher, alice) = (RandomState::new(), Name::parse("alice").unwrap());
+        let behind = |count| format!("alice{}", "\u{34f}".repeat(count));
+        for (count, is_same) in [(29, true), (30, false), (30_000, false)] {
+            let other = behind(count);
+            assert_eq!(alice.same_as(&other), is_same, "{count}");
+            let hashes = [&other, "alice"].map(|text| Name::hash_of(text, &hasher));
+            assert_eq!(hashes[0] == hashes[1], is_same, "{count}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_lim
 use crate::server::{self, AccountSettings, Door, House};
 use crate::store::{self, Accounts, Lock, LockError};
 
+/// So many accounts that nobody can use are named in the log.
+const DENIED_TOLD: usize = 10;
+
 /// Why there is no serving.
 enum Failure {
     /// Something that a person has to put right: EX_CONFIG of sysexits.h, which service managers can be told
@@ -144,6 +147,18 @@ fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
     let plain = loaded.accounts.plain_left();
     if plain > 0 {
         log::warn!("{}: {plain} passwords are in plain", path.display());
+    }
+    let denied = loaded.accounts.denied();
+    let more = denied.len().saturating_sub(DENIED_TOLD);
+    for denied in denied.take(DENIED_TOLD) {
+        let path = path.display();
+        log::warn!("{path}: the account is kept and nobody can use it: {denied}");
+    }
+    if more > 0 {
+        log::warn!(
+            "{}: {more} more accounts that nobody can use",
+            path.display()
+        );
     }
     Ok(loaded.accounts)
 }

@@ -63,4 +63,5 @@ pub use lag::{LagLimits, SlowConsumer, Stall};
 pub use log::Log;
 pub use mailing::{Letter, Letters, Mailing, Place};
 pub use roll::{Roll, Shared};
-pub use tally::{Share, Tally};
+use tally::Share;
+pub use tally::Tally;

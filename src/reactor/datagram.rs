@@ -51,13 +51,22 @@ pub trait DatagramPort {
         None
     }
 
-    /// The next address of which ICMP has told that nobody receives there, if there is one. It may have been
-    /// told by anybody: ICMP can be forged.
-    ///
-    /// To be asked after an error, until there is none left.
-    fn next_unreachable(&mut self) -> Option<SocketAddr> {
-        None
+    /// What is next of all that the kernel tells of what was sent. To be asked after an error, until there is nothing
+    /// left.
+    fn next_told(&mut self) -> Told {
+        Told::Nothing
     }
+}
+
+/// One word of what a kernel tells of datagrams that were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// That was all.
+    Nothing,
+    /// ICMP says that nobody receives there. It may have been told by anybody: ICMP can be forged.
+    NobodyAt(SocketAddr),
+    /// Anything else. There may be more behind it.
+    Other,
 }
 
 /// A datagram to send. Many may share their bytes.
@@ -204,7 +213,7 @@ impl UdpPort {
     }
 
     /// Has the kernel keep what ICMP tells of those who were sent to, for
-    /// [`next_unreachable`](DatagramPort::next_unreachable).
+    /// [`next_told`](DatagramPort::next_told).
     pub fn hear_of_unreachable(&self) -> io::Result<()> {
         sys::keep_errors(self.inner.as_fd(), self.local_addr()?.is_ipv6())
     }
@@ -242,7 +251,9 @@ impl UdpPort {
         socket.set_reuse_address(true)?;
         socket.set_ttl_v4(1)?;
         if let Some(interface) = interface {
-            match socket.bind_device(Some(interface.as_bytes())) {
+            // An address may have a label of its own, as `eth0:1`. No interface has a colon in its name.
+            let name = interface.as_bytes().split(|byte| *byte == b':').next();
+            match socket.bind_device(name) {
                 // Before Linux 5.7 that was root's alone; it hears all interfaces then.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 result => result?,
@@ -368,16 +379,12 @@ impl DatagramPort for UdpPort {
         self.local_addr().ok()
     }
 
-    fn next_unreachable(&mut self) -> Option<SocketAddr> {
-        // Those that tell of something else are not looked over for ever; of what is left the next call tells.
-        for _ in 0..BATCH {
-            match retrying(|| sys::recv_unreachable(self.inner.as_fd())) {
-                Ok(Some(address)) => return Some(plain(address)),
-                Ok(None) => {}
-                Err(_) => return None,
-            }
+    fn next_told(&mut self) -> Told {
+        match retrying(|| sys::recv_unreachable(self.inner.as_fd())) {
+            Ok(Some(address)) => Told::NobodyAt(plain(address)),
+            Ok(None) => Told::Other,
+            Err(_) => Told::Nothing,
         }
-        None
     }
 }
 
@@ -665,11 +672,39 @@ mod tests {
             assert_eq!(receiver.port.send_batch(&[to(nobody)]).unwrap(), 1);
             // Loopback is instant, so the answer has come; it is not about this one.
             assert_eq!(receiver.port.send_batch(&[to(there)]).unwrap(), 1);
-            assert_eq!(receiver.port.next_unreachable(), Some(nobody));
-            assert_eq!(receiver.port.next_unreachable(), None);
+            assert_eq!(receiver.port.next_told(), Told::NobodyAt(nobody));
+            assert_eq!(receiver.port.next_told(), Told::Nothing);
             let mut inbox = Inbox::new();
             receiver.other.recv_batch(&mut inbox).unwrap();
             assert_eq!(inbox.iter().len(), 1);
+        });
+    }
+
+    #[test]
+    fn what_else_the_kernel_tells_hides_nobody_behind_it() {
+        const OTHERS: usize = 2 * BATCH;
+        on_every_port(|mut receiver| {
+            receiver.port.hear_of_unreachable().unwrap();
+            let gone = UdpPort::bind(SocketAddr::new(receiver.addr.ip(), 0)).unwrap();
+            let nobody = gone.local_addr().unwrap();
+            drop(gone);
+            let to = nobody.into();
+            // The kernel says that it is longer than any datagram, and tells of it again in this way.
+            let bytes = &[b'x'; 65_530];
+            for _ in 0..OTHERS {
+                receiver
+                    .port
+                    .send_batch(&[Outgoing { to, bytes }])
+                    .unwrap_err();
+            }
+            let bytes = b"hello";
+            let sent = receiver.port.send_batch(&[Outgoing { to, bytes }]);
+            assert_eq!(sent.unwrap(), 1);
+            for n in 0..OTHERS {
+                assert_eq!(receiver.port.next_told(), Told::Other, "{n}");
+            }
+            assert_eq!(receiver.port.next_told(), Told::NobodyAt(nobody));
+            assert_eq!(receiver.port.next_told(), Told::Nothing);
         });
     }
 

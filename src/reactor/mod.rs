@@ -31,7 +31,7 @@ mod sys;
 mod timers;
 
 pub use datagram::{
-    BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, SEND_BATCH, UdpPort,
+    BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, SEND_BATCH, Told, UdpPort,
     own_addresses,
 };
 pub use descriptors::{Reserve, raise_descriptor_limit};

@@ -186,7 +186,8 @@ pub(super) fn recv_unreachable(socket: BorrowedFd<'_>) -> io::Result<Option<Sock
     Ok(None)
 }
 
-/// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too, each with its interface's name.
+/// getifaddrs(3): the addresses of this machine's network interfaces, loopback's too, each with its label: its
+/// interface's name, and for an alias something after a colon (`eth0:1`).
 pub(super) fn own_addresses() -> io::Result<Vec<(CString, IpAddr)>> {
     let mut first = ptr::null_mut();
     // SAFETY: the function only writes where it is told to put the list.
@@ -215,9 +216,9 @@ pub(super) fn own_addresses() -> io::Result<Vec<(CString, IpAddr)>> {
             let to = ptr::from_mut(&mut copy).cast::<u8>();
             ptr::copy_nonoverlapping(entry.ifa_addr.cast::<u8>(), to, length);
         }
-        // SAFETY: every entry names its interface, by a string that lives as long as the list.
-        let interface = unsafe { CStr::from_ptr(entry.ifa_name) };
-        addresses.extend(decode_name(&copy).map(|name| (interface.to_owned(), name.ip())));
+        // SAFETY: every entry has a label, a string that lives as long as the list.
+        let label = unsafe { CStr::from_ptr(entry.ifa_name) };
+        addresses.extend(decode_name(&copy).map(|name| (label.to_owned(), name.ip())));
     }
     // SAFETY: it is the list that getifaddrs made, and nothing borrowed from it is left.
     unsafe { libc::freeifaddrs(first) };

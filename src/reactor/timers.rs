@@ -132,7 +132,8 @@ impl<T: Copy> Timers<T> {
         }
     }
 
-    /// When the timer of that id is due, in whole ticks; `None` if the id is dead.
+    /// When the timer of that id is due, in whole ticks; `None` if the id is dead and nothing was armed since. (If
+    /// something was, that is meant: forget dead ids.)
     pub fn deadline(&self, id: TimerId) -> Option<Instant> {
         let entry = self.entries.get(id.index() as usize)?;
         entry.place?;
@@ -147,14 +148,9 @@ impl<T: Copy> Timers<T> {
     }
 
     /// How many are armed.
-    pub fn len(&self) -> usize {
+    pub fn armed(&self) -> usize {
         let places = self.entries.iter();
         places.filter(|entry| entry.place.is_some()).count()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.levels.iter().all(|level| level.occupied == 0)
     }
 
     /// Appends what is due at `now` to `due`, tick by tick; within a tick in no order. Their ids are

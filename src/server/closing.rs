@@ -38,7 +38,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Marks a connection as dead. Its member leaves when it is let go, and that makes a turn due.
     pub(super) fn cut(&mut self, key: Key, reason: &CloseReason) {
-        self.note_end(key, reason);
+        let state = self.tenants.get(key).map(|connection| connection.state);
+        match (state, reason) {
+            (Some(State::Open), reason) => self.note_end(key, reason),
+            // Why it ended was noted; that it did not take what was due comes on top.
+            (Some(State::Closing { .. }), CloseReason::ClosedLate | CloseReason::Slow(_)) => {
+                self.note_end(key, &CloseReason::ClosedLate);
+            }
+            _ => {}
+        }
         self.doom(key);
     }
 

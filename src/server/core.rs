@@ -21,7 +21,7 @@ use super::tenants::Tenants;
 use crate::chat::{Hub, RoomId, TimeOfDay};
 use crate::fanout::{Stall, Tally};
 use crate::protocol::registry::Protocol;
-use crate::protocol::{Datagrams, Patience, Secret, ServerSession, Step};
+use crate::protocol::{Datagrams, Deadline, Patience, Secret, ServerSession, Step};
 use crate::reactor::{DatagramPort, Inbox, Key, Readiness, Stream, Timers, UdpPort};
 
 /// Everything that is taken from one connection in one turn. Enough that a burst is gathered, little
@@ -481,7 +481,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         ];
         let others = others.iter().filter(|armed| **armed);
         let known = connections.count() + guests.count() + others.count();
-        assert_eq!(self.timers.len(), known, "every timer is somebody's");
+        assert_eq!(self.timers.armed(), known, "every timer is somebody's");
         assert!(
             self.notes_due || !self.notes.owes(),
             "what is suppressed is told some day"
@@ -755,9 +755,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match connection.state {
             State::Open => {
                 let patience = connection.session.patience(connection.partial());
-                let Patience::Limited(deadline) = patience else {
-                    debug_assert!(false, "invariant: its timer is armed for what it says");
-                    return;
+                debug_assert_ne!(
+                    patience,
+                    Patience::ForEver,
+                    "invariant: its timer is armed for what it says"
+                );
+                // Without a timer it would stay for ever: if that was wrong, better it goes.
+                let deadline = match patience {
+                    Patience::Limited(deadline) => deadline,
+                    Patience::ForEver => Deadline::Frame,
                 };
                 self.begin_close(key, CloseReason::TimedOut(deadline));
             }

@@ -16,6 +16,8 @@ use crate::reactor::SendFailure;
 macro_rules! counters {
     ($($(#[$what:meta])+ $name:ident,)+) => {
         /// What happened since the start. Every limit that was reached stands here.
+        ///
+        /// A connection that was taken in ends once, for one reason: see [`ended`](Counters::ended).
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $($(#[$what])+ pub $name: u64,)+
@@ -71,10 +73,12 @@ counters! {
     over_rate,
     /// Messages that bore the name of somebody other than their sender: not obeyed.
     forged,
-    /// Connections and guests that went by themselves.
+    /// Connections ended: they went by themselves.
     left,
     /// Connections ended: they had what they had asked for.
     answered,
+    /// Connections ended: they were not let in.
+    not_let_in,
     /// Connections ended: a rule of their protocol was broken.
     violations,
     /// Of these: something longer than it may be.
@@ -97,7 +101,7 @@ counters! {
     timed_out_joining,
     /// Of these: for the rest of a frame.
     timed_out_frame,
-    /// Connections cut: slow consumers.
+    /// Connections ended: slow consumers.
     slow,
     /// Of these: too far behind their room.
     slow_backlog,
@@ -107,9 +111,9 @@ counters! {
     slow_stalled,
     /// Of these: all that waits to be sent was over its budget, and they kept the most of it.
     slow_over_budget,
-    /// Connections cut: closing, and what was due was not taken in time.
+    /// Connections ended already, for whatever reason, that did not take what was still due and were cut.
     closed_late,
-    /// Connections that died.
+    /// Connections ended: they died.
     lost,
     /// Of these: reset by their peers.
     lost_reset,
@@ -121,6 +125,8 @@ counters! {
     stopped,
     /// Datagrams received.
     datagrams,
+    /// Of these: a mesh's, the same as one of our own broadcasts of the last minute.
+    mesh_echoes,
     /// Datagrams that made no sense, or that nobody could have sent: not answered.
     dropped,
     /// Of these: their source is one of our own ports.
@@ -167,6 +173,8 @@ counters! {
     failed_sends_otherwise,
     /// Errors told by a datagram port.
     failed_receives,
+    /// Guests that went by themselves.
+    guests_left,
     /// Guests let go: not heard of for long.
     silent,
     /// Guests let go: nobody receives at their address.
@@ -185,6 +193,13 @@ counters! {
 
 /// What has a reason counts for all of its kind and for that reason, here and nowhere else.
 impl Counters {
+    /// Connections that ended. Those that were accepted are these and those that are in conversation.
+    pub fn ended(&self) -> u64 {
+        let by_themselves = self.left + self.answered + self.lost;
+        let by_us = self.not_let_in + self.violations + self.timed_out + self.slow + self.stopped;
+        by_themselves + by_us
+    }
+
     pub(super) fn count_refusal(&mut self, refusal: Refusal) {
         self.refused += 1;
         *match refusal {
@@ -203,12 +218,12 @@ impl Counters {
         } += 1;
     }
 
-    /// How a connection ends. Who was refused is counted when it is told.
+    /// How a connection ends. Why somebody was refused is counted when it is told.
     pub(super) fn count_end(&mut self, reason: &CloseReason) {
         *match reason {
             CloseReason::Left | CloseReason::Asked => &mut self.left,
             CloseReason::Answered => &mut self.answered,
-            CloseReason::Refused(_) => return,
+            CloseReason::Refused(_) => &mut self.not_let_in,
             CloseReason::Violation(violation) => {
                 self.violations += 1;
                 match violation.kind() {
@@ -257,7 +272,7 @@ impl Counters {
     /// Why a guest is let go. Who was refused is counted when it is told.
     pub(super) fn count_departure(&mut self, why: Departure) {
         *match why {
-            Departure::Asked => &mut self.left,
+            Departure::Asked => &mut self.guests_left,
             Departure::Silent => &mut self.silent,
             Departure::Unreachable => &mut self.unreachable,
             Departure::NeverCame => &mut self.never_came,

@@ -55,13 +55,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 },
                 Place::In { id, .. },
             ) => {
-                self.note_claim(house, id, claimed);
-                let said = self.say(key, house, id, text, time);
+                let said = self.say(key, house, id, text, time, claimed);
                 self.tell_if_too_fast(key, said);
             }
             (Request::Direct { to, text, claimed }, Place::In { id, .. }) => {
-                self.note_claim(house, id, claimed);
-                let said = self.direct(key, house, id, to, text);
+                let said = self.direct(key, house, id, to, text, claimed);
                 self.tell_if_too_fast(key, said);
             }
             (Request::Leave, _) => self.begin_close(key, CloseReason::Asked),
@@ -108,13 +106,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 },
                 Some(id),
             ) => {
-                self.note_claim(house, id, claimed);
-                let said = self.say(key, house, id, text, time);
+                let said = self.say(key, house, id, text, time, claimed);
                 self.answer(key, Answer::Said(said));
             }
             (Request::Direct { to, text, claimed }, Some(id)) => {
-                self.note_claim(house, id, claimed);
-                let said = self.direct(key, house, id, to, text);
+                let said = self.direct(key, house, id, to, text, claimed);
                 self.answer(key, Answer::Said(said));
             }
             (Request::Members, _) => {
@@ -159,7 +155,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Counts a message that bears the name of somebody other than its sender. It is said all the same, under the
-    /// name that was joined with.
+    /// name that was joined with. To compare names is work, so it is only done for who may speak now.
     fn note_claim(&mut self, house: usize, id: MemberId, claimed: Option<&str>) {
         let hub = self.houses.get(house).map(|house| &house.hub);
         let name = hub.and_then(|hub| hub.name(id));
@@ -175,10 +171,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         id: MemberId,
         text: &str,
         time: Option<TimeOfDay>,
+        claimed: Option<&str>,
     ) -> Said {
         if !self.may_speak(key) {
             return Said::TooFast;
         }
+        self.note_claim(house, id, claimed);
         let time = time.unwrap_or(self.wall);
         let Some((hub, mut delivery)) = self.desk(house) else {
             return Said::NobodyThere;
@@ -189,10 +187,19 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Says something to one member, if its speaker may speak now.
-    fn direct(&mut self, key: Key, house: usize, id: MemberId, to: &str, text: &str) -> Said {
+    fn direct(
+        &mut self,
+        key: Key,
+        house: usize,
+        id: MemberId,
+        to: &str,
+        text: &str,
+        claimed: Option<&str>,
+    ) -> Said {
         if !self.may_speak(key) {
             return Said::TooFast;
         }
+        self.note_claim(house, id, claimed);
         let time = self.wall;
         let Some((hub, mut delivery)) = self.desk(house) else {
             return Said::NobodyThere;

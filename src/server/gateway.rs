@@ -52,6 +52,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         };
         match gateway.session.handle_datagram(from.ip(), bytes, now) {
             Ok(Asked::Nothing) => {}
+            Ok(Asked::Echo) => self.counters.mesh_echoes += 1,
             Ok(Asked::Newcomer { username }) => self.answer_newcomer(id, from, username),
             Ok(Asked::Says { username, text }) => self.say_for_peer(id, from, username, text),
             Err(dropped) => self.drop_datagram(id, from, DropReason::Session(dropped)),
@@ -108,7 +109,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         if let Some(guest) = self.tenants.guest_mut(key) {
             guest.heard = now;
         }
-        self.say(key, house, member, text, None);
+        self.say(key, house, member, text, None, None);
     }
 
     /// Gives a peer of the mesh its name in the lobby, if it can have it.

@@ -13,13 +13,14 @@ use super::port::PortId;
 use crate::chat::{Choice, Contact, Event, Name, Refusal};
 use crate::protocol::registry::Silence;
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Secret, Welcome};
-use crate::reactor::{DatagramPort, Key, Stream};
+use crate::reactor::{DatagramPort, Key, Stream, Told};
 
 /// How long a guest has to be heard of who is said not to be there.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
-/// What ICMP has told that is looked at in one turn; it costs a system call each, and can be forged by the thousand.
-const UNREACHABLE_PER_TURN: usize = 64;
+/// What the kernel has told of a port's datagrams that is looked at in one turn, whatever it is about; it costs a system
+/// call each, and ICMP can be forged by the thousand.
+const TOLD_PER_TURN: usize = 64;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Keeps a name for whoever shows the secret, at a datagram port of the same kind.
@@ -428,13 +429,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 continue;
             }
             let mut doubtful = Vec::new();
-            port.erred = true;
-            for _ in 0..UNREACHABLE_PER_TURN {
-                let Some(address) = port.socket.next_unreachable() else {
-                    port.erred = false;
-                    break;
-                };
-                doubtful.extend(port.guests.get(&address).copied());
+            for _ in 0..TOLD_PER_TURN {
+                match port.socket.next_told() {
+                    Told::Nothing => {
+                        port.erred = false;
+                        break;
+                    }
+                    Told::NobodyAt(address) => doubtful.extend(port.guests.get(&address).copied()),
+                    Told::Other => {}
+                }
             }
             for key in doubtful {
                 let now = self.moment();

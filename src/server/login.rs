@@ -20,7 +20,7 @@ use super::core::Server;
 use super::guest::GuestPlace;
 use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
 use crate::reactor::{DatagramPort, Key, MAX_WAITING_JOBS, Stream};
-use crate::store::{self, Done, Job, Known, MAX_ACCOUNTS, Password, Secret};
+use crate::store::{self, Done, Job, Known, Password, Secret};
 
 /// Passwords that wait at the most: as many as the helper takes, less the one entry of a plain file that may be
 /// with it besides.
@@ -78,10 +78,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         });
         let exists = known.is_some();
         let free = hub.find(LOBBY, name.as_str()).is_none();
-        let may_register = !exists
-            && free
-            && accounts.settings.open
-            && accounts.settings.accounts.len() < MAX_ACCOUNTS;
+        let may_register =
+            !exists && free && accounts.settings.open && !accounts.settings.accounts.is_full();
         // Nothing can be saved yet. That is no secret, and no fault of who asks.
         if may_register && accounts.settings.accounts.plain_left() > 0 {
             accounts.attempts.withdrawn(name.as_str(), from);

@@ -64,6 +64,7 @@ impl fmt::Display for DropReason {
         }
     }
 }
+
 /// How often a port is asked for a batch in one turn: what ICMP has told comes instead of what has arrived, and whoever
 /// sends much of it is not to keep the others from being heard.
 const RECEIVE_TRIES: usize = 3;

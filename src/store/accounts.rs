@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::{Password, Phc};
-use crate::chat::Name;
+use crate::chat::{Name, NameError};
 
 /// Accounts at the most: whoever may register could fill the disk and the memory otherwise.
 pub const MAX_ACCOUNTS: usize = 10_000;
@@ -18,6 +18,7 @@ pub const MAX_ACCOUNTS: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Accounts {
     by_name: HashTable<Arc<Account>>,
+    denied: Vec<Arc<Denied>>,
     /// Peers choose the names, so the hash is keyed.
     hasher: RandomState,
     /// How many have their password in plain.
@@ -30,6 +31,24 @@ pub struct Accounts {
 pub struct Account {
     name: Name,
     secret: Secret,
+}
+
+/// An account that nobody can use, out of a file that was written when other names were names or two names two. It
+/// stays in the file, where its owner's hash is not lost.
+#[derive(Debug)]
+pub struct Denied {
+    name: String,
+    phc: Phc,
+    denial: Denial,
+}
+
+/// Why an account is [`Denied`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Its name is none.
+    NoName(NameError),
+    /// An account that stands before it has the same name.
+    SameAs(Name),
 }
 
 /// What a password is known by.
@@ -62,6 +81,7 @@ pub struct StillPlain {
 pub struct Snapshot {
     generation: u64,
     accounts: Vec<Arc<Account>>,
+    denied: Vec<Arc<Denied>>,
 }
 
 impl Accounts {
@@ -102,7 +122,7 @@ impl Accounts {
     }
 
     pub(super) fn add(&mut self, name: Name, secret: Secret) -> Result<(), InsertError> {
-        let full = self.len() >= MAX_ACCOUNTS;
+        let full = self.is_full();
         let hash = Name::hash_of(name.as_str(), &self.hasher);
         let entry = self.by_name.entry(
             hash,
@@ -119,6 +139,26 @@ impl Accounts {
                 Ok(())
             }
         }
+    }
+
+    /// Keeps an account that nobody can use.
+    pub(super) fn deny(&mut self, name: &str, phc: Phc, denial: Denial) -> Result<(), InsertError> {
+        if self.is_full() {
+            return Err(InsertError::Full);
+        }
+        let name = name.to_owned();
+        self.denied.push(Arc::new(Denied { name, phc, denial }));
+        Ok(())
+    }
+
+    /// Those that nobody can use, in the order of the file.
+    pub fn denied(&self) -> impl ExactSizeIterator<Item = &Denied> {
+        self.denied.iter().map(|denied| &**denied)
+    }
+
+    /// Whether there are [`MAX_ACCOUNTS`], with those that nobody can use.
+    pub fn is_full(&self) -> bool {
+        self.len() + self.denied.len() >= MAX_ACCOUNTS
     }
 
     /// Gives an account another hash: of the password that was in plain, or at a new cost. `false` when
@@ -184,6 +224,7 @@ impl Accounts {
             0 => Ok(Snapshot {
                 generation: self.generation,
                 accounts: self.by_name.iter().cloned().collect(),
+                denied: self.denied.clone(),
             }),
             left => Err(StillPlain { left }),
         }
@@ -208,7 +249,8 @@ impl Snapshot {
         self.generation
     }
 
-    /// Names and hashes, in the order in which they are written.
+    /// Names and hashes, in the order in which they are written: those that nobody can use come last, or they
+    /// would be first when they are read again and others denied for them.
     pub(super) fn sorted(&self) -> Vec<(&str, &Phc)> {
         let hashed = self.accounts.iter().filter_map(|account| {
             match &account.secret {
@@ -219,7 +261,19 @@ impl Snapshot {
         });
         let mut sorted: Vec<_> = hashed.collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
+        let denied = self.denied.iter();
+        sorted.extend(denied.map(|denied| (denied.name.as_str(), &denied.phc)));
         sorted
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Denied { name, denial, .. } = self;
+        match denial {
+            Denial::NoName(error) => write!(f, "{name:?} is no name: {error}"),
+            Denial::SameAs(first) => write!(f, "{name:?} is the same name as {:?}", first.as_str()),
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::chat::Name;
 
-/// A run of wrong ones is forgotten when it was quiet for so many of the longest waits: fewer tries come of
-/// forgetting than of waiting.
+/// A run of wrong ones is forgotten when it was quiet for so many of the longest waits, and one more for each
+/// free one: fewer tries come of forgetting than of waiting. So many waits are shorter than the longest, an hour.
 const FORGOTTEN_AFTER_WAITS: u32 = 12;
 /// Names, and addresses, that are remembered; the one that was quiet longest goes first.
 const MAX_REMEMBERED: usize = 10_000;
@@ -108,32 +108,22 @@ impl Attempts {
         Ok(())
     }
 
-    /// The password was good: name and address begin anew, and the name is at home there.
+    /// The password was good: the name begins anew, and is at home there. Its address is only spared this attempt,
+    /// or who has an account would guess at others' without end.
     pub fn succeeded(&mut self, name: &str, from: IpAddr) {
         let (name, from) = (self.name(name), Address::of(from));
         self.names.remove(&name);
-        self.addresses.remove(&from);
+        uncount(&mut self.addresses, from);
         *self.homes.touch(name) = from;
     }
 
     /// An admitted attempt whose password nobody looked at.
     pub fn withdrawn(&mut self, name: &str, from: IpAddr) {
         let (name, from) = (self.name(name), Address::of(from));
-        // What counts nothing is not kept: a storm of logins that nobody has the time for leaves no memory full.
-        if self.homes.get(&name) != Some(&from)
-            && let Some(run) = self.names.get_mut(&name)
-        {
-            run.uncount(self.limits.wrong_per_name);
-            if run.wrong == 0 {
-                self.names.remove(&name);
-            }
+        if self.homes.get(&name) != Some(&from) {
+            uncount(&mut self.names, name);
         }
-        if let Some(run) = self.addresses.get_mut(&from) {
-            run.uncount(self.limits.wrong_per_address);
-            if run.wrong == 0 {
-                self.addresses.remove(&from);
-            }
-        }
+        uncount(&mut self.addresses, from);
     }
 
     fn name(&self, name: &str) -> u64 {
@@ -195,6 +185,17 @@ impl fmt::Display for TryAgain {
 
 impl std::error::Error for TryAgain {}
 
+/// Takes an attempt back that was no wrong one. What counts nothing is not kept: a storm of logins leaves no memory
+/// full.
+fn uncount<K: Copy + Eq + Hash>(runs: &mut Recent<K, Run>, key: K) {
+    if let Some(run) = runs.get_mut(&key) {
+        run.uncount();
+        if run.wrong == 0 {
+            runs.remove(&key);
+        }
+    }
+}
+
 /// Wrong passwords in a row.
 #[derive(Clone, Copy, Debug, Default)]
 struct Run {
@@ -202,6 +203,8 @@ struct Run {
     /// No attempt is looked at before.
     until: Option<Instant>,
     last: Option<Instant>,
+    /// The one before: who logs in again and again does not keep a run from being forgotten.
+    last_but_one: Option<Instant>,
 }
 
 impl Run {
@@ -212,10 +215,11 @@ impl Run {
 
     fn count(&mut self, free: u32, longest: Duration, now: Instant) {
         let quiet = self.last.map(|last| now.saturating_duration_since(last));
-        if quiet.is_some_and(|quiet| quiet >= longest * FORGOTTEN_AFTER_WAITS) {
+        let forgotten_after = longest * FORGOTTEN_AFTER_WAITS.saturating_add(free);
+        if quiet.is_some_and(|quiet| quiet >= forgotten_after) {
             *self = Run::default();
         }
-        self.last = Some(now);
+        self.last_but_one = self.last.replace(now);
         self.wrong = self.wrong.saturating_add(1);
         if let Some(doublings) = self.wrong.checked_sub(free) {
             // 1 s after the last free one, then 2, 4 …; 20 doublings are twelve days.
@@ -224,11 +228,11 @@ impl Run {
         }
     }
 
-    fn uncount(&mut self, free: u32) {
+    /// The wait that it had to wait out before is not asked for again.
+    fn uncount(&mut self) {
         self.wrong = self.wrong.saturating_sub(1);
-        if self.wrong < free {
-            self.until = None;
-        }
+        self.until = None;
+        self.last = self.last_but_one;
     }
 }
 
@@ -401,7 +405,7 @@ mod tests {
         );
         // At home is where the last good login came from.
         attempts.succeeded("a", there);
-        for _ in 0..19 {
+        for _ in 0..16 {
             assert_eq!(attempts.admit("a", there, now), Ok(()));
         }
     }
@@ -417,11 +421,91 @@ mod tests {
             assert_eq!(attempts.admit("a", ip(HERE), now), Ok(()));
         }
         assert_eq!(attempts.admit("a", ip(HERE), now), again(1));
-        let later = now + seconds(3600);
+        let later = now + seconds(300 * (12 + 5));
         for _ in 0..5 {
             assert_eq!(attempts.admit("a", ip(HERE), later), Ok(()));
         }
         assert_eq!(attempts.admit("a", ip(HERE), later), again(1));
+    }
+
+    #[test]
+    fn r16_an_account_of_ones_own_buys_no_guesses_at_others() {
+        let start = Instant::now();
+        let mut attempts = Attempts::new(AttemptLimits::default());
+        let guesses = |attempts: &mut Attempts, now| {
+            let names = (0..19).map(|n| format!("name{n}"));
+            names
+                .filter(|name| attempts.admit(name, ip(HERE), now).is_ok())
+                .count()
+        };
+        let log_in = |attempts: &mut Attempts, now| {
+            let admitted = attempts.admit("eve", ip(HERE), now).is_ok();
+            if admitted {
+                attempts.succeeded("eve", ip(HERE));
+            }
+            admitted
+        };
+        let mut looked_at = 0;
+        for millisecond in 0..30_000 {
+            let now = start + Duration::from_millis(millisecond);
+            looked_at += guesses(&mut attempts, now);
+            log_in(&mut attempts, now);
+        }
+        // Twenty, and those after 1, 3, 7 and 15 s: as without an account.
+        assert_eq!(looked_at, 24);
+        // Whoever guesses no more waits no more, and what was guessed is forgotten however often it logs in.
+        let mut now = start + seconds(40);
+        for _ in 0..300 * (12 + 20) {
+            assert!(log_in(&mut attempts, now) && log_in(&mut attempts, now));
+            now += seconds(1);
+        }
+        assert_eq!(guesses(&mut attempts, now), 19);
+    }
+
+    #[test]
+    fn r16_fewer_tries_come_of_being_forgotten_than_of_waiting() {
+        // So many tries as early as they may be, then this pause, and one more: whether all was forgotten, and how
+        // long the tries took.
+        let forgets = |limits: AttemptLimits, tries: u32, pause: &dyn Fn(u64) -> u64| {
+            let (mut attempts, start) = (Attempts::new(limits), Instant::now());
+            let mut now = start;
+            for name in 0..tries {
+                let name = name.to_string();
+                if let Err(wait) = attempts.admit(&name, ip(HERE), now) {
+                    now += seconds(wait.seconds);
+                    attempts.admit(&name, ip(HERE), now).unwrap();
+                }
+            }
+            now += seconds(pause(now.duration_since(start).as_secs()));
+            attempts.admit("another", ip(HERE), now).unwrap();
+            attempts
+                .addresses
+                .get(&Address::of(ip(HERE)))
+                .unwrap()
+                .wrong
+                == 1
+        };
+        for (free, longest) in [
+            (1, 1),
+            (5, 300),
+            (20, 300),
+            (1000, 300),
+            (1, 3600),
+            (1000, 3600),
+        ] {
+            let limits = AttemptLimits {
+                wrong_per_address: free,
+                longest_wait: seconds(longest),
+                ..AttemptLimits::default()
+            };
+            for tries in free..free + 15 {
+                let by_waiting = longest * u64::from(tries);
+                let pause = |spent: u64| (by_waiting - spent).max(longest);
+                assert!(!forgets(limits, tries, &pause), "{tries} of {free}");
+                let pause = |_: u64| longest * u64::from(12 + free);
+                assert!(forgets(limits, tries, &pause), "{tries} of {free}");
+            }
+        }
     }
 
     #[test]

@@ -6,20 +6,22 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-use super::{Accounts, InsertError, MAX_ACCOUNTS, Password, PasswordError, Phc, PhcError};
+use super::{Accounts, Denial, InsertError, MAX_ACCOUNTS, Password, PasswordError, Phc, PhcError};
 use super::{Secret, Snapshot};
 use crate::chat::{Name, NameError};
 
 /// The largest document: twice what 10,000 accounts with the longest names take.
 pub const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The one version of the form that has versions.
-const VERSION: u64 = 1;
+/// The version that is written. The first is read as well: it had no checks, and two names could be two then that
+/// are one now, so a program that knows it alone would not understand this one.
+const VERSION: u64 = 2;
+const FIRST_VERSION: u64 = 1;
 
 /// The two forms that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `{"version":1,"users":{"momodou":{"password":"$argon2id$v=19$…","check":"01234567"}}}`, which is written.
+    /// `{"version":2,"users":{"momodou":{"password":"$argon2id$v=19$…","check":"01234567"}}}`, which is written.
     /// Who edits it by hand leaves `check` out.
     Hashed,
     /// `{"momodou":"password"}`, as programs before this one wrote it.
@@ -138,7 +140,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Accounts, Form), Damaged> {
 pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
     let accounts = snapshot.sorted();
     let mut out = Vec::with_capacity(64 + accounts.len() * 192);
-    out.extend_from_slice(b"{\n  \"version\": 1,\n  \"users\": {");
+    out.extend_from_slice(b"{\n  \"version\": 2,\n  \"users\": {");
     let mut separator = "\n    ";
     for (name, phc) in accounts {
         out.extend_from_slice(separator.as_bytes());
@@ -159,7 +161,7 @@ pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
 pub fn fuzz(input: &[u8]) {
     match decode(input) {
         Ok((accounts, form)) => {
-            assert!(accounts.len() <= MAX_ACCOUNTS);
+            assert!(accounts.len() + accounts.denied().len() <= MAX_ACCOUNTS);
             let plain = accounts.plain().count();
             assert_eq!(plain, accounts.plain_left());
             assert!(form == Form::Plain || plain == 0);
@@ -296,42 +298,54 @@ impl Reader {
         }
     }
 
-    fn name<E: serde::de::Error>(&mut self, text: &str) -> Result<Name, E> {
+    /// The name of an account, or why it can be nobody's.
+    fn name<E: serde::de::Error>(&mut self, text: &str) -> Result<Result<Name, Denial>, E> {
         if self.stop_at.as_deref() == Some(text) {
             return Err(E::custom("found"));
         }
-        let name = Name::parse(text).map_err(|error| {
-            self.refuse(Damage::Name {
-                name: shown(text),
-                error,
-            })
-        })?;
-        match self.accounts.get(text) {
-            Some(first) => {
-                let name = first.name().as_str().to_owned();
-                Err(self.refuse(Damage::SameName {
-                    name,
-                    line: 0,
-                    column: 0,
-                }))
-            }
-            None => Ok(name),
+        Ok(match (Name::parse(text), self.accounts.get(text)) {
+            (Ok(name), None) => Ok(name),
+            (Ok(_), Some(first)) => Err(Denial::SameAs(first.name().clone())),
+            (Err(error), _) => Err(Denial::NoName(error)),
+        })
+    }
+
+    /// The same where it may have been written when the rules for names were others.
+    fn old_name<E: serde::de::Error>(&mut self, text: &str) -> Result<Result<Name, Denial>, E> {
+        match self.name(text)? {
+            Err(denial) if !is_of_new_rules(&denial, text) => Err(self.refuse_name(text, denial)),
+            name => Ok(name),
         }
     }
 
-    fn add<E: serde::de::Error>(&mut self, name: Name, secret: Secret) -> Result<(), E> {
-        self.accounts
-            .add(name, secret)
-            .map_err(|error| match error {
-                InsertError::Full => self.refuse(Damage::TooMany),
-                // It was looked for as soon as its name was read.
-                InsertError::Taken => self.refuse(Damage::Twice { key: String::new() }),
-            })
+    fn refuse_name<E: serde::de::Error>(&mut self, text: &str, denial: Denial) -> E {
+        self.refuse(match denial {
+            Denial::NoName(error) => Damage::Name {
+                name: shown(text),
+                error,
+            },
+            Denial::SameAs(first) => Damage::SameName {
+                name: first.as_str().to_owned(),
+                line: 0,
+                column: 0,
+            },
+        })
+    }
+
+    fn added<E: serde::de::Error>(&mut self, added: Result<(), InsertError>) -> Result<(), E> {
+        added.map_err(|error| match error {
+            InsertError::Full => self.refuse(Damage::TooMany),
+            // It was looked for as soon as its name was read.
+            InsertError::Taken => self.refuse(Damage::Twice { key: String::new() }),
+        })
     }
 
     /// `{"name":"password"}`
     fn plain<E: serde::de::Error>(&mut self, key: &str, text: &str) -> Result<(), E> {
-        let name = self.name(key)?;
+        let name = match self.name(key)? {
+            Ok(name) => name,
+            Err(denial) => return Err(self.refuse_name(key, denial)),
+        };
         if text.starts_with("$argon2") {
             return Err(self.refuse(Damage::HashInPlain { name: shown(key) }));
         }
@@ -341,7 +355,8 @@ impl Reader {
                 error,
             })
         })?;
-        self.add(name, Secret::Plain(password))
+        let added = self.accounts.add(name, Secret::Plain(password));
+        self.added(added)
     }
 
     fn hash<E: serde::de::Error>(&mut self, name: &str, text: &str) -> Result<(), E> {
@@ -361,19 +376,23 @@ impl Reader {
         let Some(phc) = hash else {
             return Err(self.refuse(Damage::Missing { key: "password" }));
         };
-        let name = self.name(key)?;
-        if check.is_some_and(|check| check != check_of(name.as_str(), &phc)) {
+        let name = self.old_name(key)?;
+        if check.is_some_and(|check| check != check_of(key, &phc)) {
             return Err(self.refuse(Damage::Check { name: shown(key) }));
         }
-        self.add(name, Secret::Hashed(phc))
+        let added = match name {
+            Ok(name) => self.accounts.add(name, Secret::Hashed(phc)),
+            Err(denial) => self.accounts.deny(key, phc, denial),
+        };
+        self.added(added)
     }
 }
 
 impl<'a> Read<'_, 'a> {
     fn wrong<E: serde::de::Error>(self, found: &'static str) -> E {
         let right = match self.slot {
-            Slot::Top => "an object, {\"version\":1,\"users\":{…}}",
-            Slot::Entry("version") => "the number 1",
+            Slot::Top => "an object, {\"version\":2,\"users\":{…}}",
+            Slot::Entry("version") => "the number 2",
             Slot::Entry("users") => "an object, {\"name\":{\"password\":\"$argon2id$…\"}}",
             Slot::Entry(_) => "a password in quotes, or \"users\" and \"version\" around all of it",
             Slot::User(_) => "an object, {\"password\":\"$argon2id$…\"}",
@@ -430,7 +449,8 @@ impl<'a> Read<'_, 'a> {
 
     fn users<'de, A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
-            self.reader.name::<A::Error>(&name)?;
+            // If it is refused, then where it stands.
+            self.reader.old_name::<A::Error>(&name).map(drop)?;
             self.value(&mut map, Slot::User(&name))?;
         }
         Ok(())
@@ -506,7 +526,7 @@ impl<'de> Visitor<'de> for Read<'_, '_> {
                 self.reader.in_form(Form::Hashed, key)?;
                 self.reader.version_read = true;
                 match number {
-                    VERSION => Ok(()),
+                    FIRST_VERSION..=VERSION => Ok(()),
                     got => Err(self.reader.refuse(Damage::Version { got })),
                 }
             }
@@ -532,6 +552,17 @@ impl<'de> Visitor<'de> for Read<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<(), A::Error> {
         Err(self.wrong("a list"))
+    }
+}
+
+/// Whether a name was one, and another than every other, before it was asked how names look. What breaks a frame never
+/// was, nor were two that differ by case alone.
+fn is_of_new_rules(denial: &Denial, text: &str) -> bool {
+    match denial {
+        Denial::SameAs(first) => !first.same_letters_as(text),
+        Denial::NoName(NameError::Empty) => !text.is_empty(),
+        Denial::NoName(NameError::MixedScripts | NameError::Expands) => true,
+        Denial::NoName(NameError::TooLong { .. } | NameError::Forbidden { .. }) => false,
     }
 }
 
@@ -571,12 +602,15 @@ impl fmt::Display for Damage {
             Damage::Twice { key } => write!(f, "{key:?} stands there twice; once is right"),
             Damage::Missing { key } => write!(f, "{key:?} is missing"),
             Damage::Version { got } => {
-                write!(f, "version {got} is not known; {VERSION} is")
+                write!(
+                    f,
+                    "version {got} is not known; {FIRST_VERSION} and {VERSION} are"
+                )
             }
             Damage::Mixed { key } => write!(
                 f,
                 "{key:?} belongs to another form than what stands before it; a file is of the form \
-                 {{\"version\":1,\"users\":{{…}}}} or {{\"name\":\"password\"}}"
+                 {{\"version\":2,\"users\":{{…}}}} or {{\"name\":\"password\"}}"
             ),
             Damage::Name { name, error } => write!(f, "{name:?} is no name: {error}"),
             Damage::SameName { name, line, column } => write!(
@@ -594,7 +628,7 @@ impl fmt::Display for Damage {
             Damage::HashInPlain { name } => write!(
                 f,
                 "a hash stands for {name:?} where passwords stand in plain; it belongs into the form \
-                 {{\"version\":1,\"users\":{{{name:?}:{{\"password\":\"$argon2id$…\"}}}}}}"
+                 {{\"version\":2,\"users\":{{{name:?}:{{\"password\":\"$argon2id$…\"}}}}}}"
             ),
             Damage::TooMany => write!(f, "more than {MAX_ACCOUNTS} accounts"),
         }
@@ -642,7 +676,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(written).unwrap(),
             format!(
-                "{{\n  \"version\": 1,\n  \"users\": {{\n    \
+                "{{\n  \"version\": 2,\n  \"users\": {{\n    \
                  \"Zoë\": {{\"password\": \"{phc}\", \"check\": \"f38888df\"}},\n    \
                  \"momodou\": {{\"password\": \"{phc}\", \"check\": \"66607e9d\"}}\n  }}\n}}\n"
             )
@@ -754,7 +788,7 @@ mod tests {
             damage(r#"{"users":{}}"#),
             Damage::Missing { key: "version" }
         );
-        for (text, got) in [(r#"{"version":2}"#, 2), (r#"{"version":0}"#, 0)] {
+        for (text, got) in [(r#"{"version":3}"#, 3), (r#"{"version":0}"#, 0)] {
             assert_eq!(damage(text), Damage::Version { got });
         }
         let key = || "users".to_string();
@@ -863,6 +897,43 @@ mod tests {
             damaged(&text.replace("PHC", &phc())),
             (3, 5, same_name("Bob", 2, 5))
         );
+    }
+
+    #[test]
+    fn an_account_of_a_name_that_is_none_any_more_is_kept_and_nobodys() {
+        let sentences = "\u{fdfa}".repeat(4);
+        let users = [
+            "ｆｉｎｎ",
+            "finn",
+            "①",
+            "1",
+            "\u{3164}",
+            &sentences,
+            "p\u{430}ul",
+        ];
+        for version in [1, 2] {
+            let users = users.map(|user| format!("\"{user}\":{{\"password\":\"PHC\"}}"));
+            let text = hashed(&users.join(",")).replacen('1', &version.to_string(), 1);
+            let (accounts, _) = decode(text.as_bytes()).unwrap();
+            assert_eq!(accounts.len(), 2);
+            let denied: Vec<_> = accounts.denied().map(ToString::to_string).collect();
+            assert_eq!(denied[0], "\"finn\" is the same name as \"ｆｉｎｎ\"");
+            assert_eq!(denied[1], "\"1\" is the same name as \"①\"");
+            assert!(denied[2].contains("is no name: "), "{denied:?}");
+            assert_eq!(denied.len(), 5);
+            // All of them are written, and whose the name was, it stays.
+            let written = encode(&accounts.snapshot().unwrap());
+            let (again, _) = decode(&written).unwrap();
+            assert_eq!(again.get("FINN").unwrap().name().as_str(), "ｆｉｎｎ");
+            assert_eq!(again.get("1").unwrap().name().as_str(), "①");
+            assert!(again.denied().map(ToString::to_string).eq(denied));
+            fuzz(text.as_bytes());
+        }
+        // In plain, where they cannot be kept, and if the account is not as it was written.
+        let plain = "{\"ｆｉｎｎ\":\"x\",\"finn\":\"y\"}";
+        assert!(matches!(damage(plain), Damage::SameName { .. }));
+        let check = hashed("\"p\u{430}ul\":{\"password\":\"PHC\",\"check\":\"00000000\"}");
+        assert!(matches!(damage(&check), Damage::Check { .. }));
     }
 
     #[test]

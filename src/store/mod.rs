@@ -32,7 +32,9 @@ mod job;
 mod lock;
 mod password;
 
-pub use accounts::{Account, Accounts, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain};
+pub use accounts::{
+    Account, Accounts, Denial, Denied, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain,
+};
 pub use attempts::{AttemptLimits, Attempts, Registrations, TryAgain};
 pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};

@@ -55,6 +55,39 @@ fn r25_an_acknowledged_registration_outlives_a_server_killed_right_after() {
 }
 
 #[test]
+fn an_old_account_whose_name_is_anothers_by_now_is_told_and_stays_in_the_file() {
+    let home = Home::new();
+    let mut house = home.start();
+    assert!(is_in(&house.login("finn", "some password")));
+    assert!(is_in(&house.login("ollie", "another password")));
+    drop(house);
+    // As it was written when these were two names, and accounts had no checks.
+    let file = fs::read_to_string(home.file()).unwrap();
+    let lines = file
+        .lines()
+        .map(|line| match line.split_once(", \"check\"") {
+            Some((account, check)) => format!("{account}}}{}", check.split_once('}').unwrap().1),
+            None => line.to_owned(),
+        });
+    let old: String = lines.collect();
+    let old = old.replace("ollie", "ｆｉｎｎ");
+    assert!(old.contains("\"version\": 2") && !old.contains("check"));
+    let old = old.replace("\"version\": 2", "\"version\": 1");
+    fs::write(home.file(), old).unwrap();
+
+    let mut house = home.start();
+    let line = told(&home, "nobody can use it", 1);
+    assert!(line[0].ends_with("\"ｆｉｎｎ\" is the same name as \"finn\""));
+    let denied = house.login("ｆｉｎｎ", "another password");
+    assert_eq!(denied, "DENIED wrong name or password");
+    assert!(is_in(&house.login("finn", "some password")));
+    assert!(is_in(&house.login("zoe", "third password")));
+    let file = fs::read_to_string(home.file()).unwrap();
+    assert!(file.contains("\"version\": 2"), "{file}");
+    assert!(file.contains("\"ｆｉｎｎ\": {\"password\": \"$argon2id$"));
+}
+
+#[test]
 fn r25_a_server_killed_at_any_step_of_a_save_has_all_that_it_acknowledged() {
     if !have("strace") {
         return;

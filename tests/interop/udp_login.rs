@@ -102,7 +102,7 @@ fn accounts_outlive_the_server() {
         0o600
     );
     let document: serde_json::Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!(document["version"], 1);
+    assert_eq!(document["version"], 2);
     let password = document["users"]["momodou"]["password"].as_str().unwrap();
     assert!(password.starts_with("$argon2id$v=19$"), "{password}");
     assert!(!kept.contains("sesame"));

@@ -18,7 +18,9 @@ use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcrp::datagram::{ToMember, decode_to_member};
 use mynah::protocol::udp_login::frame::{Asked, Heard, Reply, decode_asked, decode_heard};
 use mynah::protocol::{udp_mesh, udp_room};
-use mynah::reactor::{BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH};
+use mynah::reactor::{
+    BATCH, DatagramPort, Inbox, MAX_DATAGRAM, Outgoing, Readiness, SEND_BATCH, Told,
+};
 
 use crate::peers::is_harmless;
 use crate::rng::Rng;
@@ -420,13 +422,15 @@ impl Air {
         Ok(())
     }
 
-    fn next_unreachable(&mut self, id: u8) -> Option<SocketAddr> {
-        let at = self.ports[usize::from(id)].unreachable.pop_front()?;
+    fn next_told(&mut self, id: u8) -> Told {
+        let Some(at) = self.ports[usize::from(id)].unreachable.pop_front() else {
+            return Told::Nothing;
+        };
         let doubted = *self.doubts.entry((id, at)).or_insert(self.now);
         if self.now >= doubted + DOUBT_TIME {
             self.weather.doubted_twice += 1;
         }
-        Some(at)
+        Told::NobodyAt(at)
     }
 
     fn send_batch(&mut self, id: u8, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
@@ -651,7 +655,7 @@ impl DatagramPort for SimPort {
         self.air.borrow_mut().send_batch(self.id, outgoing)
     }
 
-    fn next_unreachable(&mut self) -> Option<SocketAddr> {
-        self.air.borrow_mut().next_unreachable(self.id)
+    fn next_told(&mut self) -> Told {
+        self.air.borrow_mut().next_told(self.id)
     }
 }

@@ -72,7 +72,7 @@ outcome! {
     /// Crowds that came and went at once.
     mass_joins,
     mass_departures,
-    /// Turns in which there was more to read than one may take in.
+    /// Turns that had their fill of what was to be read.
     full_turns,
     died_in_send,
     /// What the kernel told of connections that were gone; some of their places were somebody else's by then.

@@ -21,6 +21,11 @@ impl World {
         let bound = 2 * (2 * self.limits.lag.backlog_bytes + TURN_SLACK);
         let memory = self.server.log_memory();
         assert!(memory <= bound, "{memory} bytes of log, {bound} allowed");
+        let (output, bound) = (self.server.output_memory(), self.limits.output_bytes);
+        assert!(
+            output <= bound + TURN_SLACK,
+            "{output} bytes wait to be sent"
+        );
         self.check_connections();
         self.check_datagrams();
         if self.turns.is_multiple_of(NAMES_EVERY) {
@@ -38,6 +43,9 @@ impl World {
         }
         assert_eq!(counters.accepted, accepted, "connections taken in");
         assert_eq!(self.server.len(), open, "connections that are there");
+        // Each ends once, for one reason, and may stay a little to be told.
+        let gone = accepted - open as u64;
+        assert!((gone..=accepted).contains(&counters.ended()), "{counters}");
         let mut networks: HashMap<IpAddr, usize> = HashMap::new();
         let clients = self.clients.iter().filter_map(|client| {
             let line = client.line.as_ref()?;
@@ -120,6 +128,12 @@ impl World {
             );
         }
         let each = if self.isolate { 2 } else { 1 };
+        let counters = self.server.counters();
+        assert_eq!(
+            counters.ended() + self.server.len() as u64,
+            counters.accepted,
+            "{counters}"
+        );
         assert_eq!((self.server.len(), self.server.guests()), (each, each));
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mynah::reactor::{DatagramPort, Inbox, Outgoing, SEND_BATCH};
+use mynah::reactor::{DatagramPort, Inbox, Outgoing, SEND_BATCH, Told};
 
 /// Both ends of it.
 #[derive(Clone, Default)]
@@ -23,8 +23,8 @@ struct Ends {
     errors: VecDeque<io::Error>,
     /// What it says to the next receives.
     failures: VecDeque<io::Error>,
-    /// Of whom the kernel has heard that they are not there.
-    unreachable: VecDeque<SocketAddr>,
+    /// What the kernel tells of those who were sent to.
+    told: VecDeque<Told>,
     /// Datagrams that the kernel takes before it refuses.
     room: Option<usize>,
     /// What is sent is counted and not kept.
@@ -95,12 +95,17 @@ impl MemoryPort {
 
     /// The kernel hears that nobody is there.
     pub fn tell_unreachable(&self, address: SocketAddr) {
-        self.0.borrow_mut().unreachable.push_back(address);
+        self.tell(Told::NobodyAt(address));
+    }
+
+    /// The kernel has something to tell.
+    pub fn tell(&self, word: Told) {
+        self.0.borrow_mut().told.push_back(word);
     }
 
     /// How many of those nobody has asked for.
-    pub fn untold_unreachable(&self) -> usize {
-        self.0.borrow().unreachable.len()
+    pub fn untold(&self) -> usize {
+        self.0.borrow().told.len()
     }
 
     /// The kernel takes so many datagrams more, and no others until it is told again.
@@ -155,7 +160,8 @@ impl DatagramPort for MemoryPort {
         self.0.borrow().own
     }
 
-    fn next_unreachable(&mut self) -> Option<SocketAddr> {
-        self.0.borrow_mut().unreachable.pop_front()
+    fn next_told(&mut self) -> Told {
+        let word = self.0.borrow_mut().told.pop_front();
+        word.unwrap_or(Told::Nothing)
     }
 }

@@ -360,9 +360,10 @@ fn username(payload: &[u8]) -> Result<AskedName, Rule> {
     };
     AskedName::new(name.ok_or(Rule::NotAUsername)?).map_err(|error| match error {
         NameError::TooLong { bytes } => Rule::UsernameTooLong { bytes },
-        NameError::Empty | NameError::Forbidden { .. } | NameError::MixedScripts => {
-            Rule::NotAUsername
-        }
+        NameError::Empty
+        | NameError::Forbidden { .. }
+        | NameError::MixedScripts
+        | NameError::Expands => Rule::NotAUsername,
     })
 }
 

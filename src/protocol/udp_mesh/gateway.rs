@@ -2,8 +2,9 @@
 //! what it answers, and which broadcasts are its own that came back.
 //! Knows no socket and no clock, and nothing of who is in the lobby.
 
-use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -23,17 +24,20 @@ pub struct Gateway {
     /// As whom it answers those who come.
     name: Name,
     askers: Askers,
-    /// What it has broadcast and may hear again: broadcasts come back.
+    /// What it has broadcast and may hear again, by its hash: broadcasts come back.
     sent: VecDeque<(Instant, u64)>,
-    /// Keyed, as all hashes of what peers choose.
-    hasher: RandomState,
+    /// How often each stands there. Its hasher is what hashes them: keyed, for peers choose what they say.
+    echoes: HashMap<u64, u32>,
 }
 
 /// What a datagram asks of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked<'a> {
-    /// Nothing: it is ours, or an answer to a peer who joins; the lobby is in already.
+    /// Nothing: it is an answer to a peer who joins; the lobby is in already.
     Nothing,
+    /// Nothing: it is one of our own that came back. Somebody who has just left the lobby and says the same words from
+    /// the mesh is not told from that.
+    Echo,
     /// 471: may it be `username`? `None` is a name that breaks the rules, and is taken.
     Newcomer { username: Option<&'a str> },
     /// 472: `username` says something.
@@ -55,7 +59,7 @@ impl Gateway {
             name,
             askers: Askers::default(),
             sent: VecDeque::new(),
-            hasher: RandomState::new(),
+            echoes: HashMap::new(),
         }
     }
 
@@ -67,7 +71,7 @@ impl Gateway {
         now: Instant,
     ) -> Result<Asked<'a>, Dropped> {
         if self.is_echo(datagram, now) {
-            return Ok(Asked::Nothing);
+            return Ok(Asked::Echo);
         }
         let username = match frame::decode(datagram) {
             Ok(Frame::Join { username }) => Some(username).filter(|name| !self.name.same_as(name)),
@@ -105,9 +109,11 @@ impl Gateway {
     /// That is going to be broadcast.
     pub fn note_sent(&mut self, datagram: &[u8], now: Instant) {
         if self.sent.len() == MAX_ECHOES {
-            self.sent.pop_front();
+            self.forget_oldest();
         }
-        self.sent.push_back((now, self.hasher.hash_one(datagram)));
+        let hash = self.echoes.hasher().hash_one(datagram);
+        self.sent.push_back((now, hash));
+        *self.echoes.entry(hash).or_default() += 1;
     }
 
     /// Whether this is one of its own that came back: each does once on most networks, and twice where
@@ -116,10 +122,21 @@ impl Gateway {
         while let Some((sent, _)) = self.sent.front()
             && now.saturating_duration_since(*sent) > ECHO_TIME
         {
-            self.sent.pop_front();
+            self.forget_oldest();
         }
-        let hash = self.hasher.hash_one(datagram);
-        self.sent.iter().any(|(_, sent)| *sent == hash)
+        let hash = self.echoes.hasher().hash_one(datagram);
+        self.echoes.contains_key(&hash)
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, hash)) = self.sent.pop_front()
+            && let Entry::Occupied(mut times) = self.echoes.entry(hash)
+        {
+            match *times.get() {
+                0 | 1 => drop(times.remove()),
+                more => *times.get_mut() = more - 1,
+            }
+        }
     }
 }
 
@@ -261,8 +278,8 @@ mod tests {
         let soon = start + Duration::from_millis(1);
         let username = "ann";
         for (datagram, asked) in [
-            (&one, Asked::Nothing),
-            (&one, Asked::Nothing),
+            (&one, Asked::Echo),
+            (&one, Asked::Echo),
             (
                 &three,
                 Asked::Says {
@@ -282,12 +299,31 @@ mod tests {
     }
 
     #[test]
+    fn r48_what_is_broadcast_twice_is_known_for_its_time_from_the_second() {
+        let (mut gateway, start) = (gateway(), Instant::now());
+        let one = say("ann", "one");
+        let later = start + ECHO_TIME / 2;
+        gateway.note_sent(&one, start);
+        gateway.note_sent(&one, later);
+        let heard = |gateway: &mut Gateway, at| gateway.handle_datagram(ip(9), &one, at);
+        let end = later + ECHO_TIME;
+        for at in [start, start + ECHO_TIME + Duration::from_millis(1), end] {
+            assert_eq!(heard(&mut gateway, at), Ok(Asked::Echo));
+        }
+        let (username, text) = ("ann", "one");
+        let said = Ok(Asked::Says { username, text });
+        assert_eq!(heard(&mut gateway, end + Duration::from_millis(1)), said);
+        assert!(gateway.sent.is_empty() && gateway.echoes.is_empty());
+    }
+
+    #[test]
     fn a_storm_of_broadcasts_takes_no_more_memory() {
         let (mut gateway, now) = (gateway(), Instant::now());
         for n in 0..2 * MAX_ECHOES {
             gateway.note_sent(&n.to_be_bytes(), now);
         }
         assert_eq!(gateway.sent.len(), MAX_ECHOES);
+        assert_eq!(gateway.echoes.len(), MAX_ECHOES);
     }
 
     #[test]

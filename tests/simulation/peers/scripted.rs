@@ -56,7 +56,10 @@ pub fn script(kind: Kind, name: &str, rng: &mut Rng) -> (Vec<u8>, Vec<String>) {
         _ => rng.below(12),
     };
     for _ in 0..lines {
-        let text = text(name, rng, 4000);
+        let mut text = text(name, rng, 4000);
+        while kind == Kind::Flooder && text.len() < 1500 {
+            text.push_str(" and so on");
+        }
         frame::encode_say(TimeOfDay::MIDNIGHT, "forged", &text, &mut plan);
         said.push(text);
     }
