@@ -4,6 +4,8 @@
 #[path = "support/memory_crowd.rs"]
 mod memory_crowd;
 
+use std::time::Duration;
+
 use memory_crowd::{Crowd, Heard, name};
 use mynah::chat::MAX_TEXT_BYTES;
 use mynah::server::Limits;
@@ -139,5 +141,40 @@ fn r37_who_lags_less_than_the_slowest_of_its_room_stays() {
             .count()
             > 50
     );
+    crowd.server.audit();
+}
+
+#[test]
+fn r37_what_nobody_can_be_cut_for_holds_nobody_up() {
+    const BUDGET: usize = 32 * 1024;
+    const SPEAKERS: usize = 200;
+    let mut crowd = Crowd::with(1500, limits(BUDGET), false);
+    // The list that it is sent is kept for who comes next.
+    crowd.come(usize::MAX);
+    crowd.settle();
+    let kept = crowd.server.output_memory();
+    assert!(kept > BUDGET, "{kept} bytes wait");
+    (0..SPEAKERS).for_each(|speaker| crowd.say(speaker, "hello"));
+    crowd.turn();
+    assert_eq!(crowd.server.counters().messages, SPEAKERS as u64);
+    // Who keeps little of what is too much is cut once in a while, not looked for every turn.
+    let laggard = SPEAKERS;
+    crowd.stop_reading(laggard);
+    crowd.say(0, "hello");
+    crowd.settle();
+    assert!(!crowd.members[laggard].is_gone());
+    crowd.pass(Duration::from_secs(1));
+    crowd.say(0, "hello");
+    crowd.settle();
+    assert!(crowd.members[laggard].is_gone());
+    // And who keeps much, at once.
+    let laggard = SPEAKERS + 1;
+    crowd.stop_reading(laggard);
+    for _ in 0..3 {
+        crowd.say(0, &"x".repeat(4000));
+        crowd.turn();
+    }
+    crowd.settle();
+    assert!(crowd.members[laggard].is_gone());
     crowd.server.audit();
 }

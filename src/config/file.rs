@@ -158,6 +158,14 @@ const MEMORY: &str = "accounts.argon2_memory_kib";
 const PASSES: &str = "accounts.argon2_passes";
 const LANES: &str = "accounts.argon2_lanes";
 
+/// What all output may take, and what that depends on.
+const OUTPUT: [&str; 4] = [
+    "limits.output_bytes",
+    "limits.members_per_room",
+    "limits.backlog_bytes",
+    "limits.mailing_bytes",
+];
+
 const KIB: u64 = 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
 
@@ -192,7 +200,7 @@ const LIMITS: &[Limit] = &[
     limit("pace_bytes_per_second", " of bytes", (256, 1_000_000_000), |limits, n| limits.pace.bytes_per_second = n as u32),
     limit("pace_burst_bytes", " of bytes", (4 * KIB, GIB), |limits, n| limits.pace.burst_bytes = n as u32),
     limit("mailing_bytes", " of bytes", (16 * KIB, GIB), |limits, n| limits.mailing_bytes = n as usize),
-    // Room for the list of a full room, and what one turn brings.
+    // What one turn brings, several times; what depends on other limits is in `finish`.
     limit("output_bytes", " of bytes", (4096 * KIB, 64 * GIB), |limits, n| limits.output_bytes = n as usize),
     limit("name_time", " of seconds", (1, 3600), |limits, n| limits.name_time = seconds(n)),
     limit("first_frame_time", " of seconds", (1, 3600), |limits, n| limits.first_frame_time = seconds(n)),
@@ -464,13 +472,25 @@ fn finish(entries: &[Entry<'_, '_>], settings: &mut Settings, text: &str) -> Res
     {
         settings.limits.datagram_rate = None;
     }
+    let named = |key: &str| entries.iter().find(|entry| entry.name == key);
+    let least = settings.limits.least_output_bytes();
+    if settings.limits.output_bytes < least {
+        // The defaults go together.
+        if let Some(entry) = OUTPUT.iter().find_map(|key| named(key)) {
+            let [output, others @ ..] = OUTPUT;
+            let others = others.join(", ");
+            let right = format!(
+                "something that goes with the others; {output} is at least {least} with these {others}"
+            );
+            return Err(entry.refused(entry.value.span(), right, text));
+        }
+    }
     if let Err(error) = settings.hash_cost.check() {
         let key = match error {
             CostError::Memory { .. } => MEMORY,
             CostError::Passes { .. } => PASSES,
             CostError::Lanes { .. } => LANES,
         };
-        let named = |key: &str| entries.iter().find(|entry| entry.name == key);
         // The defaults go together, so at least one of the three is in the file.
         let entry = named(key).or_else(|| [MEMORY, PASSES, LANES].into_iter().find_map(named));
         if let Some(entry) = entry {
@@ -637,11 +657,18 @@ mod tests {
         let mut seen = Vec::new();
         for limit in LIMITS {
             let (least, most) = limit.bounds;
+            // Those that bound each other are as far apart as they can be.
+            let others = match limit.name {
+                "output_bytes" => "limits.members_per_room = 1",
+                _ => "limits.output_bytes = 68_719_476_736",
+            };
+            let without = settings(others);
+            let settings = |value| settings(&format!("{others}\nlimits.{} = {value}", limit.name));
             // The least is taken; the default may be just that.
-            settings(&format!("limits.{} = {least}", limit.name));
+            settings(least);
             for value in [most, most - 1] {
-                let got = settings(&format!("limits.{} = {value}", limit.name));
-                assert_ne!(got, Settings::default(), "{} = {value}", limit.name);
+                let got = settings(value);
+                assert_ne!(got, without, "{} = {value}", limit.name);
                 assert!(
                     !seen.contains(&got),
                     "{} does what another does",
@@ -741,6 +768,31 @@ mod tests {
         let said = said("[accounts]\nargon2_passes = 50\nargon2_memory_kib = 1048576\n");
         assert!(said.starts_with("2: accounts.argon2_passes: 50 "), "{said}");
         assert!(said.contains("1 to 4"), "{said}");
+    }
+
+    #[test]
+    fn r37_a_budget_that_one_room_may_be_over_is_told_at_one_of_its_keys() {
+        let least = Limits::default().least_output_bytes();
+        let told =
+            format!("limits.output_bytes is at least {least} with these limits.members_per_room, ");
+        let too_little = said(format!("\nlimits.output_bytes = {}\n", least - 1));
+        assert!(
+            too_little.starts_with("2: limits.output_bytes: "),
+            "{too_little}"
+        );
+        assert!(too_little.contains(&told), "{too_little}");
+        let enough = settings(&format!("limits.output_bytes = {least}"));
+        assert_eq!(enough.limits.output_bytes, least);
+        for key in [
+            "members_per_room = 1000000",
+            "backlog_bytes = 33554432",
+            "mailing_bytes = 33554432",
+        ] {
+            let said = said(format!("limits.rooms = 1\nlimits.{key}\n"));
+            assert!(said.starts_with("2: limits."), "{said}");
+            assert!(said.contains("limits.output_bytes is at least "), "{said}");
+            settings(&format!("limits.{key}\nlimits.output_bytes = 134217728"));
+        }
     }
 
     #[test]

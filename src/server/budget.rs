@@ -3,9 +3,10 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::time::Instant;
 
 use super::connection::{CloseReason, State};
-use super::core::Server;
+use super::core::{LAGGARDS_TICK, Server, TURN_BYTES};
 use super::port::Port;
 use crate::chat::RoomId;
 use crate::fanout::SlowConsumer;
@@ -27,6 +28,15 @@ struct Laggard {
 /// A house's number, a room, and a format.
 type LogId = (usize, RoomId, Protocol);
 
+/// That room was made, and it was not enough: nobody is left who can be cut. To walk over all every turn would not
+/// change that, so it is tried again when there is more, or after a while.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stuck {
+    /// What was left.
+    bytes: usize,
+    until: Instant,
+}
+
 /// The laggards of one log.
 #[derive(Default)]
 struct Readers {
@@ -39,9 +49,32 @@ struct Readers {
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Looks whether too much waits, once everything was sent that could be.
     pub(super) fn keep_to_budget(&mut self) {
-        if self.output_memory() > self.limits.output_bytes {
-            self.make_room();
+        let (limit, waits) = (self.limits.output_bytes, self.output_memory());
+        if waits <= limit {
+            self.stuck = None;
+            return;
         }
+        let is_vain = |stuck: Stuck| self.now < stuck.until && waits <= stuck.bytes + limit / 8;
+        if self.stuck.is_some_and(is_vain) {
+            return;
+        }
+        self.make_room();
+        let stuck = Stuck {
+            bytes: self.output_memory(),
+            until: self.now + LAGGARDS_TICK,
+        };
+        self.stuck = (stuck.bytes > limit).then_some(stuck);
+    }
+
+    /// Whether a turn that began with `before` bytes waiting for connections has brought as much as it may: what many who
+    /// come are told may be much more than they said. What is over the budget and nobody can be cut for holds nobody up.
+    pub(super) fn has_its_fill(&self, before: usize) -> bool {
+        let limit = self.limits.output_bytes;
+        let most = match before > limit {
+            true => before + TURN_BYTES,
+            false => limit,
+        };
+        self.tally.bytes() > most
     }
 
     /// Makes enough room that this is not needed every turn: it walks over all rooms, and all that lag.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Accounts;
 use super::address::{Census, PeerAddress};
+use super::budget::Stuck;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
 use super::entropy::Entropy;
@@ -30,7 +31,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// What all connections together may bring in one turn, read and appended. Well under the backlog
 /// limit, also with the notices that wait ([`Gathering::bytes`](super::limits::Gathering::bytes)), so that nobody becomes
 /// a slow consumer by what it was never offered.
-const TURN_BYTES: usize = 256 * 1024;
+pub(super) const TURN_BYTES: usize = 256 * 1024;
 
 /// What notices of who goes may come to besides, under the backlog limit with the others. Ten thousand who go at once
 /// are not halted halfway: the half that is left would be told of the other, to no use.
@@ -68,6 +69,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) entropy: Entropy,
     /// The memory of what waits to be sent to connections.
     pub(super) tally: Tally,
+    /// It is too much, and nothing helps.
+    pub(super) stuck: Option<Stuck>,
     /// One for all protocols, or one for each.
     pub(super) houses: Vec<House>,
     pub(super) timers: Timers<Timer>,
@@ -159,6 +162,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
             tally,
+            stuck: None,
             timers: Timers::new(now),
             ready: VecDeque::new(),
             pending: Vec::new(),
@@ -551,6 +555,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     fn take_in(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let (mut intake, mut departures) = (0, 0);
+        let before = self.tally.bytes();
         for _ in 0..self.ready.len() {
             if intake >= TURN_BYTES || departures >= TURN_DEPARTURE_BYTES {
                 break;
@@ -563,8 +568,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 intake += house.exchange.take_appended();
                 departures += house.exchange.take_departures();
             }
-            // What many who come are told may be much more than they said.
-            if self.tally.bytes() > self.limits.output_bytes {
+            if self.has_its_fill(before) {
                 break;
             }
         }

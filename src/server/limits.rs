@@ -158,7 +158,18 @@ impl Default for Limits {
     }
 }
 
+/// A member in the list that newcomers to a room are sent: name, address, what stands between them.
+const LISTED_BYTES: usize = 96;
+
 impl Limits {
+    /// The least that [`output_bytes`](Limits::output_bytes) may be: what waits, or is kept for who comes next, without
+    /// anybody who could be cut for it. That is the list of a full room, its log with room to grow, and a port's datagrams.
+    pub fn least_output_bytes(&self) -> usize {
+        let list = self.hub.members_per_room.saturating_mul(LISTED_BYTES);
+        list.saturating_add(self.lag.backlog_bytes.saturating_mul(2))
+            .saturating_add(self.mailing_bytes)
+    }
+
     /// How much time a connection has for that.
     pub(super) fn time_for(&self, deadline: Deadline) -> Duration {
         match deadline {

@@ -45,9 +45,16 @@ fn toml(plan: &Plan) -> String {
     let under_way = window.saturating_mul(2 * (plan.payload + 256)).min(1 << 30);
     let backlog = defaults.lag.backlog_bytes.max(under_way);
     let mailing = defaults.mailing_bytes.max(under_way);
+    let members = defaults.hub.members_per_room.max(plan.members + 1);
+    let mut raised = Limits {
+        mailing_bytes: mailing,
+        ..defaults
+    };
+    raised.lag.backlog_bytes = backlog;
+    raised.hub.members_per_room = members;
     // A room in each format and the ports, with what buffers have to spare.
     let output = defaults.output_bytes.max(under_way.saturating_mul(16));
-    let members = defaults.hub.members_per_room.max(plan.members + 1);
+    let output = output.max(raised.least_output_bytes());
     format!(
         "limits.members_per_room = {members}\n\
          limits.backlog_bytes = {backlog}\n\
@@ -109,6 +116,8 @@ mod tests {
         assert!(limits.mailing_bytes > 2 * 1000 * 4096);
         assert!(limits.output_bytes > 4 * limits.mailing_bytes);
         assert!(limits.hub.members_per_room > 30_000);
+        let limits = settings(Pace::Window(1), 900_000, 64).limits;
+        assert!(limits.output_bytes >= limits.least_output_bytes());
         // As much as may be set, and no more.
         let limits = settings(Pace::Window(u32::MAX), 2, 4096).limits;
         assert_eq!(limits.lag.backlog_bytes, 1 << 30);
