@@ -112,6 +112,22 @@ const ROWS: &[Row] = &[
             }
         })
     }),
+    ("unproven_away", 2, || {
+        let limits = Limits {
+            unproven_members: 1,
+            ..Limits::default()
+        };
+        limited(limits, |house| {
+            house.send(UDP_ROOM, ANN, "UN| ann");
+            house.send(UDP_ROOM, BOB, "UN| bob");
+            house.send(UDP_ROOM, EVE, "UN| eve");
+            // This machine's own are not counted; and who goes leaves its place.
+            house.send(UDP_ROOM, HERE, "UN| here");
+            house.send(UDP_ROOM, ANN, "EX|");
+            house.send(UDP_ROOM, BOB, "UN| bob");
+            assert_eq!(house.count("joined"), 3);
+        })
+    }),
     ("refused_not_saved", 1, || {
         with(|house| {
             house.break_disk();

@@ -81,6 +81,31 @@ fn r11_a_wrong_secret_of_the_right_form_proves_nothing() {
 }
 
 #[test]
+fn r12_forged_joins_are_so_many_members_and_no_more() {
+    let mut house = House::new();
+    let limit = Limits::default().unproven_members;
+    for n in 0..2000 {
+        // As many networks as one likes.
+        let from = format!("10.0.{}.{}:1000", n / 250, n % 250);
+        let answer = house.send(UDP_ROOM, &from, format!("UN| forged-number-{n}"));
+        let told = answer
+            .iter()
+            .any(|line| line.ends_with(" joined the server]"));
+        assert_eq!(told, n < limit, "{answer:?}");
+    }
+    assert_eq!(house.names().len(), limit);
+    assert_eq!(house.count("unproven_away"), 2000 - limit as u64);
+    // This machine's own come in, and those who have a connection or show that they receive where they say.
+    house.send(UDP_ROOM, "127.0.0.1:7", "UN| local");
+    house.login(ANN, "ann");
+    assert_eq!(house.names().len(), limit + 2);
+    let before = house.count("datagrams_sent") + house.count("withheld");
+    house.send(UDP_ROOM, "127.0.0.1:7", "a line of one");
+    let sent = house.count("datagrams_sent") + house.count("withheld") - before;
+    assert_eq!(sent, limit as u64 + 3, "one for each, and one for the mesh");
+}
+
+#[test]
 fn r12_an_address_without_proof_has_a_pace() {
     let mut house = House::new();
     house.send(UDP_ROOM, ANN, "UN| ann");
@@ -732,6 +757,7 @@ fn r38_who_speaks_too_fast_is_told_where_the_protocol_has_a_way() {
 fn what_nobody_may_be_sent_takes_its_share_of_a_turn() {
     let mut house = House::with(Limits {
         max_per_address: 1000,
+        unproven_members: 500,
         ..Limits::default()
     });
     for n in 0..500 {

@@ -174,6 +174,7 @@ const LIMITS: &[Limit] = &[
     limit("max_per_address", "", (1, 1_000_000), |limits, n| limits.max_per_address = n as usize),
     limit("mesh_names_per_address", "", (1, 1_000_000), |limits, n| limits.mesh_names_per_address = n as usize),
     limit("rooms", "", (1, 1_000_000), |limits, n| limits.hub.rooms = n as usize),
+    limit("unproven_members", "", (1, 1_000_000), |limits, n| limits.unproven_members = n as usize),
     limit("rooms_per_address", "", (1, 1_000_000), |limits, n| limits.rooms_per_address = n as usize),
     limit("members_per_room", "", (1, 1_000_000), |limits, n| limits.hub.members_per_room = n as usize),
     // Room for the longest message and its frame, several times.

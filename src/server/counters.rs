@@ -37,6 +37,8 @@ counters! {
     accepted,
     /// Connections and guests turned away: their address had as many as it may.
     turned_away,
+    /// Guests turned away: as many were in as may be whose protocol has no proof of their address.
+    unproven_away,
     /// Times that a connection could not be taken in for want of descriptors or memory.
     shed,
     /// Joins refused, of whatever reason.

@@ -26,6 +26,9 @@ pub struct Limits {
     /// Rooms that one IPv4 address or IPv6 /64 has opened and that stand; this machine's own do not count. Each room has
     /// a host, so [`max_per_address`](Limits::max_per_address) is less as long as it is not raised.
     pub rooms_per_address: usize,
+    /// Members outside this machine, all together, of a protocol in which an address cannot show that it is its
+    /// sender's: whoever forges addresses has as many as he likes, and each is sent what everybody says.
+    pub unproven_members: usize,
     /// Messages of one member outside loopback; `None` is as many as it likes.
     pub message_rate: Option<MessageRate>,
     /// Datagrams of one network outside loopback, before anything is made of them; `None` is as many as it likes.
@@ -129,6 +132,7 @@ impl Default for Limits {
             max_per_address: 16,
             mesh_names_per_address: 256,
             rooms_per_address: 64,
+            unproven_members: 256,
             message_rate: Some(MessageRate::default()),
             // Sixteen members who all speak as fast as they may, and some more.
             datagram_rate: Some(MessageRate {

@@ -79,6 +79,13 @@ impl Notes {
         self.log(Class::TurnedAway, now, Level::Warn, what);
     }
 
+    /// A guest that was not taken in: anybody may have sent what it asked with.
+    pub(super) fn unproven_away(&mut self, now: Instant, who: fmt::Arguments<'_>, limit: usize) {
+        let what =
+            format_args!("{who}: turned away, {limit} from other machines are in, without proof");
+        self.log(Class::TurnedAway, now, Level::Warn, what);
+    }
+
     /// A room that was not opened.
     pub(super) fn room_refused(&mut self, now: Instant, who: fmt::Arguments<'_>, refusal: Refusal) {
         let what = format_args!("{who}: no room opened, {refusal}");

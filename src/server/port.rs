@@ -111,6 +111,8 @@ pub(super) struct Allowances {
     /// Paces that nobody has any more, until all of their burst is there again: who leaves and comes back has no
     /// new one.
     resting: VecDeque<AllowanceId>,
+    /// Guests with a pace.
+    paced: usize,
 }
 
 #[derive(Debug)]
@@ -176,6 +178,7 @@ impl Allowances {
     /// For somebody in a network, together with all others there.
     pub(super) fn pace(&mut self, peer: &PeerAddress, now: Instant) -> AllowanceId {
         self.forget_rested(now);
+        self.paced += 1;
         let network = peer.network();
         if let Some(&id) = self.paces.get(&network) {
             if let Some(Allowance::Pace { guests, .. }) = self.slots.get_mut(id.0) {
@@ -190,6 +193,11 @@ impl Allowances {
         });
         self.paces.insert(network, id);
         id
+    }
+
+    /// How many guests have one that cannot show that they receive where it goes.
+    pub(super) fn paced(&self) -> usize {
+        self.paced
     }
 
     /// More has come from there.
@@ -242,6 +250,7 @@ impl Allowances {
         match self.slots.get_mut(id.0) {
             None => {}
             Some(Allowance::Pace { guests, .. }) => {
+                self.paced = self.paced.saturating_sub(1);
                 *guests = guests.saturating_sub(1);
                 if *guests == 0 {
                     self.resting.push_back(id);
@@ -301,6 +310,7 @@ impl Allowances {
             }
         }
         assert_eq!(credits + paced, guests, "allowances are guests'");
+        assert_eq!(self.paced, paced, "those with a pace are counted");
         let paces = self.slots.len() - credits;
         assert_eq!(self.paces.len(), paces, "every pace is found");
     }

@@ -252,7 +252,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match session.handle_datagram(bytes, &mut replies) {
             Ok(Some(request @ (Request::Enter { .. } | Request::Authenticate { .. }))) => {
                 let peer = PeerAddress::new(from);
-                if self.census.enter(&peer, self.limits.max_per_address) {
+                let limit = self.limits.unproven_members;
+                if !protocol.has_proof() && !peer.is_loopback() && self.allowances.paced() >= limit
+                {
+                    self.counters.unproven_away += 1;
+                    let who = format_args!("{protocol} {peer}");
+                    self.notes.unproven_away(self.now, who, limit);
+                    self.watch_notes();
+                    let refusal = Refusal::RoomFull { limit };
+                    session.handle_answer(Answer::Refused(refusal), &mut replies);
+                } else if self.census.enter(&peer, self.limits.max_per_address) {
                     let mut guest = Guest::new(protocol, house, session, peer, self.moment());
                     guest.found_at = Some(found_at);
                     guest.allowance = match protocol.has_proof() {
