@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::connection::{CloseReason, Place, State};
 use super::core::{House, Server, Timer};
 use super::guest::Departure;
+use super::notes::Notes;
 use super::tenants::Tenants;
 use crate::reactor::{DatagramPort, Key, Stream};
 
@@ -146,6 +147,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Counts how a connection ends, and has the log told.
     fn note_end(&mut self, key: Key, reason: &CloseReason) {
         self.counters.count_end(reason);
+        self.note(key, |notes, now, who| {
+            notes.end(now, format_args!("{who}"), reason)
+        });
+    }
+
+    /// Has the log told of somebody, now or, if that is too much, in a second.
+    pub(super) fn note(&mut self, key: Key, tell: impl FnOnce(&mut Notes, Instant, Who<'_, S>)) {
         let Server {
             tenants,
             houses,
@@ -158,7 +166,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             houses,
             key,
         };
-        notes.end(*now, format_args!("{who}"), reason);
+        tell(notes, *now, who);
         self.watch_notes();
     }
 

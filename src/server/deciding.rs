@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::address::PeerAddress;
-use super::closing::Who;
 use super::connection::{CloseReason, Connection, Place};
 use super::core::{NO_SECRET, Server};
 use super::guest::Departure;
@@ -376,20 +375,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Counts a message that was dropped, and has the log told.
     pub(super) fn note_over_rate(&mut self, key: Key) {
         self.counters.over_rate += 1;
-        let Server {
-            tenants,
-            houses,
-            notes,
-            now,
-            ..
-        } = self;
-        let who = Who {
-            tenants,
-            houses,
-            key,
-        };
-        notes.over_rate(*now, format_args!("{who}"));
-        self.watch_notes();
+        self.note(key, |notes, now, who| {
+            notes.over_rate(now, format_args!("{who}"))
+        });
     }
 
     pub(super) fn end_for_violation(&mut self, key: Key, violation: Violation) {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::address::PeerAddress;
-use super::closing::Who;
 use super::core::{Server, Timer};
 use super::guest::{Departure, Guest, GuestPlace};
 use super::limits::Limits;
@@ -230,22 +229,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Has the log told who was not let in: of logins loudly, for somebody may be guessing.
     fn note_refused(&mut self, key: Key, refusal: Refusal) {
-        let Server {
-            tenants,
-            houses,
-            notes,
-            now,
-            ..
-        } = self;
-        let who = Who {
-            tenants,
-            houses,
-            key,
-        };
-        match refusal {
+        self.note(key, |notes, now, who| match refusal {
             Refusal::Denied | Refusal::TryAgain { .. } | Refusal::Busy => {
-                notes.login_refused(*now, format_args!("{who}"), refusal);
-                self.watch_notes();
+                notes.login_refused(now, format_args!("{who}"), refusal);
             }
             Refusal::NotAName(_)
             | Refusal::NameTaken
@@ -256,7 +242,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::TooManyRoomsOfAddress { .. }
             | Refusal::NotSaved
             | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
-        }
+        });
     }
 
     /// Once a guest has proved its address nothing limits what it is sent.
@@ -302,26 +288,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Counts why a guest is let go, and tells the log: what we did to it loudly, what it did itself quietly.
     pub(super) fn note_departure(&mut self, key: Key, why: Departure) {
         self.counters.count_departure(why);
-        let Server {
-            tenants,
-            houses,
-            notes,
-            now,
-            ..
-        } = self;
-        let who = Who {
-            tenants,
-            houses,
-            key,
-        };
-        let what = format_args!("{who}: {}", why.as_str());
-        match why {
-            Departure::Asked | Departure::Refused | Departure::RoomClosed => log::debug!("{what}"),
-            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
-                notes.guest_gone(*now, what);
-                self.watch_notes();
+        let what = why.as_str();
+        self.note(key, |notes, now, who| match why {
+            Departure::Asked | Departure::Refused | Departure::RoomClosed => {
+                log::debug!("{who}: {what}");
             }
-        }
+            Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
+                notes.guest_gone(now, format_args!("{who}: {what}"));
+            }
+        });
     }
 
     /// Forgets a guest that is in no room any more. Nothing happens to what is not one.

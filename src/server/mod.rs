@@ -32,7 +32,7 @@
 //!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
 //! ```
 //!
-//! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`,
+//! Connections are read in `core`, sent to in `sending` and ended in `closing`; `budget` bounds what waits for all of them; guests are heard in `receiving`,
 //! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`; what any of them asks is decided in `deciding`. `port`
 //! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
 
