@@ -3,7 +3,7 @@
 //! refuse; peers that do not read, that never finish, that break the rules, that forge and repeat.
 //!
 //! After every run the promises are checked: one order for all, frames whole, histories exact, names
-//! held once, memory bounded, nobody and nothing left. `MYNAH_SEEDS=100000 cargo test --test simulation`
+//! held once, memory bounded, nobody and nothing left. `MYNAH_SEEDS=100000 cargo test --profile simulation --test simulation`
 //! runs more seeds; a failing one says how to replay it: `MYNAH_SEED=N`.
 
 mod air;
