@@ -16,20 +16,22 @@
 mod bench;
 mod file;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::chat::Name;
 use crate::cli::ServeArgs;
-use crate::protocol::registry::Protocol;
+use crate::protocol::registry::{Protocol, Transport};
 pub use crate::server::Advertise;
-use crate::server::Limits;
+use crate::server::{Access, Limits};
 use crate::store::{FILE_NAME, HashCost};
 
 pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
@@ -59,6 +61,15 @@ pub struct Settings {
     pub hash_cost: HashCost,
     /// How the mesh gateway appears.
     pub mesh: MeshSettings,
+    /// The Unix socket that `mynah ctl` comes to; `None` is `mynah.sock` in the data directory, and an empty path
+    /// none at all.
+    pub control: Option<PathBuf>,
+    /// How long a drain waits for members to go by themselves.
+    pub drain_timeout: Duration,
+    /// What newcomers are told, where their protocol can show it. Empty is nothing.
+    pub welcome: String,
+    /// From where people may come to each service. A service that is not there lets in everybody.
+    pub access: BTreeMap<Service, Access>,
 }
 
 /// Whether accounts can be made by whoever asks.
@@ -101,6 +112,10 @@ impl Default for Settings {
                 name: Name::parse("mynah").expect("invariant: `mynah` is a name"),
                 broadcast: Ipv4Addr::BROADCAST,
             },
+            control: None,
+            drain_timeout: Duration::from_secs(60 * 60),
+            welcome: String::new(),
+            access: BTreeMap::new(),
         }
     }
 }
@@ -108,8 +123,47 @@ impl Default for Settings {
 /// One socket: `NAME=ADDR:PORT` on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    pub protocol: Protocol,
+    pub service: Service,
     pub address: SocketAddr,
+}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Chat, in that protocol.
+    Chat(Protocol),
+    /// Figures for Prometheus, and the status page, over HTTP.
+    Metrics,
+}
+
+impl Service {
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Service> {
+        let chat = Protocol::ALL.iter().copied().map(Service::Chat);
+        chat.chain([Service::Metrics])
+    }
+
+    /// As it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Chat(protocol) => protocol.name(),
+            Service::Metrics => "metrics",
+        }
+    }
+
+    /// What carries it.
+    pub fn transport(self) -> Transport {
+        match self {
+            Service::Chat(protocol) => protocol.transport(),
+            Service::Metrics => Transport::Tcp,
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Settings {
@@ -168,7 +222,7 @@ impl Listen {
     /// This machine only, on the port that the protocol's programs expect.
     fn default_of(protocol: Protocol) -> Listen {
         Listen {
-            protocol,
+            service: Service::Chat(protocol),
             address: (Ipv4Addr::LOCALHOST, protocol.default_port()).into(),
         }
     }
@@ -176,10 +230,11 @@ impl Listen {
 
 /// Who names TCRP alone gets its other half, where its tokens are shown, on the port behind it.
 fn with_partners(mut listen: Vec<Listen>) -> Vec<Listen> {
-    if listen.iter().any(|one| one.protocol == Protocol::Ucrp) {
+    let is_of = |protocol| move |one: &&Listen| one.service == Service::Chat(protocol);
+    if listen.iter().any(|one| is_of(Protocol::Ucrp)(&one)) {
         return listen;
     }
-    let halves = listen.iter().filter(|one| one.protocol == Protocol::Tcrp);
+    let halves = listen.iter().filter(is_of(Protocol::Tcrp));
     let others: Vec<Listen> = halves
         .map(|one| {
             let port = match one.address.port() {
@@ -188,7 +243,7 @@ fn with_partners(mut listen: Vec<Listen>) -> Vec<Listen> {
                 port => port.checked_add(1).unwrap_or(0),
             };
             Listen {
-                protocol: Protocol::Ucrp,
+                service: Service::Chat(Protocol::Ucrp),
                 address: SocketAddr::new(one.address.ip(), port),
             }
         })
@@ -202,11 +257,12 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Listen, ListenError> {
         let (name, address) = text.split_once('=').ok_or(ListenError::Form)?;
-        let protocol = name.parse().map_err(|_| ListenError::Name(name.into()))?;
+        let service = Service::all().find(|service| service.name() == name);
+        let service = service.ok_or_else(|| ListenError::Name(name.into()))?;
         let address = address
             .parse()
             .map_err(|_| ListenError::Address(address.into()))?;
-        Ok(Listen { protocol, address })
+        Ok(Listen { service, address })
     }
 }
 
@@ -215,7 +271,7 @@ impl FromStr for Listen {
 pub enum ListenError {
     /// There is no `=`.
     Form,
-    /// No protocol is called so.
+    /// No protocol is called so, and nothing else that listens.
     Name(String),
     /// That is no IP address with a port.
     Address(String),
@@ -231,13 +287,10 @@ impl fmt::Display for ListenError {
                 )
             }
             ListenError::Name(name) => {
-                let names: Vec<&str> = Protocol::ALL
-                    .iter()
-                    .map(|protocol| protocol.name())
-                    .collect();
+                let names: Vec<&str> = Service::all().map(Service::name).collect();
                 write!(
                     f,
-                    "no protocol is called {name:?}; there is: {}",
+                    "nothing that listens is called {name:?}; there is: {}",
                     names.join(", ")
                 )
             }
@@ -280,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_listened_for_is_read_or_what_is_wrong_is_named() {
         let listen: Listen = "tcp-room=[::1]:0".parse().unwrap();
-        assert_eq!(listen.protocol, Protocol::TcpRoom);
+        assert_eq!(listen.service, Service::Chat(Protocol::TcpRoom));
         assert_eq!(listen.address.to_string(), "[::1]:0");
         let error = |text: &str| text.parse::<Listen>().unwrap_err();
         assert_eq!(error("tcp-room"), ListenError::Form);
@@ -364,7 +417,7 @@ mod tests {
             let all = with_partners(listen);
             let named = all
                 .iter()
-                .map(|one| format!("{}={}", one.protocol, one.address));
+                .map(|one| format!("{}={}", one.service, one.address));
             named.collect::<Vec<_>>()
         };
         assert_eq!(

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Registration, Settings};
+use crate::config::{Listen, Registration, Service, Settings};
 use crate::journal;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
@@ -56,7 +56,7 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
     log::debug!("data directory: {}", settings.data_dir.display());
-    let logs_in = |listen: &Listen| listen.protocol == Protocol::UdpLogin;
+    let logs_in = |listen: &Listen| listen.service == Service::Chat(Protocol::UdpLogin);
     // Kept until the end.
     let _lock = match settings.listen.iter().any(logs_in) {
         true => lock(&settings.data_dir)?,
@@ -95,7 +95,10 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
 }
 
 fn open(listen: &Listen, settings: &Settings) -> Result<Door, Failure> {
-    let Listen { protocol, address } = *listen;
+    let Listen { service, address } = *listen;
+    let Service::Chat(protocol) = service else {
+        return Err(Failure::Other(format!("{service} is not served yet")));
+    };
     let door = match (protocol, address) {
         (Protocol::UdpMesh, SocketAddr::V4(address)) => {
             Door::open_gateway(address, settings.mesh.broadcast)

@@ -47,6 +47,7 @@
     )
 )]
 
+mod access;
 mod accounts;
 mod address;
 mod budget;
@@ -73,6 +74,7 @@ mod sources;
 mod tenants;
 
 pub use self::core::Server;
+pub use access::Access;
 pub use accounts::AccountSettings;
 pub use connection::CloseReason;
 pub use counters::Counters;

@@ -74,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::config::Service;
     use crate::config::Settings;
 
     fn settings(pace: Pace, members: usize, payload: usize) -> Settings {
@@ -105,8 +106,9 @@ mod tests {
     fn a_plan_that_fits_leaves_the_limits_as_they_are() {
         let settings = settings(Pace::Window(256), 10_000, 64);
         assert_eq!(settings.limits, Limits::default());
-        let listen: Vec<Protocol> = settings.listen.iter().map(|one| one.protocol).collect();
-        assert_eq!(listen, [Protocol::Group, Protocol::Tcrp, Protocol::Ucrp]);
+        let listen: Vec<Service> = settings.listen.iter().map(|one| one.service).collect();
+        let wanted = [Protocol::Group, Protocol::Tcrp, Protocol::Ucrp];
+        assert_eq!(listen, wanted.map(Service::Chat));
     }
 
     #[test]
