@@ -10,10 +10,11 @@ use log::LevelFilter;
 
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, LEVELS, Listen, Registration, Shares, Target, count, duration};
+use crate::version::LONG;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = LONG)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

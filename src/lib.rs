@@ -19,6 +19,7 @@
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
+//! | [`version`] | what it says of itself: version, commit, target | |
 //!
 //! The never-rules are greps in `tests/architecture.rs`. The road that data takes:
 //!
@@ -57,3 +58,4 @@ pub mod reactor;
 pub mod report;
 pub mod server;
 pub mod store;
+pub mod version;
