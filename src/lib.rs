@@ -12,6 +12,7 @@
 //! | [`store`] | accounts: passwords, their file, attempts slowed down | protocols, sockets, clocks |
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
+//! | [`http`] | what is said over HTTP: the status page | sockets, clocks |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |
@@ -48,6 +49,7 @@ pub mod client;
 pub mod commands;
 pub mod config;
 pub mod fanout;
+pub mod http;
 pub mod journal;
 pub mod load;
 pub mod protocol;
