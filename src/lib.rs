@@ -12,7 +12,7 @@
 //! | [`store`] | accounts: passwords, their file, attempts slowed down | protocols, sockets, clocks |
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
-//! | [`http`] | requests and answers of HTTP, as bytes | sockets, clocks, what is told |
+//! | [`http`] | requests and answers of HTTP, as bytes, and the status page | sockets, clocks |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |

@@ -14,7 +14,9 @@
 )]
 
 mod answer;
+mod page;
 mod request;
 
 pub use answer::{Answer, Status};
+pub use page::{PAGE, POLICY};
 pub use request::{MAX_HEAD, Method, Page, Refusal, Request, fuzz, parse};
