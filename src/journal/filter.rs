@@ -20,11 +20,11 @@ pub const TARGETS: &[&str] = &[
     "server::closing",
     "server::core",
     "server::deciding",
+    "server::driver",
     "server::hosting",
     "server::login",
     "server::posting",
     "server::receiving",
-    "server::run",
     "store::file",
     "store::lock",
 ];
