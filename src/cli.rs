@@ -52,7 +52,7 @@ pub struct ServeArgs {
     #[arg(long)]
     pub isolate: bool,
     /// What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of
-    /// the program, as info,store=debug,server::run=off [default: info]
+    /// the program, as info,store=debug,server::driver=off [default: info]
     #[arg(long, value_name = "LEVEL[,TARGET=LEVEL...]")]
     pub log_level: Option<Filter>,
     /// Who may make an account [default: open]

@@ -217,13 +217,13 @@ mod tests {
 
     #[test]
     fn the_longest_target_that_fits_decides() {
-        let filter = filter("warn,server=debug,server::run=off,mynah::reactor::helper=trace");
+        let filter = filter("warn,server=debug,server::driver=off,mynah::reactor::helper=trace");
         for (target, loudest) in [
             ("mynah::server", LevelFilter::Debug),
             ("mynah::server::core", LevelFilter::Debug),
-            ("mynah::server::run", LevelFilter::Off),
-            ("mynah::server::run::inner", LevelFilter::Off),
-            ("mynah::server::runner", LevelFilter::Debug),
+            ("mynah::server::driver", LevelFilter::Off),
+            ("mynah::server::driver::inner", LevelFilter::Off),
+            ("mynah::server::drivers", LevelFilter::Debug),
             ("mynah::serverless", LevelFilter::Warn),
             ("mynah::reactor", LevelFilter::Warn),
             ("mynah::reactor::helper", LevelFilter::Trace),
@@ -293,7 +293,7 @@ mod tests {
             ("mynah=debug", "called \"mynah\"; "),
             ("serve=debug", "called \"serve\"; "),
             ("server::=debug", "called \"server::\"; "),
-            ("server::x=debug", "server::run"),
+            ("server::x=debug", "server::driver"),
             ("info,warn", "\"warn\" is the second"),
             (
                 "server=info,mynah::server=warn",

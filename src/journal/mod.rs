@@ -52,7 +52,7 @@ pub struct Journal {
 }
 
 /// From now on what the filter lets through goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN server::run] message`, with the module that has logged it.
+/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
 pub fn start(filter: Filter) -> io::Result<Journal> {
