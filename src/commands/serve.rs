@@ -36,7 +36,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
         })
         .and_then(|settings| {
             // Dropped last: what is logged until then gets out.
-            let _journal = journal::start(settings.log_level)
+            let _journal = journal::start(settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
             serve(&settings)
         });
@@ -63,7 +63,6 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         false => None,
     };
     let accounts = load_accounts(settings)?;
-    log::debug!("{} accounts", accounts.len());
     let terms = terms(settings).map_err(Failure::Other)?;
     let mut doors = Vec::new();
     for wanted in &terms.doors {
