@@ -10,11 +10,11 @@ use log::LevelFilter;
 
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, LEVELS, Listen, Registration, Shares, Target, count, duration};
-use crate::version::LONG;
+use crate::version;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version, long_version = LONG)]
+#[command(version, long_version = version::long())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
