@@ -29,6 +29,7 @@ use clap::ValueEnum;
 
 use crate::chat::Name;
 use crate::cli::ServeArgs;
+use crate::journal::Filter;
 use crate::protocol::registry::{Protocol, Transport};
 pub use crate::server::Advertise;
 use crate::server::{Access, Limits};
@@ -36,9 +37,6 @@ use crate::store::{FILE_NAME, HashCost};
 
 pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
 pub use file::{ConfigError, Problem, fuzz, names};
-
-/// The levels of the `log` crate by their names.
-pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Everything that `mynah serve` needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +48,7 @@ pub struct Settings {
     /// Whether each protocol has rooms and names of its own.
     pub isolate: bool,
     /// What is logged.
-    pub log_level: log::LevelFilter,
+    pub log_level: Filter,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Who may make an account.
@@ -103,7 +101,7 @@ impl Default for Settings {
                 .collect(),
             data_dir: default_data_dir(|_| None),
             isolate: false,
-            log_level: log::LevelFilter::Info,
+            log_level: Filter::default(),
             limits: Limits::default(),
             registration: Registration::default(),
             advertise: Advertise::default(),
@@ -382,7 +380,7 @@ mod tests {
             of_file.accounts_path(),
             PathBuf::from("/file/chat_users.json")
         );
-        assert_eq!(of_file.log_level, log::LevelFilter::Warn);
+        assert_eq!(of_file.log_level, log::LevelFilter::Warn.into());
         assert_eq!(of_file.advertise, Advertise::Claimed);
         assert_eq!(of_file.registration, Registration::Closed);
         assert_eq!(of_file.mesh.name.as_str(), "file");

@@ -680,7 +680,7 @@ _mynah() {
                     return 0
                     ;;
                 --log-level)
-                    COMPREPLY=($(compgen -W "off error warn info debug trace" -- "${cur}"))
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --registration)

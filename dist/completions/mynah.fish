@@ -34,12 +34,7 @@ complete -c mynah -n "__fish_mynah_needs_command" -f -a "help" -d 'Print this me
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l config -d 'Read settings from a file in TOML; a flag goes before what stands there' -r -F
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l listen -d 'Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp or udp-mesh; repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on 127.0.0.1]' -r
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l data-dir -d 'Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state directory]' -r -F
-complete -c mynah -n "__fish_mynah_using_subcommand serve" -l log-level -d 'What is told on standard error [default: info]' -r -f -a "off\t''
-error\t''
-warn\t''
-info\t''
-debug\t''
-trace\t''"
+complete -c mynah -n "__fish_mynah_using_subcommand serve" -l log-level -d 'What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of the program, as info,store=debug,server::driver=off [default: info]' -r
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l registration -d 'Who may make an account [default: open]' -r -f -a "open\t'By anybody, a few an hour per address'
 closed\t'By nobody: those that are in the file are all'"
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l advertise -d 'Which address of a group participant the others are told [default: connection]' -r -f -a "connection\t'The one that it comes from'

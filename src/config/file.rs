@@ -14,8 +14,9 @@ use clap::ValueEnum;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{LEVELS, Settings};
+use super::Settings;
 use crate::chat::Name;
+use crate::journal::FilterError;
 use crate::server::{Limits, MessageRate};
 use crate::store::CostError;
 
@@ -93,11 +94,12 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "log_level",
-        right: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        right: "a level in quotes, as \"info\", with others for parts of the program, as \"info,store=debug\"",
         set: |settings, value| {
-            let level = Some(text(value)?).filter(|level| LEVELS.contains(level));
-            let level = level.and_then(|level| level.parse().ok());
-            settings.log_level = level.ok_or(Wrong::default())?;
+            settings.log_level = text(value)?.parse().map_err(|error: FilterError| Wrong {
+                at: None,
+                why: Some(error.to_string()),
+            })?;
             Ok(())
         },
     },
@@ -624,7 +626,7 @@ mod tests {
         assert_eq!(listen, ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(got.data_dir, PathBuf::from("/var/lib/x"));
         assert!(got.isolate);
-        assert_eq!(got.log_level, log::LevelFilter::Trace);
+        assert_eq!(got.log_level, log::LevelFilter::Trace.into());
         assert_eq!(got.advertise, Advertise::Claimed);
         assert_eq!(got.registration, Registration::Closed);
         let cost = got.hash_cost;
@@ -707,8 +709,17 @@ mod tests {
             ("data_dir = \"\"", "data_dir: \"\" ", "a path"),
             ("data_dir = 5", "data_dir: 5 ", "a path"),
             ("isolate = \"yes\"", "isolate: \"yes\" ", "true or false"),
-            ("log_level = \"loud\"", "log_level: \"loud\" ", "\"info\""),
-            ("log_level = \"INFO\"", "log_level: \"INFO\" ", "\"info\""),
+            (
+                "log_level = \"loud\"",
+                "log_level: \"loud\" ",
+                "debug, trace",
+            ),
+            ("log_level = 7", "log_level: 7 ", "\"info\""),
+            (
+                "log_level = \"info,stor=debug\"",
+                "log_level: \"info,stor=debug\" ",
+                "\"stor\"; there is: commands, ",
+            ),
             (
                 "group.advertise = \"no\"",
                 "group.advertise: \"no\" ",
