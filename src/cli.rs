@@ -9,11 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
 use crate::journal::Filter;
-use crate::version::LONG;
+use crate::version;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version, long_version = LONG)]
+#[command(version, long_version = version::long())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
