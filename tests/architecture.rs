@@ -65,7 +65,7 @@ fn without_tests(text: &str) -> &str {
 fn the_rooms_are_where_they_should_be() {
     for room in [
         "chat", "protocol", "fanout", "store", "reactor", "server", "client", "load", "report",
-        "commands",
+        "commands", "control",
     ] {
         assert!(
             !files(room).is_empty(),
@@ -92,7 +92,9 @@ fn the_pure_rooms_know_no_sockets_and_no_clock() {
         "Local::now",
         "Utc::now",
     ];
-    for room in ["chat", "protocol", "fanout", "store", "report"] {
+    for room in [
+        "chat", "protocol", "fanout", "store", "report", "http", "control",
+    ] {
         forbid(
             &format!("{room} names a socket"),
             lines_with(room, &sockets),
@@ -298,7 +300,9 @@ fn r49_the_lints_against_panics_stand() {
         ("protocol/mod.rs", &all),
         ("fanout/mod.rs", &all),
         ("store/mod.rs", &all),
+        ("control/mod.rs", &all),
         ("server/mod.rs", &all),
+        ("http/mod.rs", &all),
         ("journal/mod.rs", &all),
         ("reactor/mod.rs", &without_indexing),
         ("client/mod.rs", &without_indexing),

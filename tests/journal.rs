@@ -29,9 +29,9 @@ enum Reader {
 
 /// What a terminal, a log or the journal could take for something else than text.
 const HOSTILE: [&str; 7] = [
-    "\n<0>[ERROR server::run] forged",
+    "\n<0>[ERROR server::driver] forged",
     "<3>forged",
-    "\r\n2026-02-03T04:05:06.789Z [ERROR server::run] forged",
+    "\r\n2026-02-03T04:05:06.789Z [ERROR server::driver] forged",
     "\u{1b}[2J\u{1b}]0;title\u{7}",
     "\u{9b}31m\u{85}",
     "\u{202e}desrever\u{2066}",
@@ -267,7 +267,7 @@ const PANICS: &str = "MYNAH_TEST_PANICS";
 fn a_panic_is_a_line_like_any_other() {
     if std::env::var_os(PANICS).is_some() {
         let _journal = mynah::journal::start(Filter::default()).unwrap();
-        log::info!(target: "server::run", "before");
+        log::info!(target: "server::driver", "before");
         let panicked = std::panic::catch_unwind(|| panic!("<0>it is {}", HOSTILE.concat()));
         assert!(panicked.is_err());
         std::process::exit(7);
@@ -293,7 +293,7 @@ fn a_panic_is_a_line_like_any_other() {
             message.contains(r" panicked at tests/journal.rs:"),
             "{message}"
         );
-        assert!(message.contains(r": <0>it is \n<0>[ERROR server::run] forged<3>"));
+        assert!(message.contains(r": <0>it is \n<0>[ERROR server::driver] forged<3>"));
         // And from where.
         assert!(lines.len() > 10 && lines[2..].iter().all(|line| line.0 == "ERROR"));
     }

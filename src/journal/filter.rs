@@ -22,11 +22,11 @@ pub const TARGETS: &[&str] = &[
     "server::closing",
     "server::core",
     "server::deciding",
+    "server::driver",
     "server::hosting",
     "server::login",
     "server::posting",
     "server::receiving",
-    "server::run",
     "store::file",
     "store::lock",
 ];
@@ -219,13 +219,13 @@ mod tests {
 
     #[test]
     fn the_longest_target_that_fits_decides() {
-        let filter = filter("warn,server=debug,server::run=off,mynah::reactor::helper=trace");
+        let filter = filter("warn,server=debug,server::driver=off,mynah::reactor::helper=trace");
         for (target, loudest) in [
             ("mynah::server", LevelFilter::Debug),
             ("mynah::server::core", LevelFilter::Debug),
-            ("mynah::server::run", LevelFilter::Off),
-            ("mynah::server::run::inner", LevelFilter::Off),
-            ("mynah::server::runner", LevelFilter::Debug),
+            ("mynah::server::driver", LevelFilter::Off),
+            ("mynah::server::driver::inner", LevelFilter::Off),
+            ("mynah::server::drivers", LevelFilter::Debug),
             ("mynah::serverless", LevelFilter::Warn),
             ("mynah::reactor", LevelFilter::Warn),
             ("mynah::reactor::helper", LevelFilter::Trace),
@@ -295,7 +295,7 @@ mod tests {
             ("mynah=debug", "called \"mynah\"; "),
             ("serve=debug", "called \"serve\"; "),
             ("server::=debug", "called \"server::\"; "),
-            ("server::x=debug", "server::run"),
+            ("server::x=debug", "server::driver"),
             ("info,warn", "\"warn\" is the second"),
             (
                 "server=info,mynah::server=warn",

@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn the_journal_gets_a_prefix_and_all_others_a_time_of_one_width() {
         let level = Level::Warn;
-        let journal = Form::Journal.stamp(level, "mynah::server::run");
-        assert_eq!(journal, "<4>[WARN server::run] ");
+        let journal = Form::Journal.stamp(level, "mynah::server::driver");
+        assert_eq!(journal, "<4>[WARN server::driver] ");
         for _ in 0..100 {
-            let plain = Form::Plain.stamp(level, "mynah::server::run");
+            let plain = Form::Plain.stamp(level, "mynah::server::driver");
             let (time, rest) = plain.split_once(' ').unwrap();
-            assert_eq!(rest, "[WARN server::run] ");
+            assert_eq!(rest, "[WARN server::driver] ");
             assert_eq!(time.len(), "2026-02-03T04:05:06.789Z".len(), "{time}");
             let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
             assert_eq!(time.offset().local_minus_utc(), 0);

@@ -56,8 +56,8 @@ pub struct Journal {
 }
 
 /// From now on what the filter lets through goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN server::run] message`, with the module that has logged it. Where standard error is
-/// the system's journal it is `<4>[WARN server::run] message`: the journal adds the time, and takes the prefix for the
+/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it. Where standard error is
+/// the system's journal it is `<4>[WARN server::driver] message`: the journal adds the time, and takes the prefix for the
 /// level. What a panic says goes the same way, and so no text of anybody's reaches standard error but as such a line.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
