@@ -66,7 +66,7 @@ fn every_key_stands_in_the_documentation() {
         .collect();
     for name in mynah::config::names() {
         assert!(
-            documented.contains(&name.as_str()),
+            documented.contains(&name),
             "{name} is not documented"
         );
     }
