@@ -4,16 +4,16 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use log::LevelFilter;
 
 use crate::chat::{Name, NameError};
-use crate::config::{Advertise, LEVELS, Listen, Registration, Shares, Target, count, duration};
+use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
+use crate::journal::Filter;
+use crate::version::LONG;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = LONG)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -79,9 +79,10 @@ pub struct ServeArgs {
     /// Give each protocol rooms and names of its own
     #[arg(long)]
     pub isolate: bool,
-    /// What is told on standard error [default: info]
-    #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = levels())]
-    pub log_level: Option<LevelFilter>,
+    /// What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of
+    /// the program, as info,store=debug,server::driver=off [default: info]
+    #[arg(long, value_name = "LEVEL[,TARGET=LEVEL...]")]
+    pub log_level: Option<Filter>,
     /// Who may make an account [default: open]
     #[arg(long, value_name = "WHO")]
     pub registration: Option<Registration>,
@@ -315,10 +316,6 @@ pub struct ChatOptions {
 
 fn name(text: &str) -> Result<Name, NameError> {
     Name::parse(text)
-}
-
-fn levels() -> impl TypedValueParser<Value = LevelFilter> {
-    PossibleValuesParser::new(LEVELS).map(|name| name.parse().unwrap_or(LevelFilter::Info))
 }
 
 #[cfg(test)]

@@ -32,7 +32,6 @@ mod key;
 mod limits;
 mod listen;
 mod merged;
-mod prefix;
 mod show;
 mod suggest;
 mod table;
@@ -48,6 +47,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::chat::Name;
+use crate::journal::Filter;
 use crate::protocol::registry::Protocol;
 pub use crate::server::Advertise;
 use crate::server::{Access, Limits};
@@ -59,13 +59,9 @@ pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, Reload, Unit, keys, names};
 pub use listen::{Listen, ListenError, Service};
 pub use merged::{Merged, fuzz};
-pub use prefix::{PrefixError, prefix, show_prefix};
 pub use show::default_file;
 
 use listen::with_partners;
-
-/// The levels of the `log` crate by their names.
-pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Everything that `mynah serve` needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +73,7 @@ pub struct Settings {
     /// Whether each protocol has rooms and names of its own.
     pub isolate: bool,
     /// What is logged.
-    pub log_level: log::LevelFilter,
+    pub log_level: Filter,
     /// Everything that is bounded.
     pub limits: Limits,
     /// Who may make an account.
@@ -130,7 +126,7 @@ impl Default for Settings {
                 .collect(),
             data_dir: merged::DATA_DIR.into(),
             isolate: false,
-            log_level: log::LevelFilter::Info,
+            log_level: Filter::default(),
             limits: Limits::default(),
             registration: Registration::default(),
             advertise: Advertise::default(),

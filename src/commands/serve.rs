@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use crate::cli::ServeArgs;
 use crate::config::{Listen, Merged, Registration, Service, Settings};
 use crate::journal;
-use crate::protocol::registry::Protocol;
+use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
-use crate::server::{self, AccountSettings, Door, House};
+use crate::server::{self, AccountSettings, Door, House, Place, Purpose, Terms, Wanted};
 use crate::store::{self, Accounts, Lock, LockError};
 
 /// So many accounts that nobody can use are named in the log.
@@ -36,7 +36,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
         })
         .and_then(|merged| {
             // Dropped last: what is logged until then gets out.
-            let _journal = journal::start(merged.settings.log_level)
+            let _journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
             for warning in &merged.warnings {
                 log::warn!("{warning}");
@@ -70,15 +70,16 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         false => None,
     };
     let accounts = load_accounts(settings)?;
-    log::debug!("{} accounts", accounts.len());
+    let terms = terms(settings).map_err(Failure::Other)?;
     let mut doors = Vec::new();
-    for listen in &settings.listen {
-        doors.push(open(listen, settings)?);
+    for wanted in &terms.doors {
+        let door = wanted.open(terms.limits.dead_peer);
+        doors.push(door.map_err(|error| Failure::Other(error.to_string()))?);
+        warn_of(wanted);
     }
     let listening = listening(&doors);
     let house = House {
-        limits: settings.limits,
-        advertise: settings.advertise,
+        terms,
         isolate: settings.isolate,
         accounts: Some(AccountSettings {
             accounts,
@@ -87,7 +88,7 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
-        mesh_name: settings.mesh.name.clone(),
+        reread: None,
     };
     // What is needed from here on is needed for long.
     give_back_free_memory();
@@ -101,34 +102,66 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(listen: &Listen, settings: &Settings) -> Result<Door, Failure> {
-    let Listen { service, address } = *listen;
-    let Service::Chat(protocol) = service else {
-        return Err(Failure::Other(format!("{service} is not served yet")));
-    };
-    let door = match (protocol, address) {
-        (Protocol::UdpMesh, SocketAddr::V4(address)) => {
-            Door::open_gateway(address, settings.mesh.broadcast)
-        }
-        (Protocol::UdpMesh, SocketAddr::V6(address)) => {
-            return Err(Failure::Other(format!(
-                "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
-            )));
-        }
-        _ => Door::open_with(protocol, address, settings.limits.dead_peer),
-    };
-    if !address.ip().is_loopback() {
-        match protocol {
-            Protocol::UdpRoom => log::warn!(
-                "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
-            ),
-            Protocol::UdpLogin => log::warn!(
-                "udp-login on {address}: what is said, passwords too, crosses the network in clear"
-            ),
-            _ => {}
-        }
+/// What the settings say that a reload may change.
+fn terms(settings: &Settings) -> Result<Terms, String> {
+    let wanted = settings
+        .listen
+        .iter()
+        .map(|listen| wanted(listen, settings));
+    let access = settings.access.iter();
+    Ok(Terms {
+        doors: wanted.collect::<Result<Vec<Wanted>, String>>()?,
+        limits: settings.limits,
+        advertise: settings.advertise,
+        welcome: settings.welcome.clone(),
+        access: access
+            .map(|(service, access)| (purpose(*service), access.clone()))
+            .collect(),
+        drain_timeout: settings.drain_timeout,
+    })
+}
+
+fn purpose(service: Service) -> Purpose {
+    match service {
+        Service::Chat(protocol) => Purpose::Chat(protocol),
+        Service::Metrics => Purpose::Metrics,
     }
-    door.map_err(|error| Failure::Other(error.to_string()))
+}
+
+/// The door that somebody wants to be listened at.
+fn wanted(listen: &Listen, settings: &Settings) -> Result<Wanted, String> {
+    let Listen { service, address } = *listen;
+    match (service, address) {
+        (Service::Metrics, address) => Ok(Wanted::Metrics { address }),
+        (Service::Chat(Protocol::UdpMesh), SocketAddr::V4(address)) => Ok(Wanted::Gateway {
+            address,
+            broadcast: settings.mesh.broadcast,
+            name: settings.mesh.name.clone(),
+        }),
+        (Service::Chat(Protocol::UdpMesh), SocketAddr::V6(address)) => Err(format!(
+            "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
+        )),
+        (Service::Chat(protocol), address) => Ok(Wanted::Chat { protocol, address }),
+    }
+}
+
+/// Has the log told of what a door lets everybody do who can reach it.
+fn warn_of(wanted: &Wanted) {
+    let Some(address) = wanted.place().address() else {
+        return;
+    };
+    if address.ip().is_loopback() {
+        return;
+    }
+    match wanted.purpose() {
+        Purpose::Chat(Protocol::UdpRoom) => log::warn!(
+            "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
+        ),
+        Purpose::Chat(Protocol::UdpLogin) => log::warn!(
+            "udp-login on {address}: what is said, passwords too, crosses the network in clear"
+        ),
+        _ => {}
+    }
 }
 
 /// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no
@@ -177,9 +210,13 @@ fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
 fn listening(doors: &[Door]) -> Vec<u8> {
     let mut out = Vec::new();
     for door in doors {
-        let protocol = door.protocol();
-        let transport = protocol.transport();
-        let _ = writeln!(out, "listening {protocol} {transport} {}", door.address());
+        let (purpose, place) = (door.purpose(), door.place());
+        let carrier = match (purpose, place) {
+            (_, Place::Path(_)) => "unix".to_owned(),
+            (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
+            _ => Transport::Tcp.to_string(),
+        };
+        let _ = writeln!(out, "listening {purpose} {carrier} {place}");
     }
     out
 }

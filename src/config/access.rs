@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 
 use super::key::{Key, Kind, Reload, Unsaid, Wrong};
-use super::{Service, Settings, prefix, show_prefix};
+use super::{Service, Settings};
+use crate::control::Prefix;
 use crate::protocol::registry::Protocol;
 use crate::server::Access;
 
@@ -57,7 +58,9 @@ const RIGHT: &str = "a list of addresses and prefixes in quotes, as [\"192.0.2.1
 fn shown(settings: &Settings, service: Service, list: fn(&Access) -> &Vec<IpNet>) -> Vec<String> {
     let access = settings.access.get(&service);
     let nets = access.map_or(&[][..], |access| list(access));
-    nets.iter().map(show_prefix).collect()
+    nets.iter()
+        .map(|net| Prefix::from(*net).to_string())
+        .collect()
 }
 
 fn put(
@@ -67,9 +70,9 @@ fn put(
     list: fn(&mut Access) -> &mut Vec<IpNet>,
 ) -> Result<(), Wrong> {
     let nets = texts.iter().enumerate().map(|(number, text)| {
-        prefix(text).map_err(|error| Wrong {
+        read(text).map_err(|right| Wrong {
             item: Some(number),
-            right: Some(error.to_string()),
+            right: Some(right),
         })
     });
     let nets = nets.collect::<Result<_, Wrong>>()?;
@@ -80,6 +83,20 @@ fn put(
         .access
         .retain(|_, access| *access != Access::default());
     Ok(())
+}
+
+/// One network, or what would be right.
+fn read(text: &str) -> Result<IpNet, String> {
+    let prefix = Prefix::parse(text).map_err(|_| {
+        "an IP address or a prefix, as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32".to_owned()
+    })?;
+    match prefix.was_trimmed() {
+        // It may be the length that is wrong.
+        true => Err(format!(
+            "the first address of a network before its length, as {prefix}"
+        )),
+        false => Ok(prefix.net()),
+    }
 }
 
 #[cfg(test)]

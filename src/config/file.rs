@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(listen, ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(got.data_dir, PathBuf::from("/var/lib/x"));
         assert!(got.isolate);
-        assert_eq!(got.log_level, log::LevelFilter::Trace);
+        assert_eq!(got.log_level, log::LevelFilter::Trace.into());
         assert_eq!(got.advertise, Advertise::Claimed);
         assert_eq!(got.registration, Registration::Closed);
         let cost = got.hash_cost;
@@ -395,8 +395,17 @@ mod tests {
             ("data_dir = \"\"", "data_dir: \"\" ", "a path"),
             ("data_dir = 5", "data_dir: 5 ", "a path"),
             ("isolate = \"yes\"", "isolate: \"yes\" ", "true or false"),
-            ("log_level = \"loud\"", "log_level: \"loud\" ", "\"info\""),
-            ("log_level = \"INFO\"", "log_level: \"INFO\" ", "\"info\""),
+            (
+                "log_level = \"loud\"",
+                "log_level: \"loud\" ",
+                "debug, trace",
+            ),
+            ("log_level = 7", "log_level: 7 ", "\"info\""),
+            (
+                "log_level = \"info,stor=debug\"",
+                "log_level: \"info,stor=debug\" ",
+                "\"stor\"; there is: commands, ",
+            ),
             (
                 "group.advertise = \"no\"",
                 "group.advertise: \"no\" ",

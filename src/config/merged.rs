@@ -108,7 +108,7 @@ impl Merged {
             said("isolate", "--isolate");
         }
         if let Some(level) = log_level {
-            settings.log_level = *level;
+            settings.log_level.clone_from(level);
             said("log_level", "--log-level");
         }
         if let Some(registration) = registration {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(of_file.listen[0].address.port(), 1);
         let accounts = of_file.accounts_path();
         assert_eq!(accounts, PathBuf::from("/file/chat_users.json"));
-        assert_eq!(of_file.log_level, log::LevelFilter::Warn);
+        assert_eq!(of_file.log_level, log::LevelFilter::Warn.into());
         assert_eq!(of_file.advertise, Advertise::Claimed);
         assert_eq!(of_file.registration, Registration::Closed);
         assert_eq!(of_file.mesh.name.as_str(), "file");

@@ -71,7 +71,10 @@ fn right(key: &Key) -> String {
         default if default == key.example() => String::new(),
         default => format!(" Default: {default}."),
     };
-    format!("Is {right}.{default} A changed one applies {applies}.")
+    let mut letters = right.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    let right: String = first.into_iter().chain(letters).collect();
+    format!("{right}; a change applies {applies}.{default}")
 }
 
 /// Words as comments, none wider than the page.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::key::{Key, Kind, Reload, Unit, Unsaid, Wrong};
-use super::{LEVELS, Listen, ListenError, welcome};
+use super::{Listen, ListenError, welcome};
 use crate::chat::Name;
+use crate::journal::FilterError;
 
 pub(super) const LISTEN: &str = "listen";
 pub(super) const CONTROL: &str = "control";
@@ -46,7 +47,7 @@ pub(super) static TABLE: &[Key] = &[
     },
     Key {
         name: "data_dir",
-        doc: "Where accounts and bans are kept; one server at a time.",
+        doc: "Where accounts and bans are kept, of one server at a time.",
         reload: Reload::Restart,
         unsaid: Unsaid::Depends {
             told: "`$STATE_DIRECTORY`, else `mynah` in `$XDG_STATE_HOME` or `~/.local/state`, else `mynah-data` where it is started",
@@ -67,7 +68,7 @@ pub(super) static TABLE: &[Key] = &[
     Key {
         name: CONTROL,
         doc: "The Unix socket that `mynah ctl` comes to; a path that does not begin with / is in the data directory. \
-              With an empty one there is no such socket.",
+              With an empty path there is none.",
         reload: Reload::Restart,
         unsaid: Unsaid::Value,
         kind: Kind::Text {
@@ -98,28 +99,28 @@ pub(super) static TABLE: &[Key] = &[
     },
     Key {
         name: "log_level",
-        doc: "What is told on standard error: \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\".",
+        doc: "What is told on standard error.",
         reload: Reload::Now,
         unsaid: Unsaid::Value,
         kind: Kind::Text {
-            right: "\"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
-            get: |settings| settings.log_level.as_str().to_lowercase(),
+            right: "a level in quotes: \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", with others for \
+                    parts of the program, as \"info,store=debug\"",
+            get: |settings| settings.log_level.to_string(),
             set: |settings, text| {
-                let level = Some(text).filter(|level| LEVELS.contains(level));
-                let level = level.and_then(|level| level.parse().ok());
-                settings.log_level = level.ok_or(Wrong::default())?;
+                settings.log_level = text
+                    .parse()
+                    .map_err(|error: FilterError| error.to_string())?;
                 Ok(())
             },
         },
     },
     Key {
         name: "welcome",
-        doc: "What newcomers are told, where their protocol can show it. Up to 1024 bytes in up to 10 lines; empty is \
-              nothing.",
+        doc: "What newcomers are told, where their protocol can show it. An empty text is nothing.",
         reload: Reload::Now,
         unsaid: Unsaid::Value,
         kind: Kind::Text {
-            right: "a text in quotes",
+            right: "a text in quotes, of up to 1024 bytes and 10 lines",
             get: |settings| settings.welcome.clone(),
             set: |settings, text| {
                 settings.welcome = welcome::read(text).map_err(|error| error.to_string())?;
@@ -141,25 +142,24 @@ pub(super) static TABLE: &[Key] = &[
     },
     Key {
         name: "group.advertise",
-        doc: "Which address of a `group` member the others are told: \"connection\", the one that it comes from, or \
-              \"claimed\", the one that it says, if it could be there.",
+        doc: "Which address of a `group` member the others are told, for who talks to it without the server.",
         // What others are told of somebody is settled when that somebody comes in.
         reload: Reload::NewConnections,
         unsaid: Unsaid::Value,
         kind: Kind::Text {
-            right: "\"connection\" (the address that a connection comes from) or \"claimed\" (the one that \
-                    the client says)",
+            right: "\"connection\" (the address that it comes from) or \"claimed\" (the one that it says, if it \
+                    could be there)",
             get: |settings| chosen(settings.advertise),
             set: |settings, text| choose(text, &mut settings.advertise),
         },
     },
     Key {
         name: "accounts.registration",
-        doc: "Who may make an account: \"open\" is anybody, \"closed\" is nobody.",
+        doc: "Who may make an account.",
         reload: Reload::Now,
         unsaid: Unsaid::Value,
         kind: Kind::Text {
-            right: "\"open\" or \"closed\"",
+            right: "\"open\" (anybody) or \"closed\" (nobody)",
             get: |settings| chosen(settings.registration),
             set: |settings, text| choose(text, &mut settings.registration),
         },

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  log::warn! ──▶ escaped, cut ──▶ time and level ──▶ queue ──▶ thread ──▶ one write(2) per record
-//!                 (line.rs)        (simplelog)        (queue.rs)
+//!                 (line.rs)                           (queue.rs)
 //! ```
 //!
 //! The thread is the journal's own, not the helper's: a write to a full pipe may take for ever, and
@@ -22,49 +22,65 @@
     )
 )]
 
+mod filter;
 mod limited;
 mod line;
 mod queue;
 
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
 use chrono::{SecondsFormat, Utc};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::stderr;
-use simplelog::{ConfigBuilder, WriteLogger};
 
+pub use filter::{Filter, FilterError, LEVELS, TARGETS};
 pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
-use queue::{Lines, Queue};
+use queue::Queue;
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
 /// way has half a second to get out.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
+    filter: Arc<RwLock<Filter>>,
 }
 
-/// From now on what is logged at `level` or above goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN] message`.
+/// From now on what the filter lets through goes to standard error, one line per record:
+/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
-pub fn start(level: LevelFilter) -> io::Result<Journal> {
-    let queue = Arc::new(Queue::new(stamp));
+pub fn start(filter: Filter) -> io::Result<Journal> {
+    let queue = Arc::new(Queue::new(own_stamp));
     let theirs = Arc::clone(&queue);
     thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || theirs.drain(StandardError))?;
-    log::set_boxed_logger(Box::new(Logger::new(level, &queue))).map_err(io::Error::other)?;
-    log::set_max_level(level);
-    Ok(Journal { queue })
+    let loudest = filter.max_level();
+    let filter = Arc::new(RwLock::new(filter));
+    let logger = Logger {
+        filter: Arc::clone(&filter),
+        queue: Arc::clone(&queue),
+    };
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    log::set_max_level(loudest);
+    Ok(Journal { queue, filter })
 }
 
 impl Journal {
+    /// From now on it is this that is let through.
+    pub fn set_filter(&self, filter: Filter) {
+        let loudest = filter.max_level();
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        // What is louder costs whoever logs it no more than a look at this.
+        log::set_max_level(loudest);
+    }
+
     /// Waits until everything logged so far is written, half a second at most.
     pub fn flush(&self) {
         self.queue.flush();
@@ -77,42 +93,26 @@ impl Drop for Journal {
     }
 }
 
-/// Makes every message harmless before it is formatted into a line.
+/// Makes lines of records.
 struct Logger {
-    formatter: Box<WriteLogger<Lines>>,
+    filter: Arc<RwLock<Filter>>,
     queue: Arc<Queue>,
-}
-
-impl Logger {
-    fn new(level: LevelFilter, queue: &Arc<Queue>) -> Logger {
-        let config = ConfigBuilder::new()
-            .set_time_format_rfc3339()
-            .set_thread_level(LevelFilter::Off)
-            .set_location_level(LevelFilter::Off)
-            .build();
-        Logger {
-            formatter: WriteLogger::new(level, config, Lines::new(Arc::clone(queue))),
-            queue: Arc::clone(queue),
-        }
-    }
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.formatter.enabled(metadata)
+        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
+        filter.lets_through(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let message = line::harmless(*record.args());
-        self.formatter.log(
-            &Record::builder()
-                .metadata(record.metadata().clone())
-                .args(format_args!("{message}"))
-                .build(),
-        );
+        let mut line = stamp(record.level(), record.target());
+        line.push_str(&line::harmless(*record.args()));
+        line.push('\n');
+        self.queue.push(line.into_bytes());
     }
 
     fn flush(&self) {
@@ -120,10 +120,15 @@ impl Log for Logger {
     }
 }
 
-/// What a warning begins with that the journal itself has to say, as simplelog writes it.
-fn stamp() -> String {
-    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true);
-    format!("{now} [WARN] ")
+/// What a line begins with: the time in UTC (RFC 3339, to the millisecond), how loud it is, and whose it is.
+fn stamp(level: Level, target: &str) -> String {
+    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+    format!("{now} [{level} {}] ", filter::below_crate(target))
+}
+
+/// What the journal itself says of lines that are missing begins with this.
+fn own_stamp() -> String {
+    stamp(Level::Warn, module_path!())
 }
 
 /// Standard error without the lock and without the panic of the standard library's: the journal's
@@ -159,7 +164,7 @@ mod tests {
     use std::io::Read;
     use std::time::{Duration, Instant};
 
-    use log::Level;
+    use log::LevelFilter;
 
     use super::*;
 
@@ -174,10 +179,13 @@ mod tests {
     }
 
     /// A logger whose records come out at the end of a pipe.
-    fn piped(level: LevelFilter) -> (Logger, io::PipeReader) {
+    fn piped(filter: impl Into<Filter>) -> (Logger, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
         let queue = Arc::new(Queue::new(String::new));
-        let logger = Logger::new(level, &queue);
+        let logger = Logger {
+            filter: Arc::new(RwLock::new(filter.into())),
+            queue: Arc::clone(&queue),
+        };
         thread::spawn(move || queue.drain(writer));
         (logger, reader)
     }
@@ -208,7 +216,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(
             after_time(lines[0]),
-            r"[WARN] ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
+            r"[WARN test] ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
         );
         assert!(lines[1].len() < MAX_LINE_BYTES);
         assert!(lines[1].ends_with("xxx…"));
@@ -241,7 +249,7 @@ mod tests {
                 if let Some((count, _)) = line.split_once(" log records dropped") {
                     missing += count.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
                 } else {
-                    let message = after_time(line).strip_prefix("[INFO] ").unwrap();
+                    let message = after_time(line).strip_prefix("[INFO test] ").unwrap();
                     let number: usize = message.split(' ').next().unwrap().parse().unwrap();
                     assert_eq!(number, next);
                     next += 1;

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Lines on their way, at most [`MAX_LINES`]. What is too much is dropped and counted.
@@ -52,7 +52,7 @@ impl Queue {
     }
 
     /// Puts a line at the end, or drops it.
-    fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, line: Vec<u8>) {
         let mut state = self.lock();
         let room = if state.dropped == 0 {
             MAX_LINES
@@ -137,38 +137,10 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// Gathers the pieces in which a formatter writes until a line is whole, and queues it.
-pub(super) struct Lines {
-    queue: Arc<Queue>,
-    line: Vec<u8>,
-}
-
-impl Lines {
-    pub(super) fn new(queue: Arc<Queue>) -> Lines {
-        Lines {
-            queue,
-            line: Vec::new(),
-        }
-    }
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.line.extend_from_slice(bytes);
-        // A message has no line end of its own (they are escaped), so this is the formatter's.
-        if self.line.last() == Some(&b'\n') {
-            self.queue.push(mem::take(&mut self.line));
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
     use std::sync::mpsc::{self, Sender};
     use std::thread;
     use std::time::Instant;
@@ -199,12 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_write_however_it_came() {
+    fn a_line_is_one_write() {
         let queue = Arc::new(Queue::new(String::new));
         let writes = drained(&queue);
-        let mut lines = Lines::new(Arc::clone(&queue));
-        for piece in ["time ", "[level] ", "first", "\n", "second\n"] {
-            lines.write_all(piece.as_bytes()).unwrap();
+        for line in ["time [level] first\n", "second\n"] {
+            queue.push(line.into());
         }
         queue.flush();
         let writes: Vec<String> = writes.try_iter().collect();

@@ -20,17 +20,20 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: end in good order.
     Terminate,
-    /// SIGHUP: the terminal is gone.
+    /// SIGHUP: the terminal is gone; a daemon is to read its configuration again.
     Hangup,
+    /// SIGUSR2: what the program says it is.
+    User2,
     /// SIGWINCH: the terminal has another size.
     WindowChange,
 }
 
 impl Signal {
-    const ALL: [Signal; 4] = [
+    const ALL: [Signal; 5] = [
         Signal::Interrupt,
         Signal::Terminate,
         Signal::Hangup,
+        Signal::User2,
         Signal::WindowChange,
     ];
 
@@ -39,6 +42,7 @@ impl Signal {
             Signal::Interrupt => Number::INT,
             Signal::Terminate => Number::TERM,
             Signal::Hangup => Number::HUP,
+            Signal::User2 => Number::USR2,
             Signal::WindowChange => Number::WINCH,
         };
         number.as_raw()
@@ -55,6 +59,7 @@ impl fmt::Display for Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::Hangup => "SIGHUP",
+            Signal::User2 => "SIGUSR2",
             Signal::WindowChange => "SIGWINCH",
         })
     }

@@ -13,6 +13,9 @@ use std::{io, mem, ptr};
 use super::datagram::{BATCH, Outgoing, ROOM, SEND_BATCH};
 use super::memory::code;
 
+// C libraries differ in the integers of these structures and calls, hence `as _`: musl has the flags of recvmmsg(2) and
+// sendmmsg(2) unsigned and lengths of 32 bits where glibc has them signed and of 64. Each value fits both.
+
 /// recvmmsg(2): fills the first of `buffers` with what has arrived, and tells `arrived` from whom
 /// and how long each is. Never waits; at least one datagram, or an error.
 pub(super) fn recv_many(
@@ -55,7 +58,7 @@ pub(super) fn recv_many(
             socket.as_raw_fd(),
             headers.as_mut_ptr(),
             count as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            libc::MSG_DONTWAIT as _,
             ptr::null_mut(),
         )
     };
@@ -96,7 +99,7 @@ pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io
             socket.as_raw_fd(),
             headers.as_mut_ptr().cast::<libc::mmsghdr>(),
             count as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            libc::MSG_DONTWAIT as _,
         )
     };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())

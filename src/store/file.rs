@@ -108,6 +108,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         path: path.into(),
         damaged,
     })?;
+    log::debug!("{}: {} accounts", path.display(), accounts.len());
     Ok(Loaded {
         accounts,
         form: Some(form),
@@ -134,7 +135,9 @@ pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&new);
         return Err(error);
     }
-    File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()?;
+    log::debug!("{}: {} bytes are on the disk", path.display(), bytes.len());
+    Ok(())
 }
 
 /// Where the file itself is, behind symbolic links.

@@ -43,7 +43,10 @@ impl Lock {
             .open(folder.join(FILE_NAME))
             .map_err(refused)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => {
+                log::debug!("{}: kept for this process alone", folder.display());
+                Ok(Lock { _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
                 folder: folder.into(),
             }),

@@ -1,0 +1,235 @@
+//! Owns the sockets that people come to, before the loop has them: which are wanted, how each is opened, and which
+//! were handed over open. Knows nothing of what happens at them.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use mio::net::UnixListener;
+
+use crate::chat::Name;
+use crate::protocol::registry::{Protocol, Transport};
+use crate::reactor::{DeadPeer, Listener, UdpPort};
+
+/// What people come to a door for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To chat, in that protocol.
+    Chat(Protocol),
+    /// For figures over HTTP.
+    Metrics,
+    /// To keep order: `mynah ctl`.
+    Control,
+}
+
+impl Purpose {
+    /// All that there are.
+    pub fn all() -> impl Iterator<Item = Purpose> {
+        let chat = Protocol::ALL.iter().copied().map(Purpose::Chat);
+        chat.chain([Purpose::Metrics, Purpose::Control])
+    }
+
+    /// As it is called in the configuration, and by whoever hands over a socket for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Purpose::Chat(protocol) => protocol.name(),
+            Purpose::Metrics => "metrics",
+            Purpose::Control => "control",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A door that there is to be. Two that are equal are the same door: a reload leaves it as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To chat, in a protocol that has no gateway.
+    Chat {
+        protocol: Protocol,
+        address: SocketAddr,
+    },
+    /// To a mesh, all of which hears what is sent to `broadcast`, and where the gateway is called `name`.
+    Gateway {
+        address: SocketAddrV4,
+        broadcast: Ipv4Addr,
+        name: Name,
+    },
+    /// For figures.
+    Metrics { address: SocketAddr },
+    /// For `mynah ctl`: a Unix socket.
+    Control { path: PathBuf },
+}
+
+/// A socket that people come to, open.
+#[derive(Debug)]
+pub struct Door {
+    pub(super) purpose: Purpose,
+    pub(super) place: Place,
+    /// `None` of one that was handed over: no reload closes it.
+    pub(super) wanted: Option<Wanted>,
+    pub(super) socket: DoorSocket,
+}
+
+/// Where a door is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The port chosen by the kernel included.
+    Address(SocketAddr),
+    /// A Unix socket.
+    Path(PathBuf),
+}
+
+#[derive(Debug)]
+pub(super) enum DoorSocket {
+    Listener(Listener),
+    /// Not for chat.
+    Unix(UnixListener),
+    Port(UdpPort),
+    /// To a mesh, where all of it hears, and as whom the gateway answers.
+    Gateway(UdpPort, SocketAddr, Name),
+}
+
+/// Why a door could not be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    pub purpose: Purpose,
+    pub place: Place,
+    pub error: io::Error,
+}
+
+impl Wanted {
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Wanted::Chat { protocol, .. } => Purpose::Chat(*protocol),
+            Wanted::Gateway { .. } => Purpose::Chat(Protocol::UdpMesh),
+            Wanted::Metrics { .. } => Purpose::Metrics,
+            Wanted::Control { .. } => Purpose::Control,
+        }
+    }
+
+    /// Where it is to be.
+    pub fn place(&self) -> Place {
+        match self {
+            Wanted::Chat { address, .. } | Wanted::Metrics { address } => Place::Address(*address),
+            Wanted::Gateway { address, .. } => Place::Address((*address).into()),
+            Wanted::Control { path } => Place::Path(path.clone()),
+        }
+    }
+
+    /// Opens exactly that, or says why not: never another address instead. Port 0 is any. Peers on its streams are
+    /// given up as `dead_peer` says.
+    pub fn open(&self, dead_peer: DeadPeer) -> Result<Door, OpenError> {
+        let opened = match self {
+            Wanted::Chat { protocol, address } => match protocol.transport() {
+                Transport::Tcp => open_listener(*address, dead_peer),
+                Transport::Udp => open_port(*address),
+            },
+            Wanted::Gateway {
+                address,
+                broadcast,
+                name,
+            } => open_gateway(*address, *broadcast, name.clone()),
+            Wanted::Metrics { .. } | Wanted::Control { .. } => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "it is not served yet",
+            )),
+        };
+        match opened {
+            Ok((place, socket)) => Ok(Door {
+                purpose: self.purpose(),
+                place,
+                wanted: Some(self.clone()),
+                socket,
+            }),
+            Err(error) => Err(OpenError {
+                purpose: self.purpose(),
+                place: self.place(),
+                error,
+            }),
+        }
+    }
+}
+
+fn open_listener(address: SocketAddr, dead_peer: DeadPeer) -> io::Result<(Place, DoorSocket)> {
+    let listener = Listener::bind_with(address, dead_peer)?;
+    let place = Place::Address(listener.local_addr()?);
+    Ok((place, DoorSocket::Listener(listener)))
+}
+
+fn open_port(address: SocketAddr) -> io::Result<(Place, DoorSocket)> {
+    let port = UdpPort::bind(address)?;
+    port.hear_of_unreachable()?;
+    Ok((Place::Address(port.local_addr()?), DoorSocket::Port(port)))
+}
+
+fn open_gateway(
+    address: SocketAddrV4,
+    broadcast: Ipv4Addr,
+    name: Name,
+) -> io::Result<(Place, DoorSocket)> {
+    let mut own = UdpPort::bind_broadcast(address)?;
+    let local = own.local_addr()?;
+    let broadcast = SocketAddrV4::new(broadcast, local.port());
+    // A socket bound to one address hears no broadcasts (ip(7)).
+    if !address.ip().is_unspecified() {
+        own.hear_also(UdpPort::bind_broadcast_beside(*address.ip(), broadcast)?);
+    }
+    let socket = DoorSocket::Gateway(own, broadcast.into(), name);
+    Ok((Place::Address(local), socket))
+}
+
+impl Door {
+    /// Opens a door to chat, with peers on streams given up as is the default.
+    pub fn open(protocol: Protocol, address: SocketAddr) -> Result<Door, OpenError> {
+        Wanted::Chat { protocol, address }.open(DeadPeer::default())
+    }
+
+    /// What people come there for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl Place {
+    /// Where it is in the network, if it is there.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Place::Address(address) => Some(*address),
+            Place::Path(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Address(address) => address.fmt(f),
+            Place::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let OpenError {
+            purpose,
+            place,
+            error,
+        } = self;
+        write!(f, "cannot listen for {purpose} on {place}: {error}")
+    }
+}
+
+impl std::error::Error for OpenError {}
