@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => commands::serve::run(args),
         Command::Chat(args) => commands::chat::run(args),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Top(args) => commands::top::run(args),
         Command::BenchFloor(args) => commands::bench::run_floor(args),
     }
 }

@@ -4,3 +4,4 @@ pub mod bench;
 pub mod chat;
 mod parent;
 pub mod serve;
+pub mod top;
