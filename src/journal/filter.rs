@@ -25,6 +25,7 @@ pub const TARGETS: &[&str] = &[
     "server::posting",
     "server::receiving",
     "server::run",
+    "server::visiting",
     "store::file",
     "store::lock",
 ];
