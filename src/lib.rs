@@ -17,6 +17,7 @@
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |
+//! | [`control`] | what an administrator and the server say to each other, both halves | sockets, clocks |
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
@@ -50,6 +51,7 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod fanout;
 pub mod http;
 pub mod journal;
