@@ -22,6 +22,7 @@ pub const TARGETS: &[&str] = &[
     "server::deciding",
     "server::hosting",
     "server::login",
+    "server::order",
     "server::posting",
     "server::receiving",
     "server::run",
