@@ -9,11 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
 use crate::journal::Filter;
-use crate::version::LONG;
+use crate::version;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version, long_version = LONG)]
+#[command(version, long_version = version::long())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -52,7 +52,7 @@ pub struct ServeArgs {
     #[arg(long)]
     pub isolate: bool,
     /// What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of
-    /// the program, as info,store=debug,server::run=off [default: info]
+    /// the program, as info,store=debug,server::driver=off [default: info]
     #[arg(long, value_name = "LEVEL[,TARGET=LEVEL...]")]
     pub log_level: Option<Filter>,
     /// Who may make an account [default: open]

@@ -45,8 +45,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Err(Failure::Configuration(reason)) => (reason, 78),
         Err(Failure::Other(reason)) => (reason, 1),
     };
-    // Standard error may be closed, which changes nothing.
-    let _ = writeln!(io::stderr(), "mynah: {reason}");
+    journal::tell_last(format_args!("{reason}"));
     ExitCode::from(status)
 }
 
