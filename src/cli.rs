@@ -34,7 +34,7 @@ pub enum Command {
 }
 
 /// `mynah serve`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
     /// Read settings from a file in TOML; a flag goes before what stands there
     #[arg(long, value_name = "FILE")]

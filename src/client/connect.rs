@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -91,7 +92,7 @@ impl<'a> Connector<'a> {
             None => self
                 .poller
                 .waker(self.tokens.helper)
-                .and_then(Helper::start)
+                .and_then(|waker| Helper::start(Arc::new(waker)))
                 .map_err(Failure::system("starting the name look-up"))?,
         };
         let host = address.host.clone();
