@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -92,7 +91,7 @@ impl<'a> Connector<'a> {
             None => self
                 .poller
                 .waker(self.tokens.helper)
-                .and_then(|waker| Helper::start(Arc::new(waker)))
+                .and_then(Helper::start)
                 .map_err(Failure::system("starting the name look-up"))?,
         };
         let host = address.host.clone();

@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Registration, Service, Settings};
+use crate::config::{
+    Change, Listen, Merged, Origin, Registration, Reload, Service, Settings, changed, keys,
+};
 use crate::journal::{self, Journal};
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
@@ -38,15 +40,18 @@ pub fn run(args: ServeArgs) -> ExitCode {
     let parent = args.parent.map_or(Ok(()), super::parent::end_with);
     let result = parent
         .map_err(|error| Failure::Other(error.to_string()))
-        .and_then(|()| read(&args).map_err(Failure::Configuration))
-        .and_then(|asked| {
+        .and_then(|()| {
+            Merged::read(&args).map_err(|error| Failure::Configuration(error.to_string()))
+        })
+        .and_then(|merged| {
             let inherited = inherited.map_err(|error| {
                 Failure::Configuration(format!("the sockets that were handed over: {error}"))
             })?;
             // Dropped last: what is logged until then gets out.
-            let journal = journal::start(asked.settings.log_level.clone())
+            let journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
-            serve(args, asked, inherited, &Arc::new(journal))
+            tell_of(&merged);
+            serve(args, &merged, inherited, &Arc::new(journal))
         });
     let (reason, status) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -57,24 +62,20 @@ pub fn run(args: ServeArgs) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// What somebody wants, and whether he has said what to listen for.
-struct Asked {
-    settings: Settings,
-    names_sockets: bool,
-}
-
-fn read(args: &ServeArgs) -> Result<Asked, String> {
-    let settings = Settings::of_serve(args.clone()).map_err(|error| error.to_string())?;
-    let names_sockets = settings.listen != Settings::default().listen;
-    Ok(Asked {
-        settings,
-        names_sockets,
-    })
+/// What there is to say about where the settings come from.
+fn tell_of(merged: &Merged) {
+    for warning in &merged.warnings {
+        log::warn!("{warning}");
+    }
+    match &merged.file {
+        Some(path) => log::debug!("configuration: {}", path.display()),
+        None => log::debug!("configuration: no file"),
+    }
 }
 
 fn serve(
     args: ServeArgs,
-    asked: Asked,
+    merged: &Merged,
     inherited: Vec<Inherited>,
     journal: &Arc<Journal>,
 ) -> Result<(), Failure> {
@@ -82,7 +83,7 @@ fn serve(
         Ok(limit) => log::debug!("up to {limit} descriptors"),
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
-    let settings = &asked.settings;
+    let settings = &merged.settings;
     log::debug!("data directory: {}", settings.data_dir.display());
     let mut doors = Vec::new();
     for one in inherited {
@@ -92,7 +93,7 @@ fn serve(
         .iter()
         .map(|door| (door.purpose(), door.place().clone()))
         .collect();
-    let terms = terms(&asked, &handed).map_err(Failure::Other)?;
+    let terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
@@ -118,7 +119,7 @@ fn serve(
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
-        reread: Some(reread(args, asked.settings, handed, journal)),
+        reread: Some(reread(args, settings.clone(), handed, journal)),
     };
     // What is needed from here on is needed for long.
     give_back_free_memory();
@@ -149,36 +150,59 @@ fn reread(
     let in_force = Arc::new(Mutex::new(settings));
     let journal = Arc::clone(journal);
     Reread::new(move || {
-        let asked = read(&args)?;
-        let terms = terms(&asked, &handed)?;
+        let merged = Merged::read(&args).map_err(|error| error.to_string())?;
+        let running = lock_settings(&in_force).clone();
+        let changes = changed(&running, &merged.settings);
+        let names_sockets = names_sockets(&merged);
+        let settings = merged.settings.clone().as_reloaded(&running);
+        let terms = terms(&settings, names_sockets, &handed)?;
         let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
         Ok(Revision {
             terms,
-            in_force: Box::new(move || put_in_force(asked.settings, &in_force, &journal)),
+            in_force: Box::new(move || {
+                tell_of(&merged);
+                // At the level that held or at the one that holds now, whichever is louder: here at the former.
+                tell_changes(&changes);
+                journal.set_filter(settings.log_level.clone());
+                *lock_settings(&in_force) = settings;
+            }),
         })
     })
 }
 
-/// Has the log told what is otherwise, and changes what is not the server's.
-fn put_in_force(settings: Settings, in_force: &Mutex<Settings>, journal: &Journal) {
-    let mut in_force = in_force.lock().unwrap_or_else(PoisonError::into_inner);
-    let changes: Vec<String> = vec![format!("{}", *in_force != settings)];
-    journal.set_filter(settings.log_level.clone());
-    for change in &changes {
-        log::info!("reloaded: {change}");
+fn lock_settings(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
+    settings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line for each.
+fn tell_changes(changes: &[Change]) {
+    for change in changes {
+        match change.reload() {
+            Reload::Now | Reload::NewConnections => log::info!("reloaded: {change}"),
+            Reload::Restart => log::warn!("not reloaded: {change}"),
+        }
     }
     if changes.is_empty() {
         log::info!("reloaded: nothing has changed");
     }
-    *in_force = settings;
+}
+
+/// Whether somebody has said what to listen for.
+fn names_sockets(merged: &Merged) -> bool {
+    let mut keys = keys();
+    let listen = keys.find(|key| key.name() == "listen");
+    listen.is_some_and(|key| !matches!(merged.origin(key), Origin::Default))
 }
 
 /// What the settings say that a reload may change. Where sockets were handed over, only those are opened besides that
 /// somebody has named and that are not among them.
-fn terms(asked: &Asked, handed: &[(Purpose, Place)]) -> Result<Terms, String> {
-    let settings = &asked.settings;
+fn terms(
+    settings: &Settings,
+    names_sockets: bool,
+    handed: &[(Purpose, Place)],
+) -> Result<Terms, String> {
     let mut doors = Vec::new();
-    if handed.is_empty() || asked.names_sockets {
+    if handed.is_empty() || names_sockets {
         for listen in &settings.listen {
             doors.push(wanted(listen, settings)?);
         }

@@ -62,12 +62,12 @@ impl<T: Send + 'static> Helper<T> {
     /// Starts the thread; `waker` ends the loop's wait whenever a job is finished. Several helpers may share it.
     ///
     /// Fails when the system has no thread to give.
-    pub fn start(waker: Arc<Waker>) -> io::Result<Helper<T>> {
+    pub fn start(waker: impl Into<Arc<Waker>>) -> io::Result<Helper<T>> {
         let shared = Arc::new(Shared {
             queues: Mutex::new(Queues::default()),
             changed: Condvar::new(),
         });
-        let theirs = Arc::clone(&shared);
+        let (theirs, waker) = (Arc::clone(&shared), waker.into());
         thread::Builder::new()
             .name("helper".to_owned())
             .spawn(move || theirs.work(&waker))?;
@@ -185,7 +185,7 @@ mod tests {
     /// A helper whose thread is at a job that ends when the sender is dropped.
     fn held() -> (Poller, Helper<u32>, Sender<()>) {
         let poller = Poller::new().unwrap();
-        let helper = Helper::start(waker(&poller)).unwrap();
+        let helper = Helper::start(poller.waker(HELPER).unwrap()).unwrap();
         let (hold, held) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
         let job = move || {
@@ -196,10 +196,6 @@ mod tests {
         helper.submit(Urgency::Later, job).unwrap();
         wait_for(&has_started);
         (poller, helper, hold)
-    }
-
-    fn waker(poller: &Poller) -> Arc<Waker> {
-        Arc::new(poller.waker(HELPER).unwrap())
     }
 
     fn wait_for<T>(receiver: &Receiver<T>) -> T {
@@ -224,7 +220,7 @@ mod tests {
     #[test]
     fn results_come_back_with_a_wake() {
         let mut poller = Poller::new().unwrap();
-        let helper = Helper::start(waker(&poller)).unwrap();
+        let helper = Helper::start(poller.waker(HELPER).unwrap()).unwrap();
         assert_eq!(helper.finished(), None);
         helper.submit(Urgency::Later, || 41 + 1).unwrap();
         assert_eq!(collect(&mut poller, &helper, 1), [42]);
