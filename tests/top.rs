@@ -459,7 +459,7 @@ fn what_is_wrong_is_said_and_what_would_be_right() {
             &["--config", &none],
             "",
             2,
-            "no control socket: name the metrics socket",
+            "no control socket; name the metrics socket",
         ),
         (&["https://a"], "", 2, "\"https\" is not spoken"),
         (&["a:0"], "", 2, "\"0\" is not a port"),

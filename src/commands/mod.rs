@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chat;
+pub mod config;
 mod parent;
 pub mod serve;
 pub mod top;
