@@ -23,7 +23,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server: every protocol on this machine, unless told otherwise
+    #[command(after_long_help = SOURCES, after_help = SOURCES)]
     Serve(ServeArgs),
+    /// Show the configuration: what there is to set, and what is set
+    Config(ConfigArgs),
     /// Talk to others through a server
     Chat(ChatArgs),
     /// Measure a server: members of any protocol come in, talk, and count every delivery
@@ -33,13 +36,38 @@ pub enum Command {
     BenchFloor(BenchFloorArgs),
 }
 
-/// `mynah serve`
+/// Where settings come from, for whoever asks what `serve` takes.
+const SOURCES: &str = "\
+Settings: a flag goes before the environment (MYNAH_LIMITS_ROOMS=7 is limits.rooms), that before the file, the file \
+before the default. The file is the first of --config FILE, $MYNAH_CONFIG, $XDG_CONFIG_HOME/mynah/mynah.toml (or \
+~/.config/mynah/mynah.toml) and /etc/mynah/mynah.toml; none is fine. `mynah config default` prints one with all keys, \
+`mynah config check` what holds and where it comes from.";
+
+/// `mynah config`
 #[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to show of the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a configuration file with all keys, their defaults and what they are, commented out
+    Default,
+    /// Read the configuration as `serve` with the same flags would, and print what holds and where each value comes
+    /// from; exit status 78 if something is wrong
+    #[command(after_long_help = SOURCES, after_help = SOURCES)]
+    Check(ServeArgs),
+}
+
+/// `mynah serve`
+#[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Read settings from a file in TOML; a flag goes before what stands there
+    /// Read settings from this file in TOML, and no other; - is standard input
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp or udp-mesh;
+    /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics;
     /// repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on
     /// 127.0.0.1]
     #[arg(long, value_name = "NAME=ADDR:PORT")]

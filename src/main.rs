@@ -9,6 +9,7 @@ use mynah::commands;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => commands::serve::run(args),
+        Command::Config(args) => commands::config::run(args),
         Command::Chat(args) => commands::chat::run(args),
         Command::Bench(args) => commands::bench::run(args),
         Command::BenchFloor(args) => commands::bench::run_floor(args),

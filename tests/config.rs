@@ -65,10 +65,7 @@ fn every_key_stands_in_the_documentation() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .collect();
     for name in mynah::config::names() {
-        assert!(
-            documented.contains(&name.as_str()),
-            "{name} is not documented"
-        );
+        assert!(documented.contains(&name), "{name} is not documented");
     }
     for name in documented {
         assert!(

@@ -2,5 +2,6 @@
 
 pub mod bench;
 pub mod chat;
+pub mod config;
 mod parent;
 pub mod serve;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Registration, Service, Settings};
+use crate::config::{Listen, Merged, Registration, Service, Settings};
 use crate::journal;
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
@@ -32,13 +32,20 @@ pub fn run(args: ServeArgs) -> ExitCode {
     let result = parent
         .map_err(|error| Failure::Other(error.to_string()))
         .and_then(|()| {
-            Settings::of_serve(args).map_err(|error| Failure::Configuration(error.to_string()))
+            Merged::read(&args).map_err(|error| Failure::Configuration(error.to_string()))
         })
-        .and_then(|settings| {
+        .and_then(|merged| {
             // Dropped last: what is logged until then gets out.
-            let _journal = journal::start(settings.log_level.clone())
+            let _journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
-            serve(&settings)
+            for warning in &merged.warnings {
+                log::warn!("{warning}");
+            }
+            match &merged.file {
+                Some(path) => log::debug!("configuration: {}", path.display()),
+                None => log::debug!("configuration: no file"),
+            }
+            serve(&merged.settings)
         });
     let (reason, status) = match result {
         Ok(()) => return ExitCode::SUCCESS,
