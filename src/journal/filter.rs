@@ -25,6 +25,7 @@ pub const TARGETS: &[&str] = &[
     "server::driver",
     "server::hosting",
     "server::login",
+    "server::order",
     "server::posting",
     "server::receiving",
     "store::file",

@@ -8,7 +8,7 @@ use log::Level;
 use super::{filter, line};
 
 /// A class of records that somebody outside can cause at will: of those, so many bytes are logged, and the rest are
-/// counted. After a quiet while some fifteen lines go at once, then about one in two seconds.
+/// counted. After a quiet while some fifteen lines go at once, then two in five seconds.
 #[derive(Debug)]
 pub struct Limited {
     target: &'static str,
@@ -24,7 +24,7 @@ pub struct Limited {
 const BURST_BYTES: usize = 1500;
 
 /// What it comes to in the long run, counts of what was suppressed included.
-const BYTES_PER_SECOND: usize = 50;
+const BYTES_PER_SECOND: usize = 40;
 
 /// What a class can come to in any minute. The last line may be longer than what is left, and a count is told whatever
 /// is left: one after such a line, and one at the end, for between two others more comes back than they take. All

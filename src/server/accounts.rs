@@ -122,6 +122,18 @@ impl Accounts {
         }
     }
 
+    /// Other rules for who may log in or make an account, from now on.
+    pub(super) fn change_rules(&mut self, open: bool, cost: HashCost, limits: AttemptLimits) {
+        self.settings.open = open;
+        // What nothing is known by costs as much to look at as what is.
+        if self.settings.cost != cost {
+            self.settings.cost = cost;
+            self.dummy = Phc::dummy(cost);
+        }
+        self.attempts.set_limits(limits);
+        self.registrations.set_limits(limits);
+    }
+
     /// Whether a timer is armed for what could not be done.
     pub(super) fn tries_again(&self) -> bool {
         self.trying_again

@@ -106,6 +106,8 @@ pub enum CloseReason {
     ClosedLate,
     /// The connection died.
     Lost(io::Error),
+    /// It was put out: `kicked` or `banned`, and for what.
+    Kicked { why: Box<str> },
     /// We are going.
     Stopping,
 }
@@ -266,6 +268,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Slow(slow) => write!(f, "slow consumer: {slow}"),
             CloseReason::ClosedLate => write!(f, "did not take what was due while closing"),
             CloseReason::Lost(error) => write!(f, "lost: {error}"),
+            CloseReason::Kicked { why } => write!(f, "{why}"),
             CloseReason::Stopping => write!(f, "the server is stopping"),
         }
     }

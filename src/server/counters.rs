@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::connection::CloseReason;
 use super::guest::Departure;
+use super::order::Bar;
 use super::receiving::DropReason;
 use crate::chat::Refusal;
 use crate::fanout::SlowConsumer;
@@ -37,6 +38,10 @@ counters! {
     accepted,
     /// Connections and guests turned away: their address had as many as it may.
     turned_away,
+    /// Connections turned away: their address is banned.
+    banned,
+    /// Connections turned away: nobody is let in from their address.
+    not_allowed,
     /// Guests turned away: as many were in as may be whose protocol has no proof of their address.
     unproven_away,
     /// Times that a connection could not be taken in for want of descriptors or memory.
@@ -67,6 +72,8 @@ counters! {
     refused_not_saved,
     /// Of these: their address had as many members, or names kept for it, as it may.
     refused_from_address,
+    /// Of these: nobody is let in any more, until the server stops.
+    refused_draining,
     /// Joins.
     joined,
     /// Messages that rooms and members were told.
@@ -123,6 +130,8 @@ counters! {
     lost_unheard,
     /// Of these: anything else.
     lost_otherwise,
+    /// Connections ended: put out.
+    kicked,
     /// Connections ended, for the server stopped.
     stopped,
     /// Datagrams received.
@@ -133,6 +142,10 @@ counters! {
     dropped,
     /// Of these: their source is one of our own ports.
     dropped_own_port,
+    /// Of these, and not looked at: their address is banned.
+    dropped_banned,
+    /// Of these, and not looked at: nobody is let in from their address.
+    dropped_not_allowed,
     /// Of these, and not looked at: their network sends too many.
     floods,
     /// Of these: longer than any of the protocol.
@@ -191,6 +204,10 @@ counters! {
     never_came,
     /// Guests let go: their room closed.
     room_closed,
+    /// Guests let go: put out.
+    guests_kicked,
+    /// Guests let go: their port closed.
+    port_closed,
 }
 
 /// What has a reason counts for all of its kind and for that reason, here and nowhere else.
@@ -198,7 +215,8 @@ impl Counters {
     /// Connections that ended. Those that were accepted are these and those that are in conversation.
     pub fn ended(&self) -> u64 {
         let by_themselves = self.left + self.answered + self.lost;
-        let by_us = self.not_let_in + self.violations + self.timed_out + self.slow + self.stopped;
+        let by_us = self.not_let_in + self.violations + self.timed_out + self.slow;
+        let by_us = by_us + self.kicked + self.stopped;
         by_themselves + by_us
     }
 
@@ -217,6 +235,15 @@ impl Counters {
             Refusal::Busy => &mut self.refused_busy,
             Refusal::NotSaved => &mut self.refused_not_saved,
             Refusal::TooManyFromAddress { .. } => &mut self.refused_from_address,
+            Refusal::Draining => &mut self.refused_draining,
+        } += 1;
+    }
+
+    /// A connection that was not taken in for where it comes from.
+    pub(super) fn count_barred(&mut self, bar: Bar) {
+        *match bar {
+            Bar::Banned => &mut self.banned,
+            Bar::NotAllowed => &mut self.not_allowed,
         } += 1;
     }
 
@@ -267,6 +294,7 @@ impl Counters {
                     _ => &mut self.lost_otherwise,
                 }
             }
+            CloseReason::Kicked { .. } => &mut self.kicked,
             CloseReason::Stopping => &mut self.stopped,
         } += 1;
     }
@@ -279,6 +307,8 @@ impl Counters {
             Departure::Unreachable => &mut self.unreachable,
             Departure::NeverCame => &mut self.never_came,
             Departure::RoomClosed => &mut self.room_closed,
+            Departure::Kicked => &mut self.guests_kicked,
+            Departure::PortClosed => &mut self.port_closed,
             Departure::Refused => return,
         } += 1;
     }
@@ -287,6 +317,8 @@ impl Counters {
         self.dropped += 1;
         *match reason {
             DropReason::OwnPort => &mut self.dropped_own_port,
+            DropReason::Barred(Bar::Banned) => &mut self.dropped_banned,
+            DropReason::Barred(Bar::NotAllowed) => &mut self.dropped_not_allowed,
             DropReason::TooMany => &mut self.floods,
             DropReason::TooLong => &mut self.dropped_too_long,
             DropReason::NoToken => &mut self.dropped_no_token,

@@ -83,6 +83,10 @@ pub(super) enum Departure {
     RoomClosed,
     /// It was not let in.
     Refused,
+    /// It was put out.
+    Kicked,
+    /// The port closed that it was found at.
+    PortClosed,
 }
 
 impl Guest {
@@ -149,6 +153,8 @@ impl Departure {
             Departure::NeverCame => "its name is free again: it never came",
             Departure::RoomClosed => "left: its room has closed",
             Departure::Refused => "refused",
+            Departure::Kicked => "put out",
+            Departure::PortClosed => "left: its port has closed",
         }
     }
 }
