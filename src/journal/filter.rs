@@ -28,6 +28,7 @@ pub const TARGETS: &[&str] = &[
     "server::order",
     "server::posting",
     "server::receiving",
+    "server::visiting",
     "store::file",
     "store::lock",
 ];

@@ -2,6 +2,7 @@
 //! How it goes out is in `sending`, how connections end in `closing`.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -264,14 +265,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
     pub fn note_not_accepted(
         &mut self,
-        protocol: Protocol,
+        whom: impl fmt::Display,
         error: &std::io::Error,
         pause: Duration,
         now: Instant,
     ) {
         self.now = now;
         self.counters.shed += 1;
-        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        let what = format_args!("{whom}: not accepting for {pause:?}: {error}");
         self.notes.not_accepted(now, what);
         self.watch_notes();
     }
