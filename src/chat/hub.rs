@@ -314,7 +314,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     }
 
     /// How many rooms are open, the lobby included.
-    pub fn rooms(&self) -> usize {
+    pub fn room_count(&self) -> usize {
         self.rooms.len()
     }
 

@@ -4,14 +4,22 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use crate::cli::ServeArgs;
 use crate::config::{Listen, Merged, Registration, Service, Settings};
 use crate::journal;
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
-use crate::server::{self, AccountSettings, Door, House, Place, Purpose, Terms, Wanted};
+use crate::server::{
+    self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Terms, Wanted,
+};
 use crate::store::{self, Accounts, Lock, LockError};
+
+/// `mynah account` has the data directory's lock for some tens of milliseconds, which is no reason not to start.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// So many accounts that nobody can use are named in the log.
 const DENIED_TOLD: usize = 10;
@@ -64,19 +72,39 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     log::debug!("data directory: {}", settings.data_dir.display());
     let logs_in = |listen: &Listen| listen.service == Service::Chat(Protocol::UdpLogin);
     // Kept until the end.
-    let _lock = match settings.listen.iter().any(logs_in) {
-        true => lock(&settings.data_dir)?,
-        false => None,
+    let lock = match (settings.listen.iter().any(logs_in), settings.control_path()) {
+        (true, _) => lock(&settings.data_dir)?,
+        (false, Some(_)) => lock_if_free(&settings.data_dir),
+        (false, None) => None,
     };
     let accounts = load_accounts(settings)?;
+    let bans = BanSettings {
+        bans: store::load_bans(&settings.bans_path())
+            .map_err(|error| Failure::Configuration(error.to_string()))?,
+        path: lock.as_ref().map(|_| settings.bans_path()),
+    };
     let terms = terms(settings).map_err(Failure::Other)?;
     let mut doors = Vec::new();
     for wanted in &terms.doors {
-        let door = wanted.open(terms.limits.dead_peer);
-        doors.push(door.map_err(|error| Failure::Other(error.to_string()))?);
+        // Beside one that somebody else has the directory of, there is one already.
+        if wanted.is_optional() && lock.is_none() {
+            continue;
+        }
+        match wanted.open(terms.limits.dead_peer) {
+            Ok(door) => doors.push(door),
+            Err(error) if wanted.is_optional() => {
+                log::warn!("{error}: `mynah ctl` does not reach this server");
+            }
+            Err(error) => return Err(Failure::Other(error.to_string())),
+        }
         warn_of(wanted);
     }
     let listening = listening(&doors);
+    let about = About {
+        version: crate::version::VERSION.to_owned(),
+        data_dir: settings.data_dir.display().to_string(),
+        listening: doors.iter().map(line_of).collect(),
+    };
     let house = House {
         terms,
         isolate: settings.isolate,
@@ -84,9 +112,12 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
             accounts,
             path: settings.accounts_path(),
             served: settings.listen.iter().any(logs_in),
+            kept: lock.is_some(),
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
+        bans,
+        about,
         reread: None,
     };
     // What is needed from here on is needed for long.
@@ -95,6 +126,8 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         announce(&listening);
         give_back_code();
     };
+    // Until the end.
+    let _lock = lock;
     let counters = server::run(doors, house, ready)
         .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
@@ -109,7 +142,9 @@ fn terms(settings: &Settings) -> Result<Terms, String> {
         .map(|listen| wanted(listen, settings));
     let access = settings.access.iter();
     Ok(Terms {
-        doors: wanted.collect::<Result<Vec<Wanted>, String>>()?,
+        doors: wanted
+            .chain(control(settings).map(Ok))
+            .collect::<Result<Vec<Wanted>, String>>()?,
         limits: settings.limits,
         advertise: settings.advertise,
         welcome: settings.welcome.clone(),
@@ -118,6 +153,14 @@ fn terms(settings: &Settings) -> Result<Terms, String> {
             .collect(),
         drain_timeout: settings.drain_timeout,
     })
+}
+
+/// The door of `mynah ctl`, if there is to be one.
+fn control(settings: &Settings) -> Option<Wanted> {
+    let asked = settings.control.is_some();
+    settings
+        .control_path()
+        .map(|path| Wanted::Control { path, asked })
 }
 
 fn purpose(service: Service) -> Purpose {
@@ -169,12 +212,38 @@ fn warn_of(wanted: &Wanted) {
 /// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no
 /// reason not to serve.
 fn lock(data_dir: &Path) -> Result<Option<Lock>, Failure> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        match Lock::take(data_dir) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::Held { .. }) if tries > 0 => {
+                tries -= 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(error @ LockError::Held { .. }) => return Err(Failure::Other(error.to_string())),
+            Err(error @ LockError::Refused { .. }) => {
+                log::warn!("{error}: nobody can register");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// The same where nobody can log in. Several such servers may have one data directory: the first has it to itself, and
+/// is the one that `mynah ctl` finds there.
+fn lock_if_free(data_dir: &Path) -> Option<Lock> {
     match Lock::take(data_dir) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error @ LockError::Held { .. }) => Err(Failure::Other(error.to_string())),
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { folder }) => {
+            log::info!(
+                "{}: another server keeps its accounts and bans there, and has its control socket there",
+                folder.display()
+            );
+            None
+        }
         Err(error @ LockError::Refused { .. }) => {
-            log::warn!("{error}: nobody can register");
-            Ok(None)
+            log::warn!("{error}: bans last as long as this server");
+            None
         }
     }
 }
@@ -208,19 +277,29 @@ fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
     Ok(loaded.accounts)
 }
 
-/// A line for each socket.
+/// A line for each socket that people come to from elsewhere. Where the control socket is, the log says.
 fn listening(doors: &[Door]) -> Vec<u8> {
     let mut out = Vec::new();
     for door in doors {
-        let (purpose, place) = (door.purpose(), door.place());
-        let carrier = match (purpose, place) {
-            (_, Place::Path(_)) => "unix".to_owned(),
-            (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
-            _ => Transport::Tcp.to_string(),
-        };
-        let _ = writeln!(out, "listening {purpose} {carrier} {place}");
+        let line = line_of(door);
+        if door.purpose() == Purpose::Control {
+            log::debug!("listening {line}");
+            continue;
+        }
+        let _ = writeln!(out, "listening {line}");
     }
     out
+}
+
+/// What a socket is for, what carries it, and where it is.
+fn line_of(door: &Door) -> String {
+    let (purpose, place) = (door.purpose(), door.place());
+    let carrier = match (purpose, place) {
+        (_, Place::Path(_)) => "unix".to_owned(),
+        (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
+        _ => Transport::Tcp.to_string(),
+    };
+    format!("{purpose} {carrier} {place}")
 }
 
 /// Says on standard output where the server listens. Whoever started it may have closed its end of that:

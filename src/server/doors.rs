@@ -6,11 +6,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use mio::net::UnixListener;
-
 use crate::chat::Name;
 use crate::protocol::registry::{Protocol, Transport};
-use crate::reactor::{DeadPeer, Listener, UdpPort};
+use crate::reactor::{DeadPeer, Listener, PrivateListener, UdpPort};
 
 /// What people come to a door for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,8 +60,9 @@ pub enum Wanted {
     },
     /// For figures.
     Metrics { address: SocketAddr },
-    /// For `mynah ctl`: a Unix socket.
-    Control { path: PathBuf },
+    /// For `mynah ctl`: a Unix socket. Unless somebody has asked for it, it is served where that can be, and no reason
+    /// not to serve.
+    Control { path: PathBuf, asked: bool },
 }
 
 /// A socket that people come to, open.
@@ -89,7 +88,7 @@ pub enum Place {
 pub(super) enum DoorSocket {
     Listener(Listener),
     /// Not for chat.
-    Unix(UnixListener),
+    Unix(PrivateListener),
     Port(UdpPort),
     /// To a mesh, where all of it hears, and as whom the gateway answers.
     Gateway(UdpPort, SocketAddr, Name),
@@ -114,12 +113,17 @@ impl Wanted {
         }
     }
 
+    /// Whether to go on without it where it cannot be opened.
+    pub fn is_optional(&self) -> bool {
+        matches!(self, Wanted::Control { asked: false, .. })
+    }
+
     /// Where it is to be.
     pub fn place(&self) -> Place {
         match self {
             Wanted::Chat { address, .. } | Wanted::Metrics { address } => Place::Address(*address),
             Wanted::Gateway { address, .. } => Place::Address((*address).into()),
-            Wanted::Control { path } => Place::Path(path.clone()),
+            Wanted::Control { path, .. } => Place::Path(path.clone()),
         }
     }
 
@@ -137,10 +141,8 @@ impl Wanted {
                 name,
             } => open_gateway(*address, *broadcast, name.clone()),
             Wanted::Metrics { address } => open_listener(*address, dead_peer),
-            Wanted::Control { .. } => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "it is not served yet",
-            )),
+            Wanted::Control { path, .. } => PrivateListener::bind(path)
+                .map(|listener| (Place::Path(path.clone()), DoorSocket::Unix(listener))),
         };
         match opened {
             Ok((place, socket)) => Ok(Door {

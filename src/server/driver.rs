@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::access::Gate as Admission;
 use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
 use super::core::Server;
@@ -17,7 +18,7 @@ use super::doors::{Door, DoorSocket, Purpose};
 use super::entrance::{Entrance, EntranceSocket, Entrances, Gate};
 use super::reload::Terms;
 use super::run::House;
-use super::visiting::receive;
+use super::visiting::{date, receive, receive_administrator};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
@@ -66,7 +67,7 @@ impl Driver {
         let mut server = Server::new(terms.limits, house.isolate, Instant::now());
         server.advertise(terms.advertise);
         let helper = match house.accounts {
-            Some(accounts) if !accounts.served => {
+            Some(accounts) if !accounts.served && !accounts.kept => {
                 server.keep_accounts(accounts);
                 None
             }
@@ -76,6 +77,8 @@ impl Driver {
             }
             None => None,
         };
+        server.keep_bans(house.bans, Instant::now(), date());
+        server.describe(house.about);
         let mut driver = Driver {
             poller,
             signals,
@@ -228,7 +231,12 @@ impl Driver {
             self.stop_by = Some(now);
             return;
         }
-        log::info!("stopping: {signal}, {} connections", self.server.len());
+        self.stop(&signal.to_string(), now);
+    }
+
+    /// Closes the doors, and gives what is due its time.
+    pub(super) fn stop(&mut self, why: &str, now: Instant) {
+        log::info!("stopping: {why}, {} connections", self.server.len());
         self.entrances.close_all();
         self.server.stop(now);
         self.stop_by = Some(now + self.terms.limits.stopping_time);
@@ -241,6 +249,11 @@ impl Driver {
                 Gate::Quiet => continue,
                 Gate::Shut { until } if now < until => continue,
                 Gate::Shut { .. } | Gate::Waiting => entrance.gate = Gate::Waiting,
+            }
+            if let Purpose::Control = entrance.purpose {
+                let (annex, poller) = (&mut self.annex, &self.poller);
+                receive_administrator(annex, poller, entrance, now);
+                continue;
             }
             let Entrance {
                 purpose,
@@ -266,7 +279,9 @@ impl Driver {
                             Purpose::Chat(protocol) => {
                                 admit(server, poller, stream, peer, *protocol, now);
                             }
-                            Purpose::Metrics if access.is_none_or(|a| a.admits(peer.ip())) => {
+                            Purpose::Metrics
+                                if access.is_none_or(|a| Admission::new(a).admits(peer.ip())) =>
+                            {
                                 let annex = &mut self.annex;
                                 receive(annex, poller, stream.into(), Desk::Figures, now);
                             }

@@ -99,6 +99,7 @@ impl House {
             accounts: store::Accounts::new(),
             path: house.account_file(),
             served: true,
+            kept: true,
             open: true,
             cost: CHEAP,
         };
@@ -292,6 +293,10 @@ impl House {
                 generation: snapshot.generation(),
                 result: save(),
             },
+            Job::SaveBans { ticket, .. } => Done::BansSaved {
+                ticket,
+                result: save(),
+            },
             job @ (Job::Verify { .. } | Job::Hash { .. }) => job.run(),
         });
     }
@@ -303,7 +308,7 @@ impl House {
             Job::Verify { ticket, .. } | Job::Hash { ticket, .. } => {
                 Done::NotHashed { ticket, error }
             }
-            save @ Job::Save { .. } => save.run(),
+            save @ (Job::Save { .. } | Job::SaveBans { .. }) => save.run(),
         });
     }
 
