@@ -18,6 +18,7 @@
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |
 //! | [`control`] | what an administrator and the server say to each other, both halves | sockets, clocks |
+//! | [`top`] | the live view of a server's figures in a terminal | the server's inside |
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
@@ -62,4 +63,5 @@ pub mod reactor;
 pub mod report;
 pub mod server;
 pub mod store;
+pub mod top;
 pub mod version;

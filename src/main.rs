@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => commands::bench::run(args),
         Command::Ctl(args) => commands::ctl::run(args),
         Command::Account(args) => commands::account::run(args),
+        Command::Top(args) => commands::top::run(args),
         Command::BenchFloor(args) => commands::bench::run_floor(args),
     }
 }

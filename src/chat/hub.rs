@@ -313,11 +313,6 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         self.room(room).map(|room| &room.history)
     }
 
-    /// How many rooms are open, the lobby included.
-    pub fn room_count(&self) -> usize {
-        self.rooms.len()
-    }
-
     /// How many hold a name in any room.
     pub fn total(&self) -> usize {
         self.members.len()

@@ -9,3 +9,4 @@ pub mod ctl;
 mod parent;
 mod place;
 pub mod serve;
+pub mod top;

@@ -16,11 +16,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::Token;
 use zeroize::Zeroizing;
 
+use super::access::{Access, Gate};
 use super::control::Asker;
 use super::desk::{Desk, Question, Rest};
 use crate::reactor::{Readiness, Stream};
@@ -35,6 +37,8 @@ pub(super) struct Annex<S> {
     visitors: Vec<Visitor<S>>,
     questions: VecDeque<(Ticket, Question)>,
     last: u32,
+    /// From where people may come for figures.
+    gate: Gate,
 }
 
 /// By which an answer finds whoever asked, and readiness finds its stream. No two who are there have the same, nor do
@@ -130,11 +134,22 @@ impl<S> Default for Annex<S> {
             visitors: Vec::new(),
             questions: VecDeque::new(),
             last: 0,
+            gate: Gate::default(),
         }
     }
 }
 
 impl<S: Stream> Annex<S> {
+    /// Lets people in for figures from where that says, from now on; without it, from everywhere.
+    pub(super) fn let_in(&mut self, access: Option<&Access>) {
+        self.gate = access.map(Gate::new).unwrap_or_default();
+    }
+
+    /// Whether somebody from there is let in for figures.
+    pub(super) fn admits(&self, address: IpAddr) -> bool {
+        self.gate.admits(address)
+    }
+
     /// Takes somebody in; the owner registers the stream under the ticket. `None` if everybody there is being answered:
     /// the stream is closed.
     pub(super) fn admit(&mut self, stream: S, desk: Desk, now: Instant) -> Option<Ticket> {

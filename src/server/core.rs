@@ -19,6 +19,7 @@ use super::exchange::{Delivery, Exchange, Post};
 use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
+use super::order::Bar;
 use super::port::{Allowances, Port, Ports};
 use super::sources::Sources;
 use super::tenants::Tenants;
@@ -232,10 +233,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.now = now;
         let peer = PeerAddress::new(peer);
         if let Some(bar) = self.bars(protocol, &peer) {
-            self.counters.count_barred(bar);
-            self.notes
-                .barred(now, format_args!("{protocol} {peer}"), bar);
-            self.watch_notes();
+            self.note_barred(format_args!("{protocol} {peer}"), bar);
             return None;
         }
         if !self.census.enter(&peer, self.limits.max_per_address) {
@@ -264,6 +262,18 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let key = self.tenants.insert(connection);
         self.be_patient(key, patience);
         Some(key)
+    }
+
+    /// Counts a connection for something else than chat that the owner closed: nobody is let in there from its address.
+    pub fn note_not_let_in(&mut self, who: impl fmt::Display, now: Instant) {
+        self.now = now;
+        self.note_barred(format_args!("{who}"), Bar::NotAllowed);
+    }
+
+    fn note_barred(&mut self, who: fmt::Arguments<'_>, bar: Bar) {
+        self.counters.count_barred(bar);
+        self.notes.barred(self.now, who, bar);
+        self.watch_notes();
     }
 
     /// Counts a connection that could not be taken in, and has the log told that for so long none will be.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::access::Gate as Admission;
 use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
 use super::core::Server;
@@ -92,6 +91,8 @@ impl Driver {
             terms,
             stop_by: None,
         };
+        let access = driver.terms.access.get(&Purpose::Metrics);
+        driver.annex.let_in(access);
         for door in doors {
             driver.open(door)?;
         }
@@ -274,18 +275,18 @@ impl Driver {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
                         let (server, poller) = (&mut self.server, &self.poller);
-                        let access = self.terms.access.get(purpose);
                         match purpose {
                             Purpose::Chat(protocol) => {
                                 admit(server, poller, stream, peer, *protocol, now);
                             }
-                            Purpose::Metrics
-                                if access.is_none_or(|a| Admission::new(a).admits(peer.ip())) =>
-                            {
+                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
                                 let annex = &mut self.annex;
                                 receive(annex, poller, stream.into(), Desk::Figures, now);
                             }
-                            Purpose::Metrics | Purpose::Control => {}
+                            Purpose::Metrics => {
+                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                            }
+                            Purpose::Control => {}
                         }
                     }
                     Accept::Nothing => {

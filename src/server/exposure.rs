@@ -47,6 +47,8 @@ const GROUPS: &[Group] = &[
         family: "mynah_turned_away_total",
         help: "Connections and guests not taken in, by reason.",
         reasons: &[
+            ("banned", "banned"),
+            ("not_allowed", "not_allowed"),
             ("turned_away", "per_address"),
             ("unproven_away", "unproven"),
             ("shed", "descriptors"),
@@ -68,6 +70,7 @@ const GROUPS: &[Group] = &[
             ("refused_busy", "busy"),
             ("refused_not_saved", "not_saved"),
             ("refused_from_address", "from_address"),
+            ("refused_draining", "draining"),
         ],
     },
     Group {
@@ -98,6 +101,7 @@ const GROUPS: &[Group] = &[
             ("lost_reset", "lost_reset"),
             ("lost_unheard", "lost_unheard"),
             ("lost_otherwise", "lost_otherwise"),
+            ("kicked", "kicked"),
             ("stopped", "stopped"),
         ],
     },
@@ -110,6 +114,8 @@ const GROUPS: &[Group] = &[
             ("unreachable", "unreachable"),
             ("never_came", "never_came"),
             ("room_closed", "room_closed"),
+            ("guests_kicked", "kicked"),
+            ("port_closed", "port_closed"),
         ],
     },
     Group {
@@ -117,6 +123,8 @@ const GROUPS: &[Group] = &[
         help: "Datagrams received and not answered, by reason.",
         reasons: &[
             ("dropped_own_port", "own_port"),
+            ("dropped_banned", "banned"),
+            ("dropped_not_allowed", "not_allowed"),
             ("floods", "flood"),
             ("dropped_too_long", "too_long"),
             ("dropped_no_token", "no_token"),

@@ -58,7 +58,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 .filter(|(protocol, _)| protocol.transport() == Transport::Tcp)
                 .collect(),
             members: all.zip(members).collect(),
-            rooms: self.houses.iter().map(|house| house.hub.room_count()).sum(),
+            rooms: self.houses.iter().map(|h| h.hub.rooms().count()).sum(),
             slowest_lag_bytes: slowest,
             output_bytes: self.output_memory(),
             helper_jobs: self.jobs(),

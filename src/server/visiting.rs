@@ -81,7 +81,7 @@ impl Driver {
     fn figures(&self) -> String {
         let running = Running {
             turns: &self.turns,
-            draining: false,
+            draining: self.server.is_draining(),
             process: ProcessFigures::read(),
         };
         expose(&self.server.figures(), &running)
@@ -90,8 +90,11 @@ impl Driver {
     /// What a load balancer is to do: it sends nobody to a server that will soon be gone.
     fn health(&self) -> Answer {
         match self.stop_by {
-            None => Answer::line(Status::Ok, "ok"),
             Some(_) => Answer::line(Status::ServiceUnavailable, "stopping"),
+            None if self.server.is_draining() => {
+                Answer::line(Status::ServiceUnavailable, "draining")
+            }
+            None => Answer::line(Status::Ok, "ok"),
         }
     }
 }
