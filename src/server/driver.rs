@@ -142,8 +142,8 @@ impl Driver {
             self.accept(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
-            self.give_jobs();
             self.attend_to_visitors(now);
+            self.give_jobs();
             // The next wait begins where this turn ends: one look at the clock for both.
             before = Instant::now();
             self.turns.record(before.saturating_duration_since(now));
