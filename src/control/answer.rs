@@ -82,7 +82,7 @@ pub struct StatusLine {
     /// Seconds since its start.
     pub uptime: u64,
     pub data_dir: String,
-    /// As `tcp-room tcp 127.0.0.1:42069`.
+    /// As `tcp-room on 127.0.0.1:42069`.
     pub listening: Vec<String>,
     /// TCP connections.
     pub connections: u64,

@@ -53,8 +53,6 @@ pub enum Order {
 pub struct About {
     pub version: String,
     pub data_dir: String,
-    /// As `tcp-room tcp 127.0.0.1:42069`.
-    pub listening: Vec<String>,
 }
 
 /// The orders at work.
@@ -64,6 +62,8 @@ pub(super) struct Orders {
     pub(super) verdicts: VecDeque<Verdict>,
     lists: VecDeque<List>,
     about: About,
+    /// Where people come to now.
+    doors: Vec<String>,
     /// Seconds since 1970, when somebody last asked.
     unix_time: u64,
 }
@@ -118,6 +118,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// What it tells of itself from now on.
     pub fn describe(&mut self, about: About) {
         self.orders.about = about;
+    }
+
+    /// Where people come to, before [`Request::Status`] is obeyed.
+    pub fn describe_doors(&mut self, doors: Vec<String>) {
+        self.orders.doors = doors;
     }
 
     /// Does what an administrator asks, or begins with it. `unix_time` is in seconds.
@@ -279,18 +284,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn status(&self) -> StatusLine {
-        let About {
-            version,
-            data_dir,
-            listening,
-        } = self.orders.about.clone();
+        let About { version, data_dir } = self.orders.about.clone();
         let members: usize = self.houses.iter().map(|house| house.hub.total()).sum();
         StatusLine {
             version,
             pid: std::process::id(),
             uptime: self.now.saturating_duration_since(self.start).as_secs(),
             data_dir,
-            listening,
+            listening: self.orders.doors.clone(),
             connections: self.len() as u64,
             members: members as u64,
             draining: self.is_draining(),

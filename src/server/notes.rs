@@ -75,10 +75,10 @@ impl Notes {
                 Limited::new("server::accounts", "times that accounts were not saved"),
                 Limited::new("server::core", "times that no connection was accepted"),
                 Limited::new(
-                    "server::receiving",
+                    "server::core",
                     "connections and datagrams from where nobody is let in",
                 ),
-                Limited::new("server::order", "members put out"),
+                Limited::new(CLOSING, "members put out"),
             ]
         };
         Notes { classes }

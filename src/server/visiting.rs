@@ -50,6 +50,10 @@ impl Driver {
             Err(error) => return Some(Last::error(ErrorKind::Request, error).to_line()),
         };
         log::debug!("control: {}", request.name());
+        if matches!(request, Request::Status) {
+            let doors: Vec<_> = self.doors().map(|(door, _)| self.describe(&door)).collect();
+            self.server.describe_doors(doors);
+        }
         let order = match self.server.obey(request, asker, now, date()) {
             Obeyed::Answer(answer) => return Some(answer),
             Obeyed::Later => return None,
@@ -61,10 +65,29 @@ impl Driver {
                 ..Last::done()
             },
             Order::Stop => {
-                self.stop("mynah ctl", now);
+                if !self.is_stopping() {
+                    self.stop("mynah ctl", now);
+                }
                 Last::done()
             }
-            Order::Reload | Order::Drain => Last::error(ErrorKind::Failed, "not yet"),
+            Order::Drain if self.is_stopping() => {
+                Last::error(ErrorKind::Failed, "it stops already")
+            }
+            Order::Drain => {
+                self.drain("mynah ctl", now);
+                Last::done()
+            }
+            Order::Reload if !self.is_serving() => {
+                Last::error(ErrorKind::Failed, "the server is about to stop")
+            }
+            Order::Reload if self.reread.is_none() => {
+                Last::error(ErrorKind::Failed, "there is no configuration to read again")
+            }
+            Order::Reload => {
+                self.reloaders.push((asker, self.reading.is_some()));
+                self.begin_reload(now);
+                return None;
+            }
         };
         Some(last.to_line())
     }
@@ -89,12 +112,12 @@ impl Driver {
 
     /// What a load balancer is to do: it sends nobody to a server that will soon be gone.
     fn health(&self) -> Answer {
-        match self.stop_by {
-            Some(_) => Answer::line(Status::ServiceUnavailable, "stopping"),
-            None if self.server.is_draining() => {
-                Answer::line(Status::ServiceUnavailable, "draining")
-            }
-            None => Answer::line(Status::Ok, "ok"),
+        if self.is_stopping() {
+            Answer::line(Status::ServiceUnavailable, "stopping")
+        } else if self.server.is_draining() {
+            Answer::line(Status::ServiceUnavailable, "draining")
+        } else {
+            Answer::line(Status::Ok, "ok")
         }
     }
 }
