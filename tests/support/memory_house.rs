@@ -114,6 +114,7 @@ impl House {
             accounts: store::Accounts::new(),
             path: house.account_file(),
             served: true,
+            kept: true,
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         };
@@ -307,6 +308,10 @@ impl House {
                 generation: snapshot.generation(),
                 result: save(),
             },
+            Job::SaveBans { ticket, .. } => Done::BansSaved {
+                ticket,
+                result: save(),
+            },
             job @ (Job::Verify { .. } | Job::Hash { .. }) => job.run(),
         });
     }
@@ -318,7 +323,7 @@ impl House {
             Job::Verify { ticket, .. } | Job::Hash { ticket, .. } => {
                 Done::NotHashed { ticket, error }
             }
-            save @ Job::Save { .. } => save.run(),
+            save @ (Job::Save { .. } | Job::SaveBans { .. }) => save.run(),
         });
     }
 
