@@ -93,7 +93,7 @@ fn see(table: &[Row]) {
 #[test]
 fn every_key_has_a_row_and_every_row_a_key() {
     let seen: BTreeSet<String> = rows().map(|row| row.key.to_owned()).collect();
-    let all: BTreeSet<String> = mynah::config::names().collect();
+    let all: BTreeSet<String> = mynah::config::names().map(str::to_owned).collect();
     let unseen: Vec<_> = all.difference(&seen).collect();
     assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
     let unknown: Vec<_> = seen.difference(&all).collect();
@@ -139,7 +139,7 @@ fn settings(text: &str) -> Settings {
     let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else {
         panic!("it serves");
     };
-    Settings::of_serve(args).unwrap_or_else(|error| panic!("{error}"))
+    Settings::read(&args).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What is seen in a server under that configuration.
