@@ -159,6 +159,9 @@ fn warn_of(wanted: &Wanted) {
         Purpose::Chat(Protocol::UdpLogin) => log::warn!(
             "udp-login on {address}: what is said, passwords too, crosses the network in clear"
         ),
+        Purpose::Metrics => log::warn!(
+            "metrics on {address}: everybody who can reach it reads the figures, without a password and in clear"
+        ),
         _ => {}
     }
 }

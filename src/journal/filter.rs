@@ -27,6 +27,7 @@ pub const TARGETS: &[&str] = &[
     "server::login",
     "server::posting",
     "server::receiving",
+    "server::visiting",
     "store::file",
     "store::lock",
 ];

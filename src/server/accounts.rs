@@ -250,6 +250,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.accounts.as_mut()?.jobs.pop_front()
     }
 
+    /// How many jobs are not done: those that the helper has, and those that it will have.
+    pub(super) fn jobs(&self) -> usize {
+        let accounts = self.accounts.as_ref();
+        accounts.map_or(0, |accounts| accounts.pending.len())
+    }
+
     /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.
     pub fn has_jobs_under_way(&self) -> bool {
         let pending = self.accounts.iter().flat_map(|a| a.pending.values());

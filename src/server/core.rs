@@ -2,6 +2,7 @@
 //! How it goes out is in `sending`, how connections end in `closing`.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::exchange::{Delivery, Exchange, Post};
 use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
+use super::order::Bar;
 use super::port::{Allowances, Port, Ports};
 use super::sources::Sources;
 use super::tenants::Tenants;
@@ -227,10 +229,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.now = now;
         let peer = PeerAddress::new(peer);
         if let Some(bar) = self.bars(protocol, &peer) {
-            self.counters.count_barred(bar);
-            self.notes
-                .barred(now, format_args!("{protocol} {peer}"), bar);
-            self.watch_notes();
+            self.note_barred(format_args!("{protocol} {peer}"), bar);
             return None;
         }
         if !self.census.enter(&peer, self.limits.max_per_address) {
@@ -261,17 +260,29 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
+    /// Counts a connection for something else than chat that the owner closed: nobody is let in there from its address.
+    pub fn note_not_let_in(&mut self, who: impl fmt::Display, now: Instant) {
+        self.now = now;
+        self.note_barred(format_args!("{who}"), Bar::NotAllowed);
+    }
+
+    fn note_barred(&mut self, who: fmt::Arguments<'_>, bar: Bar) {
+        self.counters.count_barred(bar);
+        self.notes.barred(self.now, who, bar);
+        self.watch_notes();
+    }
+
     /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
     pub fn note_not_accepted(
         &mut self,
-        protocol: Protocol,
+        whom: impl fmt::Display,
         error: &std::io::Error,
         pause: Duration,
         now: Instant,
     ) {
         self.now = now;
         self.counters.shed += 1;
-        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        let what = format_args!("{whom}: not accepting for {pause:?}: {error}");
         self.notes.not_accepted(now, what);
         self.watch_notes();
     }

@@ -136,7 +136,8 @@ impl Wanted {
                 broadcast,
                 name,
             } => open_gateway(*address, *broadcast, name.clone()),
-            Wanted::Metrics { .. } | Wanted::Control { .. } => Err(io::Error::new(
+            Wanted::Metrics { address } => open_listener(*address, dead_peer),
+            Wanted::Control { .. } => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "it is not served yet",
             )),

@@ -8,15 +8,21 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
+use super::desk::Desk;
 use super::doors::{Door, DoorSocket, Purpose};
 use super::entrance::{Entrance, EntranceSocket, Entrances, Gate};
 use super::reload::Terms;
 use super::run::House;
+use super::visiting::receive;
+use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency};
+use crate::reactor::{
+    Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency, Wire,
+};
 use crate::store::Done;
 
 /// Connections taken per door and turn: the rest wait a turn, so that a crowd at the door does not keep
@@ -38,12 +44,16 @@ pub(super) struct Driver {
     signals: Signals,
     entrances: Entrances,
     reserve: Reserve,
-    server: Server<TcpStream, UdpPort>,
+    pub(super) server: Server<TcpStream, UdpPort>,
+    /// Those who do not chat.
+    pub(super) annex: Annex<Wire>,
+    /// How long each turn took.
+    pub(super) turns: Histogram,
     /// Does what may take long; there where people can log in.
     helper: Option<Helper<Done>>,
     clock: WallClock,
     terms: Terms,
-    stop_by: Option<Instant>,
+    pub(super) stop_by: Option<Instant>,
 }
 
 impl Driver {
@@ -72,11 +82,15 @@ impl Driver {
             entrances: Entrances::default(),
             reserve: Reserve::new()?,
             server,
+            annex: Annex::default(),
+            turns: Histogram::default(),
             helper,
             clock: WallClock::default(),
             terms,
             stop_by: None,
         };
+        let access = driver.terms.access.get(&Purpose::Metrics);
+        driver.annex.let_in(access);
         for door in doors {
             driver.open(door)?;
         }
@@ -120,13 +134,17 @@ impl Driver {
 
     pub(super) fn run(mut self) -> io::Result<Counters> {
         self.give_jobs();
+        let mut before = Instant::now();
         loop {
-            self.wait()?;
-            let now = Instant::now();
+            let now = self.wait(before)?;
             self.accept(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
             self.give_jobs();
+            self.attend_to_visitors(now);
+            // The next wait begins where this turn ends: one look at the clock for both.
+            before = Instant::now();
+            self.turns.record(before.saturating_duration_since(now));
             if let Some(stop_by) = self.stop_by
                 && (now >= stop_by || self.is_done())
             {
@@ -141,11 +159,13 @@ impl Driver {
         self.server.is_empty() && !self.server.has_jobs_under_way()
     }
 
-    /// Step 1: waits, and passes on what the kernel tells.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Step 1: waits, and passes on what the kernel tells; returns when that was.
+    fn wait(&mut self, before: Instant) -> io::Result<Instant> {
         let mut signalled = false;
-        let timeout = self.timeout(Instant::now());
-        for readiness in self.poller.wait(timeout)? {
+        let timeout = self.timeout(before);
+        let told = self.poller.wait(timeout)?;
+        let now = Instant::now();
+        for readiness in told {
             let token = readiness.token;
             if let Some(key) = Key::from_token(token) {
                 self.server.handle_readiness(key, readiness);
@@ -153,6 +173,8 @@ impl Driver {
                 signalled = true;
             } else if let Some(id) = port_of(token) {
                 self.server.handle_port_readiness(id, readiness);
+            } else if let Some(ticket) = Ticket::from_token(token) {
+                self.annex.handle_readiness(ticket, readiness);
             } else {
                 self.entrances.handle_readiness(token);
             }
@@ -160,7 +182,7 @@ impl Driver {
         if signalled {
             self.obey_signals();
         }
-        Ok(())
+        Ok(now)
     }
 
     /// How long nothing will be due: `None` is for ever.
@@ -169,6 +191,7 @@ impl Driver {
         let deadlines = entrances
             .into_iter()
             .chain(self.server.next_deadline())
+            .chain(self.annex.next_deadline(now))
             .chain(self.stop_by);
         let next = deadlines.min()?;
         Some(next.saturating_duration_since(now))
@@ -222,7 +245,7 @@ impl Driver {
                 Gate::Shut { .. } | Gate::Waiting => entrance.gate = Gate::Waiting,
             }
             let Entrance {
-                purpose: Purpose::Chat(protocol),
+                purpose,
                 socket: EntranceSocket::Tcp(listener),
                 gate,
                 pause,
@@ -231,12 +254,28 @@ impl Driver {
             else {
                 continue;
             };
+            let farewell = match purpose {
+                Purpose::Chat(protocol) => protocol.no_room(),
+                Purpose::Metrics | Purpose::Control => b"",
+            };
             for _ in 0..ACCEPTS_PER_TURN {
-                match listener.accept(&mut self.reserve, protocol.no_room()) {
+                match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
                         let (server, poller) = (&mut self.server, &self.poller);
-                        admit(server, poller, stream, peer, *protocol, now);
+                        match purpose {
+                            Purpose::Chat(protocol) => {
+                                admit(server, poller, stream, peer, *protocol, now);
+                            }
+                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
+                                let annex = &mut self.annex;
+                                receive(annex, poller, stream.into(), Desk::Figures, now);
+                            }
+                            Purpose::Metrics => {
+                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                            }
+                            Purpose::Control => {}
+                        }
                     }
                     Accept::Nothing => {
                         pause.after_success();
@@ -247,7 +286,7 @@ impl Driver {
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
                         let pause = pause.after_failure();
                         *gate = Gate::Shut { until: now + pause };
-                        self.server.note_not_accepted(*protocol, &error, pause, now);
+                        self.server.note_not_accepted(*purpose, &error, pause, now);
                         break;
                     }
                 }

@@ -56,7 +56,7 @@ fn bash_completes_commands_protocols_and_flags() {
         ("mynah s", "serve"),
         ("mynah chat tcp-", "tcp-room"),
         ("mynah chat group --no-", "--no-p2p"),
-        ("mynah serve --log-level d", "debug"),
+        ("mynah serve --registration c", "closed"),
     ];
     for (typed, completed) in cases {
         let words: Vec<&str> = typed.split(' ').collect();
