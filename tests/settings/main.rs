@@ -16,6 +16,7 @@ mod namespaces;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod doors;
 mod logins;
 mod output;
 mod paces;
@@ -63,6 +64,7 @@ const fn row(
 /// All of them.
 fn rows() -> impl Iterator<Item = &'static Row> {
     let tables = [
+        doors::ROWS,
         logins::ROWS,
         output::ROWS,
         paces::ROWS,
@@ -98,6 +100,11 @@ fn every_key_has_a_row_and_every_row_a_key() {
     assert!(unseen.is_empty(), "nobody looks at {unseen:?}");
     let unknown: Vec<_> = seen.difference(&all).collect();
     assert!(unknown.is_empty(), "{unknown:?} are no keys");
+}
+
+#[test]
+fn from_where_they_may_come() {
+    see(doors::ROWS);
 }
 
 #[test]

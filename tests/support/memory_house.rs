@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mynah::chat::{LOBBY, TimeOfDay};
-use mynah::config::{Registration, Settings};
+use mynah::config::{Registration, Service, Settings};
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::{Key, Readiness};
-use mynah::server::{AccountSettings, Limits, Server};
+use mynah::server::{Access, AccountSettings, Limits, Server};
 use mynah::store::{self, Done, HashCost, HashError, Job};
 
 pub use memory_port::MemoryPort;
@@ -92,6 +92,13 @@ impl House {
     pub fn of(settings: &Settings, change: impl FnOnce(&mut AccountSettings)) -> House {
         let mut house = House::bare(settings.limits, settings.isolate);
         house.server.advertise(settings.advertise);
+        house.server.welcome_newcomers(&settings.welcome);
+        let to_chat = |(service, access): (&Service, &Access)| match service {
+            Service::Chat(protocol) => Some((*protocol, access.clone())),
+            Service::Metrics => None,
+        };
+        let access = settings.access.iter().filter_map(to_chat).collect();
+        house.server.let_in(&access, house.now);
         let own = address(OWN);
         house.ports = (0..5)
             .map(|n| MemoryPort::at(SocketAddr::new(own.ip(), own.port() + n)))
