@@ -34,6 +34,10 @@ pub enum Misfit {
 ///
 /// Fails when the environment (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`) makes no sense.
 pub fn inherited() -> io::Result<Vec<Inherited>> {
+    // Names that are somebody else's are nothing to us, whatever is wrong with them.
+    if sd_notify::listen_fds()?.len() == 0 {
+        return Ok(Vec::new());
+    }
     let named: Vec<_> = sd_notify::listen_fds_with_names()?.collect();
     let Some((first, _)) = named.first() else {
         return Ok(Vec::new());

@@ -366,6 +366,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.tenants.connections()
     }
 
+    /// How many are in, and in how many rooms.
+    pub(super) fn population(&self) -> (usize, usize) {
+        let hubs = self.houses.iter().map(|house| &house.hub);
+        hubs.fold((0, 0), |(members, rooms), hub| {
+            (members + hub.total(), rooms + hub.room_count())
+        })
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -49,12 +49,12 @@ impl Driver {
 
     /// What a load balancer is to do: it sends nobody to a server that will soon be gone.
     fn health(&self) -> Answer {
-        match self.stop_by {
-            Some(_) => Answer::line(Status::ServiceUnavailable, "stopping"),
-            None if self.server.is_draining() => {
-                Answer::line(Status::ServiceUnavailable, "draining")
-            }
-            None => Answer::line(Status::Ok, "ok"),
+        if self.is_stopping() {
+            Answer::line(Status::ServiceUnavailable, "stopping")
+        } else if self.server.is_draining() {
+            Answer::line(Status::ServiceUnavailable, "draining")
+        } else {
+            Answer::line(Status::Ok, "ok")
         }
     }
 }
