@@ -14,21 +14,21 @@ const NOT_HERS: &str = "[\"198.51.100.7\", \"2001:db8::/32\"]";
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("access.tcp-room.allow", NOT_HERS, |text| in_house(text, |house| connects(house, TcpRoom)), "in", "out"),
-    row("access.tcp-room.deny", HERS, |text| in_house(text, |house| connects(house, TcpRoom)), "in", "out"),
-    row("access.group.allow", NOT_HERS, |text| in_house(text, |house| connects(house, Group)), "in", "out"),
-    row("access.group.deny", HERS, |text| in_house(text, |house| connects(house, Group)), "in", "out"),
-    row("access.udp-room.allow", NOT_HERS, |text| in_house(text, joins_udp_room), "in", "out"),
-    row("access.udp-room.deny", HERS, |text| in_house(text, joins_udp_room), "in", "out"),
-    row("access.udp-login.allow", NOT_HERS, |text| in_house(text, logs_in), "in", "out"),
-    row("access.udp-login.deny", HERS, |text| in_house(text, logs_in), "in", "out"),
-    row("access.tcrp.allow", NOT_HERS, |text| in_house(text, opens_a_room), "a room and in", "no room"),
-    row("access.tcrp.deny", HERS, |text| in_house(text, opens_a_room), "a room and in", "no room"),
-    row("access.ucrp.allow", NOT_HERS, |text| in_house(text, opens_a_room), "a room and in", "a room and out"),
-    row("access.ucrp.deny", HERS, |text| in_house(text, opens_a_room), "a room and in", "a room and out"),
-    row("access.udp-mesh.allow", NOT_HERS, |text| in_house(text, speaks_in_the_mesh), "in", "out"),
-    row("access.udp-mesh.deny", HERS, |text| in_house(text, speaks_in_the_mesh), "in", "out"),
-    row("welcome", "\"be kind\"", |text| in_house(text, reads_at_first), "nothing", "be kind"),
+    row("access.tcp-room.allow", NOT_HERS, |config| in_house(config, |house| connects(house, TcpRoom)), "in", "out"),
+    row("access.tcp-room.deny", HERS, |config| in_house(config, |house| connects(house, TcpRoom)), "in", "out"),
+    row("access.group.allow", NOT_HERS, |config| in_house(config, |house| connects(house, Group)), "in", "out"),
+    row("access.group.deny", HERS, |config| in_house(config, |house| connects(house, Group)), "in", "out"),
+    row("access.udp-room.allow", NOT_HERS, |config| in_house(config, joins_udp_room), "in", "out"),
+    row("access.udp-room.deny", HERS, |config| in_house(config, joins_udp_room), "in", "out"),
+    row("access.udp-login.allow", NOT_HERS, |config| in_house(config, logs_in), "in", "out"),
+    row("access.udp-login.deny", HERS, |config| in_house(config, logs_in), "in", "out"),
+    row("access.tcrp.allow", NOT_HERS, |config| in_house(config, opens_a_room), "a room and in", "no room"),
+    row("access.tcrp.deny", HERS, |config| in_house(config, opens_a_room), "a room and in", "no room"),
+    row("access.ucrp.allow", NOT_HERS, |config| in_house(config, opens_a_room), "a room and in", "a room and out"),
+    row("access.ucrp.deny", HERS, |config| in_house(config, opens_a_room), "a room and in", "a room and out"),
+    row("access.udp-mesh.allow", NOT_HERS, |config| in_house(config, speaks_in_the_mesh), "in", "out"),
+    row("access.udp-mesh.deny", HERS, |config| in_house(config, speaks_in_the_mesh), "in", "out"),
+    row("welcome", "\"be kind\"", |config| in_house(config, reads_at_first), "nothing", "be kind"),
 ];
 
 /// Whether Ann is in.
