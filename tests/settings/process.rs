@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
@@ -26,6 +26,8 @@ pub const ROWS: &[Row] = &[
     row("log_level", "\"warn,store=debug\"", what_it_logs, "INFO of commands, INFO of server", "DEBUG of store"),
     row("limits.stopping_time", "5", what_becomes_of_the_deaf, "the server ends first", "closed late"),
     row("drain_timeout", "1", patience_of_a_drain, "60 minutes", "1 second, and it ends"),
+    row("access.metrics.allow", "[\"192.0.2.0/24\"]", asks_for_health, "HTTP/1.1 200 OK", "nothing"),
+    row("access.metrics.deny", "[\"127.0.0.1\"]", asks_for_health, "HTTP/1.1 200 OK", "nothing"),
     row("limits.keepalive_idle", "7", |config| of_sockets(config, |socket| socket.tcp_keepalive_time()), "20s", "7s"),
     row("limits.keepalive_interval", "7", |config| of_sockets(config, |socket| socket.tcp_keepalive_interval()), "10s", "7s"),
     row("limits.unacknowledged_time", "7", |config| of_sockets(config, |socket| socket.tcp_user_timeout().map(Option::unwrap)), "30s", "7s"),
@@ -154,6 +156,19 @@ fn of_sockets<T: std::fmt::Debug>(
     });
     let value = option(SockRef::from(&theirs)).unwrap();
     format!("{value:?}")
+}
+
+/// What somebody on this machine is answered who asks whether the server is well.
+fn asks_for_health(config: &Config) -> String {
+    let listen = "listen = [\"metrics=127.0.0.1:0\"]\n";
+    let trial = Trial::begin_listening(&config.over(listen));
+    let stream = TcpStream::connect(trial.mynah.address()).unwrap();
+    let mut client = Client::over(stream);
+    // Who is not let in is cut, perhaps before this.
+    let request = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+    let _ = client.stream.write_all(request);
+    let answer = String::from_utf8(client.read_to_end()).unwrap();
+    answer.lines().next().unwrap_or("nothing").to_owned()
 }
 
 /// How long a member is told, to whom that is news, that the server will wait for it.
