@@ -184,7 +184,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Said::NobodyThere;
         };
         let said = hub.say(id, text, time, &mut delivery);
-        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        self.counters.count_said(said);
         said
     }
 
@@ -207,7 +207,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Said::NobodyThere;
         };
         let said = hub.direct(id, to, text, time, &mut delivery);
-        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        self.counters.count_said(said);
         said
     }
 

@@ -152,6 +152,11 @@ fn send_out<D: DatagramPort>(
         let done = match sent {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
+                counters.sent_udp_bytes += match sent == count {
+                    // Of all places, the empty ones too: for so many always, the compiler needs no loop.
+                    true => bytes_of(&batch),
+                    false => bytes_of(offered.get(..sent).unwrap_or_default()),
+                } as u64;
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -185,6 +190,11 @@ fn send_out<D: DatagramPort>(
         share = share.saturating_sub(seen.max(1));
         port.mailing.advance(seen);
     }
+}
+
+#[inline(always)]
+fn bytes_of(letters: &[Outgoing<'_>]) -> usize {
+    letters.iter().map(|letter| letter.bytes.len()).sum()
 }
 
 const NOTHING: Outgoing<'static> = Outgoing {
