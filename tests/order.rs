@@ -117,6 +117,25 @@ fn all_are_told_in_every_protocol_as_what_nobody_can_be_called() {
 }
 
 #[test]
+fn nobody_new_has_the_name_that_a_mesh_hears_the_server_by() {
+    let mut house = House::new();
+    house.join(TcpRoom, ANN, "Mynah");
+    assert_eq!(house.send(UDP_ROOM, BOB, "UN| mynah"), ["[mynah is taken]"]);
+    house.give(UDP_LOGIN, EVE, "C 1 PASS mynah a password");
+    house.work();
+    assert_eq!(
+        (house.count("refused_name_taken"), house.count("denied")),
+        (2, 1)
+    );
+    assert!(house.names().is_empty() && house.count("registered") == 0);
+    // Elsewhere it is a name like others.
+    assert!(house.reserve(ANN, CREATE, "den", "mynah").is_some());
+    house.server.close_port(MESH, house.now);
+    house.join(TcpRoom, ANN, "Mynah");
+    assert_eq!(house.names(), ["Mynah"]);
+}
+
+#[test]
 fn what_is_said_at_once_is_bounded_and_cut_into_messages() {
     let mut house = House::new();
     let ann = join(&mut house, TcpRoom, ANN, "ann");

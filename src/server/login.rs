@@ -15,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use super::accounts::{Pending, Unsaved};
+use super::accounts::{Accounts, Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
 use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
@@ -49,6 +49,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let from = guest.peer.ip();
         let name = Name::parse(name).map_err(Refusal::NotAName)?;
         let password = Password::new(password).map_err(|_| Refusal::Denied)?;
+        let house = self.accounts.as_ref().map(Accounts::house);
+        let ours = house.is_some_and(|house| self.is_a_gateways(house, name.as_str()));
         let Server {
             accounts,
             houses,
@@ -82,8 +84,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         });
         let exists = known.is_some();
         let free = hub.find(LOBBY, name.as_str()).is_none();
-        let may_register =
-            !exists && free && accounts.settings.open && !accounts.settings.accounts.is_full();
+        let may_register = !exists
+            && free
+            && !ours
+            && accounts.settings.open
+            && !accounts.settings.accounts.is_full();
         // Nothing can be saved yet. That is no secret, and no fault of who asks.
         if may_register && accounts.settings.accounts.plain_left() > 0 {
             accounts.attempts.withdrawn(name.as_str(), from);
