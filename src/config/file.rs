@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{CONFIG, Environment};
 use super::error::{ConfigError, MAX_BYTES, Origin, Problem};
-use super::key::{Key, names};
+use super::key::{Key, Wrong, names};
 use super::merged::Merged;
 use super::suggest::nearest;
 use super::value::Value;
@@ -180,8 +180,12 @@ impl Page<'_> {
             match value.get_ref() {
                 DeValue::Table(table) if is_table => self.flatten(&inside, table, entries)?,
                 _ if is_table => {
-                    let right = format!("a table, [{}]", entry.name);
-                    return Err(self.refused(&entry, value.span(), right));
+                    let (got, right) = (
+                        self.got(&value.span()),
+                        format!("a table, [{}]", entry.name),
+                    );
+                    let problem = Problem::Value { got, right };
+                    return Err(self.error(value.span().start, Some(entry.name), problem));
                 }
                 _ => entries.push(entry),
             }
@@ -194,16 +198,23 @@ impl Page<'_> {
             return Err(self.unknown(entry));
         };
         let whole = entry.value.span();
-        let value = Value::of_toml(entry.value)
-            .map_err(|at| self.refused(entry, at.unwrap_or(whole.clone()), key.right()))?;
-        key.set(&mut merged.settings, &value).map_err(|wrong| {
-            let items = entry.value.get_ref().as_array();
-            let item = wrong.item.and_then(|number| items?.get(number));
-            let span = item.map_or(whole.clone(), Spanned::span);
-            self.refused(entry, span, wrong.right.unwrap_or_else(|| key.right()))
-        })?;
-        merged.came_from(key, at(self.path, Some(self.line(entry.at))));
-        Ok(())
+        let (wrong, span) = match Value::of_toml(entry.value) {
+            Err(inside) => (Wrong::default(), inside.unwrap_or(whole)),
+            Ok(value) => match key.set(&mut merged.settings, &value) {
+                Ok(()) => {
+                    let line = self.line(entry.at);
+                    merged.came_from(key, at(self.path, Some(line)));
+                    return Ok(());
+                }
+                Err(wrong) => {
+                    let items = entry.value.get_ref().as_array();
+                    let item = wrong.item.and_then(|number| items?.get(number));
+                    (wrong, item.map_or(whole, Spanned::span))
+                }
+            },
+        };
+        let problem = wrong.problem(self.got(&span), || key.right());
+        Err(self.error(span.start, Some(entry.name.clone()), problem))
     }
 
     fn unknown(&self, entry: &Entry<'_, '_>) -> ConfigError {
@@ -237,12 +248,11 @@ impl Page<'_> {
         self.error(entry.at, Some(entry.name.clone()), problem)
     }
 
-    fn refused(&self, entry: &Entry<'_, '_>, span: Range<usize>, right: String) -> ConfigError {
-        let at = span.start;
-        let line = self.text.get(span).unwrap_or_default().lines().next();
-        let got = crate::chat::cut(line.unwrap_or_default(), 80).to_owned();
-        let problem = Problem::Value { got, right };
-        self.error(at, Some(entry.name.clone()), problem)
+    /// What stands there, so much of it as is told.
+    fn got(&self, span: &Range<usize>) -> String {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        crate::chat::cut(line, 80).to_owned()
     }
 
     fn error(&self, byte: usize, key: Option<String>, problem: Problem) -> ConfigError {
@@ -479,12 +489,12 @@ mod tests {
             (
                 "access.group.deny = [\"::1\", \"10.0.0.1/8\"]",
                 "access.group.deny: \"10.0.0.1/8\" ",
-                "as 10.0.0.0/8",
+                "in 10.0.0.0/8",
             ),
         ] {
             let said = said(format!("# first\n\n{line}\n"));
             assert!(said.starts_with(&format!("3: {begin}")), "{said}");
-            let (_, told) = said.split_once("cannot be; right is: ").unwrap();
+            let (_, told) = said.split_once("cannot be").unwrap();
             assert!(told.contains(right), "{said}");
         }
         let second = said("listen = [\n  \"tcp-room=127.0.0.1:1\",\n  \"tcp-room\",\n]\n");

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::Settings;
 use super::access::ACCESS;
+use super::error::Problem;
 use super::limits::LIMITS;
 use super::table::TABLE;
 use super::value::Value;
@@ -83,13 +84,24 @@ pub(super) enum Kind {
     },
 }
 
-/// Why a value is refused: it is not what is right for the key, or something more exact can be said.
+/// That a value is refused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wrong {
     /// Which one of a list.
     pub(super) item: Option<usize>,
+    pub(super) told: Told,
+}
+
+/// What is said of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What is right for the key.
+    #[default]
+    OfKey,
     /// What would be right.
-    pub(super) right: Option<String>,
+    Right(String),
+    /// What is wrong.
+    Because(String),
 }
 
 /// All keys, in the order in which people are shown them.
@@ -180,7 +192,10 @@ impl Key {
                 let meant = unit.read(text).filter(|number| bounds.contains(number));
                 let meant = meant.map_or(String::new(), |number| format!(": {number}"));
                 let right = format!("{}, without a unit and without quotes{meant}", self.right());
-                Err(right.into())
+                Err(Wrong {
+                    item: None,
+                    told: Told::Right(right),
+                })
             }
             (
                 Kind::Number { .. } | Kind::Truth { .. } | Kind::Text { .. } | Kind::Texts { .. },
@@ -190,11 +205,26 @@ impl Key {
     }
 }
 
+impl Wrong {
+    /// That what was there is refused, with what would be right for the key.
+    pub(super) fn problem(self, got: String, of_key: impl FnOnce() -> String) -> Problem {
+        match self.told {
+            Told::OfKey => Problem::Value {
+                got,
+                right: of_key(),
+            },
+            Told::Right(right) => Problem::Value { got, right },
+            Told::Because(why) => Problem::Refused { got, why },
+        }
+    }
+}
+
+/// What is wrong.
 impl From<String> for Wrong {
-    fn from(right: String) -> Wrong {
+    fn from(why: String) -> Wrong {
         Wrong {
             item: None,
-            right: Some(right),
+            told: Told::Because(why),
         }
     }
 }
