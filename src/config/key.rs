@@ -187,21 +187,30 @@ impl Key {
             }
             (Kind::Text { set, .. }, Value::Text(text)) => set(settings, text),
             (Kind::Texts { set, .. }, Value::Texts(texts)) => set(settings, texts),
-            (Kind::Number { unit, bounds, .. }, Value::Text(text)) => {
-                // Somebody wrote a unit, or quotes.
-                let meant = unit.read(text).filter(|number| bounds.contains(number));
-                let meant = meant.map_or(String::new(), |number| format!(": {number}"));
-                let right = format!("{}, without a unit and without quotes{meant}", self.right());
-                Err(Wrong {
-                    item: None,
-                    told: Told::Right(right),
-                })
+            (Kind::Number { .. }, Value::Text(text)) => {
+                Err(self.wrong_text(text).unwrap_or_default())
             }
             (
                 Kind::Number { .. } | Kind::Truth { .. } | Kind::Text { .. } | Kind::Texts { .. },
                 _,
             ) => Err(Wrong::default()),
         }
+    }
+}
+
+impl Key {
+    /// What is wrong with a text where a number should be: somebody wrote a unit, or quotes.
+    pub(super) fn wrong_text(&self, text: &str) -> Option<Wrong> {
+        let Kind::Number { unit, bounds, .. } = &self.kind else {
+            return None;
+        };
+        let meant = unit.read(text).filter(|number| bounds.contains(number));
+        let meant = meant.map_or(String::new(), |number| format!(": {number}"));
+        let right = format!("{}, without a unit and without quotes{meant}", self.right());
+        Some(Wrong {
+            item: None,
+            told: Told::Right(right),
+        })
     }
 }
 
