@@ -1,5 +1,5 @@
-//! Tells the program what it is built from, for `src/version.rs`: the commit and its date, the C library, the target,
-//! the compiler. Asks nobody but git, and never fails for want of an answer: a tarball builds too.
+//! Tells the program what it is built from, for `src/version.rs`: the commit and its date, the target, the
+//! compiler. Asks nobody but git, and never fails for want of an answer: a tarball builds too.
 //!
 //! Who packages mynah says `MYNAH_COMMIT` and `SOURCE_DATE_EPOCH` (<https://reproducible-builds.org/specs/source-date-epoch/>)
 //! and gets the same bytes wherever it is built.
@@ -25,7 +25,6 @@ fn main() {
     let date = date_told().or(date);
     tell("BUILT_COMMIT", &commit.unwrap_or_else(unknown));
     tell("BUILT_DATE", &date.unwrap_or_else(unknown));
-    tell("BUILT_LIBC", &libc());
     tell("BUILT_TARGET", &variable("TARGET").unwrap_or_else(unknown));
     tell(
         "BUILT_PROFILE",
@@ -107,18 +106,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + era * 400 + i64::from(month <= 2);
     (year, month, day)
-}
-
-/// Which C library it will use, and whether that is part of it.
-fn libc() -> String {
-    let name = match variable("CARGO_CFG_TARGET_ENV").as_deref() {
-        Some("gnu") => "glibc",
-        Some("musl") => "musl",
-        _ => "other",
-    };
-    let features = variable("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let is_static = features.split(',').any(|feature| feature == "crt-static");
-    format!("{name}, {}", if is_static { "static" } else { "dynamic" })
 }
 
 fn rustc() -> Option<String> {

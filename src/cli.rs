@@ -9,11 +9,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
 use crate::journal::Filter;
-use crate::version::LONG;
+use crate::top::Source;
+use crate::version;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version, long_version = LONG)]
+#[command(version, long_version = version::long())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -31,6 +32,8 @@ pub enum Command {
     Chat(ChatArgs),
     /// Measure a server: members of any protocol come in, talk, and count every delivery
     Bench(BenchArgs),
+    /// Watch a server: its figures live in this terminal
+    Top(TopArgs),
     /// The bare write loop that `bench` measures beside a server
     #[command(hide = true)]
     BenchFloor(BenchFloorArgs),
@@ -62,7 +65,7 @@ pub enum ConfigCommand {
 }
 
 /// `mynah serve`
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
     /// Read settings from this file in TOML, and no other; - is standard input
     #[arg(long, value_name = "FILE")]
@@ -98,6 +101,30 @@ pub struct ServeArgs {
     /// End when this process does, which has started us
     #[arg(long, value_name = "PID", hide = true)]
     pub parent: Option<u32>,
+}
+
+/// `mynah top`
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Ask the metrics socket there, over HTTP, as 127.0.0.1:9464 or http://host/metrics [default: the control
+    /// socket of the server on this machine]
+    #[arg(value_name = "ADDR:PORT|URL", conflicts_with_all = ["control", "data_dir", "config"])]
+    pub target: Option<Source>,
+    /// How long from one look to the next
+    #[arg(long, short, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Print one table and leave; the rates in it are of one interval. Always so when the output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// The server's control socket [default: as in its configuration]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data_dir", "config"])]
+    pub control: Option<PathBuf>,
+    /// The server's data directory, where its control socket is
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The server's configuration file, which says where its control socket is
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `mynah bench`
@@ -312,6 +339,16 @@ pub struct ChatOptions {
     /// Print events as JSON, one object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Not so short that asking is all that a server does.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    match interval {
+        _ if interval < Duration::from_millis(100) => Err("it is 100ms at least".into()),
+        _ if interval > Duration::from_secs(3600) => Err("it is 1h at most".into()),
+        _ => Ok(interval),
+    }
 }
 
 fn name(text: &str) -> Result<Name, NameError> {

@@ -58,7 +58,7 @@ fn the_server_does_what_the_file_says() {
     drop(first);
 }
 
-/// Whether the rows of the documentation's tables are what the program has. `MYNAH_UPDATE=1` writes them anew.
+/// Whether the rows of the documentation's tables are what the program has. `MYNAH_RENEW=1` writes them anew.
 #[test]
 fn the_documentation_has_every_key_as_it_is() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
@@ -70,13 +70,13 @@ fn the_documentation_has_every_key_as_it_is() {
         let (_, after) = rest.split_once("<!-- end -->").expect("and its end");
         new = format!("{before}{begin}{}<!-- end -->{after}", documented(table));
     }
-    if std::env::var_os("MYNAH_UPDATE").is_some() {
+    if std::env::var_os("MYNAH_RENEW").is_some() {
         fs::write(&path, &new).unwrap();
         return;
     }
     assert!(
         new == old,
-        "docs/configuration.md is old: MYNAH_UPDATE=1 cargo test --test config"
+        "docs/configuration.md is old: MYNAH_RENEW=1 cargo test --test config"
     );
 }
 

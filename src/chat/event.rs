@@ -110,6 +110,8 @@ pub enum Event<'a> {
     Left { name: &'a str, contact: Contact },
     /// Somebody else asked for the name of this one member.
     NameAsked,
+    /// The server itself says something, as [`SERVER_NAME`](super::SERVER_NAME).
+    Notice { text: &'a str, time: TimeOfDay },
     /// The room is gone; its members are in none.
     RoomClosed,
 }
@@ -159,6 +161,8 @@ pub enum Refusal {
     NotSaved,
     /// Its address has as many members, or names kept for it, as it may.
     TooManyFromAddress { limit: usize },
+    /// The server takes nobody in any more: it waits for those who are in to leave.
+    Draining,
 }
 
 /// What became of something said.
@@ -193,6 +197,7 @@ impl fmt::Display for Refusal {
             Refusal::TooManyFromAddress { limit } => {
                 write!(f, "too many from your address, {limit} are in")
             }
+            Refusal::Draining => write!(f, "the server stops soon"),
         }
     }
 }

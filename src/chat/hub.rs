@@ -100,6 +100,12 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         hub
     }
 
+    /// Holds no more than that from now on. Who and what is over it stays, and nobody and nothing more comes in until it
+    /// is not.
+    pub fn set_limits(&mut self, limits: HubLimits) {
+        self.limits = limits;
+    }
+
     /// Gives somebody a name in a room, and lets them be heard there at once: see
     /// [`hold`](Hub::hold) and [`appear`](Hub::appear).
     pub fn enter(
@@ -287,6 +293,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         self.members.get(id.index()).map(|member| member.seat)
     }
 
+    /// The rooms that stand.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomId> {
+        self.rooms.iter().map(|(index, _)| RoomId(number(index)))
+    }
+
     /// What a room is called.
     pub fn room_name(&self, room: RoomId) -> Option<&Name> {
         self.room(room).map(|room| &room.name)
@@ -305,6 +316,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     /// How many hold a name in any room.
     pub fn total(&self) -> usize {
         self.members.len()
+    }
+
+    /// How many rooms there are, the lobby among them.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
     }
 
     /// How many hold a name in a room.
@@ -495,6 +511,7 @@ mod tests {
                 Event::Direct { .. } | Event::NameAsked => unreachable!(),
                 Event::Arrived { name, .. } => format!("{name} arrived"),
                 Event::Left { name, .. } => format!("{name} left"),
+                Event::Notice { text, .. } => format!("! {text}"),
                 Event::RoomClosed => "closed".to_string(),
             };
             self.0.push(format!("room {}: {what} ({actor})", room.0));

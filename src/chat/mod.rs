@@ -27,6 +27,8 @@ mod time;
 pub use event::{Choice, Contact, Deliver, Event, Refusal, Request, Roster, Said};
 pub use history::{HISTORY_LINES, History, Line};
 pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
-pub use name::{AskedName, MAX_NAME_BYTES, Name, NameError};
-pub use text::{MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, public, split};
+pub use name::{AskedName, MAX_NAME_BYTES, Name, NameError, SERVER_NAME};
+pub use text::{
+    MAX_NOTICE_BYTES, MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, notice_lines, public, split,
+};
 pub use time::TimeOfDay;

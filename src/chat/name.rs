@@ -18,6 +18,11 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// The longest that a name may become when it is written out: one of these characters is a sentence of eighteen.
 const MAX_WRITTEN_OUT_BYTES: usize = 2 * MAX_NAME_BYTES;
 
+/// As whom the server itself speaks. It breaks the rules for names, by its `>`: nobody can be called that or has been, not
+/// even whoever had an account before the server spoke. Existing programs show it like any other name: it has none of
+/// the characters that they cut a frame at that bears a sender (`:` in `group` and `udp-room`, a space in `udp-login`).
+pub const SERVER_NAME: &str = "<server>";
+
 /// A name that keeps the rules, as its owner wrote it.
 ///
 /// 1 to 64 bytes of UTF-8, without control, white-space or format characters, without any of
@@ -291,6 +296,14 @@ mod tests {
 
     fn error(text: &str) -> NameError {
         Name::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn nobody_is_called_what_the_server_is() {
+        let character = '>';
+        assert_eq!(error(SERVER_NAME), NameError::Forbidden { character });
+        // However it is written: what looks like it is folded into it, and has a character of its own before that.
+        assert!(!SERVER_NAME.contains([':', ' ']));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::borrow::Cow;
 /// The longest text of one message, in bytes of UTF-8, before and after it was made harmless.
 pub const MAX_TEXT_BYTES: usize = 4096;
 
+/// The longest text that the server itself says at once, in bytes of UTF-8. It goes to everybody, and all lines of it at
+/// once: this is far less than what a member may lag.
+pub const MAX_NOTICE_BYTES: usize = 16 * 1024;
+
 /// How a direct message begins in the protocols that have no frame of their own for it.
 pub const PRIVATE_MARK: &str = "(private) ";
 
@@ -49,6 +53,16 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
         out.push(shown);
     }
     Cow::Owned(out)
+}
+
+/// What the server says, as harmless messages: one for each line that is not blank, several for a line that is longer than
+/// a message. What is over [`MAX_NOTICE_BYTES`] is cut at a code point.
+pub fn notice_lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    cut(text, MAX_NOTICE_BYTES)
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .flat_map(|line| split(line, MAX_TEXT_BYTES))
+        .map(harmless)
 }
 
 /// The longest prefix of at most `limit` bytes that ends at a code point.
@@ -103,6 +117,20 @@ mod tests {
             "\u{fffd}".repeat(4)
         );
         assert_eq!(harmless("\u{2029}\u{206a}\u{a0}"), "\u{2029}\u{206a}\u{a0}");
+    }
+
+    #[test]
+    fn a_notice_is_a_message_for_each_line() {
+        let lines =
+            |text: &str| -> Vec<String> { notice_lines(text).map(Cow::into_owned).collect() };
+        assert_eq!(lines("one\r\n\n  \ntwo\x07\r"), ["one", "two\u{fffd} "]);
+        assert!(lines(" \n\n").is_empty() && lines("").is_empty());
+        let long = format!("{}\nend", "é".repeat(3000));
+        let pieces = lines(&long);
+        assert_eq!(pieces.len(), 3);
+        assert_eq!(pieces.concat(), long.replace('\n', ""));
+        let most: usize = lines(&"x\n".repeat(MAX_NOTICE_BYTES)).len();
+        assert_eq!(most, MAX_NOTICE_BYTES / 2);
     }
 
     #[test]

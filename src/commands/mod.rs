@@ -5,3 +5,4 @@ pub mod chat;
 pub mod config;
 mod parent;
 pub mod serve;
+pub mod top;

@@ -4,13 +4,20 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Merged, Registration, Service, Settings};
-use crate::journal;
+use crate::config::{
+    Change, Listen, Merged, Origin, Registration, Reload, Service, Settings, changed, keys,
+};
+use crate::journal::{self, Journal};
 use crate::protocol::registry::{Protocol, Transport};
-use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
-use crate::server::{self, AccountSettings, Door, House, Place, Purpose, Terms, Wanted};
+use crate::reactor::{
+    Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
+};
+use crate::server::{
+    self, AccountSettings, Door, House, Place, Purpose, Reread, Revision, Rules, Terms, Wanted,
+};
 use crate::store::{self, Accounts, Lock, LockError};
 
 /// So many accounts that nobody can use are named in the log.
@@ -25,9 +32,11 @@ enum Failure {
     Other(String),
 }
 
-/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration or the
-/// accounts' file are wrong), standard error says why.
+/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration, the accounts' file or
+/// what the service manager hands over are wrong), standard error says why.
 pub fn run(args: ServeArgs) -> ExitCode {
+    // Before anything else is opened: their numbers are all that tells them from other descriptors.
+    let inherited = inherited();
     let parent = args.parent.map_or(Ok(()), super::parent::end_with);
     let result = parent
         .map_err(|error| Failure::Other(error.to_string()))
@@ -35,47 +44,69 @@ pub fn run(args: ServeArgs) -> ExitCode {
             Merged::read(&args).map_err(|error| Failure::Configuration(error.to_string()))
         })
         .and_then(|merged| {
+            let inherited = inherited.map_err(|error| {
+                Failure::Configuration(format!("the sockets that were handed over: {error}"))
+            })?;
             // Dropped last: what is logged until then gets out.
-            let _journal = journal::start(merged.settings.log_level.clone())
+            let journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
-            for warning in &merged.warnings {
-                log::warn!("{warning}");
-            }
-            match &merged.file {
-                Some(path) => log::debug!("configuration: {}", path.display()),
-                None => log::debug!("configuration: no file"),
-            }
-            serve(&merged.settings)
+            tell_of(&merged);
+            serve(args, &merged, inherited, &Arc::new(journal))
         });
     let (reason, status) = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Configuration(reason)) => (reason, 78),
         Err(Failure::Other(reason)) => (reason, 1),
     };
-    // Standard error may be closed, which changes nothing.
-    let _ = writeln!(io::stderr(), "mynah: {reason}");
+    journal::tell_last(format_args!("{reason}"));
     ExitCode::from(status)
 }
 
-fn serve(settings: &Settings) -> Result<(), Failure> {
+/// What there is to say about where the settings come from.
+fn tell_of(merged: &Merged) {
+    for warning in &merged.warnings {
+        log::warn!("{warning}");
+    }
+    match &merged.file {
+        Some(path) => log::debug!("configuration: {}", path.display()),
+        None => log::debug!("configuration: no file"),
+    }
+}
+
+fn serve(
+    args: ServeArgs,
+    merged: &Merged,
+    inherited: Vec<Inherited>,
+    journal: &Arc<Journal>,
+) -> Result<(), Failure> {
     match raise_descriptor_limit() {
         Ok(limit) => log::debug!("up to {limit} descriptors"),
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
+    let settings = &merged.settings;
     log::debug!("data directory: {}", settings.data_dir.display());
-    let logs_in = |listen: &Listen| listen.service == Service::Chat(Protocol::UdpLogin);
+    let mut doors = Vec::new();
+    for one in inherited {
+        doors.push(hand_over(one, settings)?);
+    }
+    let handed: Vec<(Purpose, Place)> = doors
+        .iter()
+        .map(|door| (door.purpose(), door.place().clone()))
+        .collect();
+    let terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
+    let wanted = terms.doors.iter().map(Wanted::purpose);
+    let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
+    let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
     // Kept until the end.
-    let _lock = match settings.listen.iter().any(logs_in) {
+    let _lock = match logs_in {
         true => lock(&settings.data_dir)?,
         false => None,
     };
     let accounts = load_accounts(settings)?;
-    let terms = terms(settings).map_err(Failure::Other)?;
-    let mut doors = Vec::new();
+    log::debug!("{} accounts", accounts.len());
     for wanted in &terms.doors {
-        let door = wanted.open(terms.limits.dead_peer);
+        let door = wanted.open(terms.rules.limits.dead_peer);
         doors.push(door.map_err(|error| Failure::Other(error.to_string()))?);
-        warn_of(wanted);
     }
     let listening = listening(&doors);
     let house = House {
@@ -84,11 +115,11 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         accounts: Some(AccountSettings {
             accounts,
             path: settings.accounts_path(),
-            served: settings.listen.iter().any(logs_in),
+            served: logs_in,
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
-        reread: None,
+        reread: Some(reread(args, settings.clone(), handed, journal)),
     };
     // What is needed from here on is needed for long.
     give_back_free_memory();
@@ -102,17 +133,90 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the settings say that a reload may change.
-fn terms(settings: &Settings) -> Result<Terms, String> {
-    let wanted = settings
-        .listen
-        .iter()
-        .map(|listen| wanted(listen, settings));
+/// A door that the service manager has opened.
+fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure> {
+    let mesh = (settings.mesh.broadcast, settings.mesh.name.clone());
+    let door = Door::of_inherited(inherited, settings.limits.dead_peer, mesh);
+    door.map_err(|error| Failure::Configuration(error.to_string()))
+}
+
+/// How the configuration is read again: by the same flags, and compared with what is in force.
+fn reread(
+    args: ServeArgs,
+    settings: Settings,
+    handed: Vec<(Purpose, Place)>,
+    journal: &Arc<Journal>,
+) -> Reread {
+    let in_force = Arc::new(Mutex::new(settings));
+    let journal = Arc::clone(journal);
+    Reread::new(move || {
+        let merged = Merged::read(&args).map_err(|error| error.to_string())?;
+        let running = lock_settings(&in_force).clone();
+        let changes = changed(&running, &merged.settings);
+        let names_sockets = names_sockets(&merged);
+        let settings = merged.settings.clone().as_reloaded(&running);
+        let terms = terms(&settings, names_sockets, &handed)?;
+        let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
+        Ok(Revision {
+            terms,
+            in_force: Box::new(move || {
+                tell_of(&merged);
+                // At the level that held or at the one that holds now, whichever is louder: here at the former.
+                tell_changes(&changes);
+                journal.set_filter(settings.log_level.clone());
+                *lock_settings(&in_force) = settings;
+            }),
+        })
+    })
+}
+
+fn lock_settings(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
+    settings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line for each.
+fn tell_changes(changes: &[Change]) {
+    for change in changes {
+        match change.reload() {
+            Reload::Now | Reload::NewConnections => log::info!("reloaded: {change}"),
+            Reload::Restart => log::warn!("not reloaded: {change}"),
+        }
+    }
+    if changes.is_empty() {
+        log::info!("reloaded: nothing has changed");
+    }
+}
+
+/// Whether somebody has said what to listen for.
+fn names_sockets(merged: &Merged) -> bool {
+    let mut keys = keys();
+    let listen = keys.find(|key| key.name() == "listen");
+    listen.is_some_and(|key| !matches!(merged.origin(key), Origin::Default))
+}
+
+/// What the settings say that a reload may change. Where sockets were handed over, only those are opened besides that
+/// somebody has named and that are not among them.
+fn terms(
+    settings: &Settings,
+    names_sockets: bool,
+    handed: &[(Purpose, Place)],
+) -> Result<Terms, String> {
+    let mut doors = Vec::new();
+    if handed.is_empty() || names_sockets {
+        for listen in &settings.listen {
+            doors.push(wanted(listen, settings)?);
+        }
+    }
+    doors.retain(|door| !handed.contains(&(door.purpose(), door.place())));
     let access = settings.access.iter();
     Ok(Terms {
-        doors: wanted.collect::<Result<Vec<Wanted>, String>>()?,
-        limits: settings.limits,
-        advertise: settings.advertise,
+        doors,
+        rules: Rules {
+            limits: settings.limits,
+            advertise: settings.advertise,
+            registration_open: settings.registration == Registration::Open,
+            hash_cost: settings.hash_cost,
+        },
         welcome: settings.welcome.clone(),
         access: access
             .map(|(service, access)| (purpose(*service), access.clone()))
@@ -142,25 +246,6 @@ fn wanted(listen: &Listen, settings: &Settings) -> Result<Wanted, String> {
             "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
         )),
         (Service::Chat(protocol), address) => Ok(Wanted::Chat { protocol, address }),
-    }
-}
-
-/// Has the log told of what a door lets everybody do who can reach it.
-fn warn_of(wanted: &Wanted) {
-    let Some(address) = wanted.place().address() else {
-        return;
-    };
-    if address.ip().is_loopback() {
-        return;
-    }
-    match wanted.purpose() {
-        Purpose::Chat(Protocol::UdpRoom) => log::warn!(
-            "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
-        ),
-        Purpose::Chat(Protocol::UdpLogin) => log::warn!(
-            "udp-login on {address}: what is said, passwords too, crosses the network in clear"
-        ),
-        _ => {}
     }
 }
 

@@ -19,11 +19,12 @@ pub(super) const CONFIG: &str = "MYNAH_CONFIG";
 /// Those that say something to the clients or to our own tests, and are no settings.
 const OTHERS: &[&str] = &[
     CONFIG,
+    "MYNAH_COMMIT",
     "MYNAH_NO_SKIP",
     "MYNAH_PASSWORD",
     "MYNAH_SEED",
     "MYNAH_SEEDS",
-    "MYNAH_UPDATE",
+    "MYNAH_RENEW",
 ];
 
 /// The beginning of those that only tests have.

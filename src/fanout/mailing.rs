@@ -139,6 +139,11 @@ impl<M: Copy + PartialEq, A: Copy, W: Copy> Mailing<M, A, W> {
         }
     }
 
+    /// Lets so many bytes wait from now on. What is over goes with the next message.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Takes a reader into a room and returns its seat. It gets what is said from now on.
     pub fn join(&mut self, room: usize, member: M, address: A, allowance: Option<W>) -> Seat {
         if self.rooms.len() <= room {

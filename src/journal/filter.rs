@@ -9,22 +9,29 @@ use log::{LevelFilter, Metadata};
 /// The levels of the `log` crate by their names, from silence to everything.
 pub const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The modules of this crate that log, as a line of the log names them; `tests/architecture.rs` sees to it that these
+/// The modules that log, as a line of the log names them; `tests/architecture.rs` sees to it that these
 /// are all. A target of a [`Filter`] is one of them, or what is before a `::` of one: `server` is all of the server.
 #[rustfmt::skip]
 pub const TARGETS: &[&str] = &[
     "commands::serve",
     "journal",
+    // Not ours, and the same to whoever reads the log.
+    "mio::poll",
     "reactor::helper",
     "server::accounts",
     "server::closing",
     "server::core",
     "server::deciding",
+    "server::doors",
     "server::driver",
     "server::hosting",
     "server::login",
+    "server::manager",
+    "server::order",
     "server::posting",
     "server::receiving",
+    "server::swap",
+    "server::visiting",
     "store::file",
     "store::lock",
 ];

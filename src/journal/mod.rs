@@ -23,15 +23,18 @@
 )]
 
 mod filter;
+mod form;
 mod limited;
 mod line;
 mod queue;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
-use chrono::{SecondsFormat, Utc};
 use log::{Level, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -41,6 +44,7 @@ pub use filter::{Filter, FilterError, LEVELS, TARGETS};
 pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
+use form::Form;
 use queue::Queue;
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
@@ -52,11 +56,14 @@ pub struct Journal {
 }
 
 /// From now on what the filter lets through goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it.
+/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it. Where standard error is
+/// the system's journal it is `<4>[WARN server::driver] message`: the journal adds the time, and takes the prefix for the
+/// level. What a panic says goes the same way, and so no text of anybody's reaches standard error but as such a line.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
 pub fn start(filter: Filter) -> io::Result<Journal> {
-    let queue = Arc::new(Queue::new(own_stamp));
+    let form = Form::of_standard_error();
+    let queue = Arc::new(Queue::new(move || form.stamp(Level::Warn, module_path!())));
     let theirs = Arc::clone(&queue);
     thread::Builder::new()
         .name("journal".to_owned())
@@ -64,11 +71,14 @@ pub fn start(filter: Filter) -> io::Result<Journal> {
     let loudest = filter.max_level();
     let filter = Arc::new(RwLock::new(filter));
     let logger = Logger {
+        form,
         filter: Arc::clone(&filter),
         queue: Arc::clone(&queue),
     };
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     log::set_max_level(loudest);
+    let panics = Arc::clone(&queue);
+    panic::set_hook(Box::new(move |panic| tell_panic(panic, form, &panics)));
     Ok(Journal { queue, filter })
 }
 
@@ -93,8 +103,43 @@ impl Drop for Journal {
     }
 }
 
+/// Why this process cannot go on, in one line whatever stands in it: `mynah: reason`. What a path or a configuration
+/// has in it is escaped like all else.
+pub fn tell_last(reason: fmt::Arguments<'_>) {
+    let stamp = Form::of_standard_error().last_stamp();
+    let line = format!("{stamp}{}\n", line::harmless_and_whole(reason));
+    // It may be closed, which changes nothing.
+    let _ = StandardError.write_all(line.as_bytes());
+}
+
+/// A bug, in the line of a record like any other; a backtrace, if the environment asks for one, in more of them. What
+/// is logged already goes out before, and standard error may hold this up for as long as the end of the program.
+fn tell_panic(panic: &PanicHookInfo<'_>, form: Form, queue: &Queue) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let tell = |what: fmt::Arguments<'_>| {
+        let stamp = form.stamp(Level::Error, module_path!());
+        queue.push(format!("{stamp}{}\n", line::harmless(what)).into_bytes());
+    };
+    tell(format_args!(
+        "thread {thread} panicked at {place}: {message}"
+    ));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let backtrace = backtrace.to_string();
+        backtrace
+            .lines()
+            .for_each(|line| tell(format_args!("{line}")));
+    }
+    queue.flush();
+}
+
 /// Makes lines of records.
 struct Logger {
+    form: Form,
     filter: Arc<RwLock<Filter>>,
     queue: Arc<Queue>,
 }
@@ -109,7 +154,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = stamp(record.level(), record.target());
+        let mut line = self.form.stamp(record.level(), record.target());
         line.push_str(&line::harmless(*record.args()));
         line.push('\n');
         self.queue.push(line.into_bytes());
@@ -118,17 +163,6 @@ impl Log for Logger {
     fn flush(&self) {
         self.queue.flush();
     }
-}
-
-/// What a line begins with: the time in UTC (RFC 3339, to the millisecond), how loud it is, and whose it is.
-fn stamp(level: Level, target: &str) -> String {
-    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("{now} [{level} {}] ", filter::below_crate(target))
-}
-
-/// What the journal itself says of lines that are missing begins with this.
-fn own_stamp() -> String {
-    stamp(Level::Warn, module_path!())
 }
 
 /// Standard error without the lock and without the panic of the standard library's: the journal's
@@ -183,6 +217,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let queue = Arc::new(Queue::new(String::new));
         let logger = Logger {
+            form: Form::Plain,
             filter: Arc::new(RwLock::new(filter.into())),
             queue: Arc::clone(&queue),
         };

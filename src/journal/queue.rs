@@ -16,8 +16,10 @@ pub(super) struct Queue {
     /// Everything is written.
     emptied: Condvar,
     /// What a line of the queue's own begins with: the time, and how loud it is.
-    stamp: fn() -> String,
+    stamp: Stamp,
 }
+
+type Stamp = Box<dyn Fn() -> String + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -42,12 +44,12 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 impl Queue {
     /// Empty. `stamp` gives what a line begins with that the queue itself has to say.
-    pub(super) fn new(stamp: fn() -> String) -> Queue {
+    pub(super) fn new(stamp: impl Fn() -> String + Send + Sync + 'static) -> Queue {
         Queue {
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
-            stamp,
+            stamp: Box::new(stamp),
         }
     }
 
@@ -63,7 +65,7 @@ impl Queue {
             state.dropped += 1;
             return;
         }
-        if let Some(notice) = state.take_notice(self.stamp) {
+        if let Some(notice) = state.take_notice(&self.stamp) {
             state.lines.push_back(notice);
         }
         state.lines.push_back(line);
@@ -107,7 +109,7 @@ impl Queue {
         let line = state
             .lines
             .pop_front()
-            .or_else(|| state.take_notice(self.stamp));
+            .or_else(|| state.take_notice(&self.stamp));
         line.expect("invariant: the wait ends with a line or a notice")
     }
 
@@ -120,7 +122,7 @@ impl Queue {
 
 impl State {
     /// A line about the lines that were dropped where it stands, if any were.
-    fn take_notice(&mut self, stamp: fn() -> String) -> Option<Vec<u8>> {
+    fn take_notice(&mut self, stamp: &Stamp) -> Option<Vec<u8>> {
         let records = match mem::take(&mut self.dropped) {
             0 => return None,
             1 => "1 log record".to_owned(),

@@ -108,6 +108,16 @@ impl Listener {
         })
     }
 
+    /// One that somebody else has bound and that listens already. Whether an IPv6 one takes IPv4 too was decided there;
+    /// those who come are [`plain`] all the same.
+    pub(super) fn of(socket: Socket, dead_peer: DeadPeer) -> io::Result<Listener> {
+        set_inherited_options(&socket, dead_peer)?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener {
+            inner: TcpListener::from_std(socket.into()),
+        })
+    }
+
     /// From now on the peers of those who are accepted are given up as that says.
     pub fn give_up_peers(&self, dead_peer: DeadPeer) -> io::Result<()> {
         set_inherited_options(&SockRef::from(&self.inner), dead_peer)

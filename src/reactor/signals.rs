@@ -12,6 +12,7 @@ use rustix::process::Signal as Number;
 use signal_hook_mio::v1_0;
 
 use super::Poller;
+use super::sys;
 
 /// A signal that somebody sent us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,11 @@ impl fmt::Display for Signal {
             Signal::WindowChange => "SIGWINCH",
         })
     }
+}
+
+/// Whether the process was told to ignore it, as nohup(1) tells SIGHUP. To be asked before it is caught.
+pub fn is_ignored(signal: Signal) -> bool {
+    sys::is_ignored(signal.number())
 }
 
 /// Those of the signals that this program catches. What is not caught does what it always does.
@@ -125,6 +131,13 @@ mod tests {
             }
             assert_eq!(caught, [Signal::WindowChange]);
         }
+    }
+
+    #[test]
+    fn what_is_ignored_is_known() {
+        // The standard library has SIGPIPE ignored.
+        assert!(sys::is_ignored(Number::PIPE.as_raw()));
+        assert!(!sys::is_ignored(Number::TERM.as_raw()));
     }
 
     #[test]

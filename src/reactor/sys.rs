@@ -1,5 +1,6 @@
 //! Owns the system calls that no crate has safely for us: many datagrams at once, what ICMP tells of those
-//! that were sent, the addresses of this machine, memory given back. The only file of the program with `unsafe` in it. Knows
+//! that were sent, the addresses of this machine, memory given back, descriptors that the process was started with, signals
+//! that it was told to ignore. The only file of the program with `unsafe` in it. Knows
 //! nothing beyond their arguments.
 
 #![allow(unsafe_code)]
@@ -7,7 +8,8 @@
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem, ptr};
 
 use super::datagram::{BATCH, Outgoing, ROOM, SEND_BATCH};
@@ -272,6 +274,30 @@ pub(super) fn forget_code() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the descriptors that the process was started with ours: `count` of them from `first` on. They are there (who
+/// asks has made them close-on-exec already). Nobody gets them a second time.
+pub(super) fn adopt(first: RawFd, count: usize) -> Vec<OwnedFd> {
+    static ADOPTED: AtomicBool = AtomicBool::new(false);
+    if ADOPTED.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let descriptors = (first..).take(count);
+    // SAFETY: the environment says that the process was started with them for its own use (sd_listen_fds(3)); they were
+    // open before anything here was, so nothing else owns them, and as this runs once nothing else will.
+    descriptors
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .collect()
+}
+
+/// sigaction(2): whether that signal does nothing to this process.
+pub(super) fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: a plain C structure of integers and a pointer to a function, for which all zeros (the default) is a value.
+    let mut action = unsafe { mem::zeroed::<libc::sigaction>() };
+    // SAFETY: without a new action the kernel only writes what there is, to a structure of the right size.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), &mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// malloc_trim(3): gives free memory of the heap back to the kernel, where the C library can.

@@ -122,6 +122,18 @@ impl Accounts {
         }
     }
 
+    /// Other rules for who may log in or make an account, from now on.
+    pub(super) fn change_rules(&mut self, open: bool, cost: HashCost, limits: AttemptLimits) {
+        self.settings.open = open;
+        // What nothing is known by costs as much to look at as what is.
+        if self.settings.cost != cost {
+            self.settings.cost = cost;
+            self.dummy = Phc::dummy(cost);
+        }
+        self.attempts.set_limits(limits);
+        self.registrations.set_limits(limits);
+    }
+
     /// Whether a timer is armed for what could not be done.
     pub(super) fn tries_again(&self) -> bool {
         self.trying_again
@@ -236,6 +248,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// What may take long and is to be done elsewhere, oldest first.
     pub fn next_job(&mut self) -> Option<Job> {
         self.accounts.as_mut()?.jobs.pop_front()
+    }
+
+    /// How many jobs are not done: those that the helper has, and those that it will have.
+    pub(super) fn jobs(&self) -> usize {
+        let accounts = self.accounts.as_ref();
+        accounts.map_or(0, |accounts| accounts.pending.len())
     }
 
     /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.

@@ -39,6 +39,10 @@ impl PeerAddress {
         Ipv6Addr::from(self.ip).to_canonical()
     }
 
+    pub(super) fn socket_address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip(), u16::from_be_bytes(self.port))
+    }
+
     pub(super) fn network(&self) -> Network {
         match self.ip() {
             IpAddr::V4(_) => Network(self.ip),
@@ -54,7 +58,7 @@ impl PeerAddress {
 
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SocketAddr::new(self.ip(), u16::from_be_bytes(self.port)).fmt(f)
+        self.socket_address().fmt(f)
     }
 }
 

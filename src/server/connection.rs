@@ -106,6 +106,8 @@ pub enum CloseReason {
     ClosedLate,
     /// The connection died.
     Lost(io::Error),
+    /// It was put out: `kicked` or `banned`, and for what.
+    Kicked { why: Box<str> },
     /// We are going.
     Stopping,
 }
@@ -246,6 +248,11 @@ impl<S: Stream> Connection<S> {
         self.carry.as_ref().map_or(0, |carry| carry.bytes.len())
     }
 
+    /// Whether it is in a room.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.place, Place::In { .. })
+    }
+
     /// Whose log it hears, if any.
     pub(super) fn room(&self) -> Option<RoomId> {
         match self.place {
@@ -266,6 +273,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Slow(slow) => write!(f, "slow consumer: {slow}"),
             CloseReason::ClosedLate => write!(f, "did not take what was due while closing"),
             CloseReason::Lost(error) => write!(f, "lost: {error}"),
+            CloseReason::Kicked { why } => write!(f, "{why}"),
             CloseReason::Stopping => write!(f, "the server is stopping"),
         }
     }

@@ -2,11 +2,14 @@
 //! How it goes out is in `sending`, how connections end in `closing`.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::access::Gate;
 use super::accounts::Accounts;
 use super::address::{Census, PeerAddress};
+use super::bans::Bans;
 use super::budget::Stuck;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
 use super::counters::Counters;
@@ -15,7 +18,8 @@ use super::exchange::{Delivery, Exchange, Post};
 use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
-use super::port::{Allowances, Port};
+use super::order::Bar;
+use super::port::{Allowances, Port, Ports};
 use super::sources::Sources;
 use super::tenants::Tenants;
 use crate::chat::{Hub, RoomId, TimeOfDay};
@@ -57,7 +61,7 @@ pub struct Server<S, D = UdpPort> {
     pub(super) limits: Limits,
     pub(super) counters: Counters,
     pub(super) tenants: Tenants<S>,
-    pub(super) ports: Vec<Port<D>>,
+    pub(super) ports: Ports<D>,
     pub(super) allowances: Allowances,
     pub(super) advertise: Advertise,
     /// Guests by the secrets that their datagrams carry. Nobody can choose those, but anybody can try.
@@ -88,6 +92,13 @@ pub struct Server<S, D = UdpPort> {
     /// Connections to let go at the end of the turn.
     pub(super) doomed: Vec<Key>,
     pub(super) stopping: bool,
+    /// Nobody is let in any more.
+    pub(super) draining: bool,
+    pub(super) bans: Bans,
+    /// From where people may come, by the place of their protocol among all; from everywhere where there is none.
+    pub(super) gates: Box<[Gate]>,
+    /// What newcomers are told; mostly nothing.
+    pub(super) greeting: Box<str>,
     /// When it all began: what the milliseconds of rates count from.
     pub(super) start: Instant,
     pub(super) notes: Notes,
@@ -152,7 +163,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             limits,
             counters: Counters::default(),
             tenants: Tenants::new(),
-            ports: Vec::new(),
+            ports: Ports::new(),
             allowances: Allowances::new(limits.pace),
             advertise: Advertise::default(),
             secrets: HashMap::new(),
@@ -172,6 +183,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             ports_watched: false,
             doomed: Vec::new(),
             stopping: false,
+            draining: false,
+            bans: Bans::default(),
+            gates: Box::default(),
+            greeting: Box::default(),
             start: now,
             notes: Notes::new(),
             told_of_ports: [0; 4],
@@ -202,8 +217,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.entropy = Entropy::new(draw);
     }
 
-    /// Takes a connection in, unless its address has as many as it may: then it is told so, if its
-    /// protocol can, and dropped. The owner registers the stream under the key it gets.
+    /// Takes a connection in, unless nobody is let in from its address: then it is dropped without a word. Or its address
+    /// has as many as it may: then it is told so, if its protocol can, and dropped. The owner registers the stream under the key it gets.
     pub fn accept(
         &mut self,
         mut stream: S,
@@ -213,6 +228,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     ) -> Option<Key> {
         self.now = now;
         let peer = PeerAddress::new(peer);
+        if let Some(bar) = self.bars(protocol, &peer) {
+            self.note_barred(format_args!("{protocol} {peer}"), bar);
+            return None;
+        }
         if !self.census.enter(&peer, self.limits.max_per_address) {
             self.counters.turned_away += 1;
             self.notes
@@ -241,17 +260,29 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
+    /// Counts a connection for something else than chat that the owner closed: nobody is let in there from its address.
+    pub fn note_not_let_in(&mut self, who: impl fmt::Display, now: Instant) {
+        self.now = now;
+        self.note_barred(format_args!("{who}"), Bar::NotAllowed);
+    }
+
+    fn note_barred(&mut self, who: fmt::Arguments<'_>, bar: Bar) {
+        self.counters.count_barred(bar);
+        self.notes.barred(self.now, who, bar);
+        self.watch_notes();
+    }
+
     /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
     pub fn note_not_accepted(
         &mut self,
-        protocol: Protocol,
+        whom: impl fmt::Display,
         error: &std::io::Error,
         pause: Duration,
         now: Instant,
     ) {
         self.now = now;
         self.counters.shed += 1;
-        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        let what = format_args!("{whom}: not accepting for {pause:?}: {error}");
         self.notes.not_accepted(now, what);
         self.watch_notes();
     }
@@ -335,6 +366,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.tenants.connections()
     }
 
+    /// How many are in, and in how many rooms.
+    pub(super) fn population(&self) -> (usize, usize) {
+        let hubs = self.houses.iter().map(|house| &house.hub);
+        hubs.fold((0, 0), |(members, rooms), hub| {
+            (members + hub.total(), rooms + hub.room_count())
+        })
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -398,7 +437,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             // Whom a gateway took in is found by its name alone.
             if let Some((port, address)) = guest.found_at
                 && guest.secret.is_none()
-                && let Some(port) = self.ports.get(usize::from(port))
+                && let Some(port) = self.ports.get(port)
                 && port.gateway.is_none()
             {
                 let known = port.guests.get(&address);
@@ -408,11 +447,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 assert_eq!(self.secrets.get(&secret.bits()), Some(&key));
             }
         }
-        for (id, port) in self.ports.iter().enumerate() {
+        for id in self.ports.ids() {
+            let Some(port) = self.ports.get(id) else {
+                continue;
+            };
             for (address, key) in &port.guests {
                 let guest = self.tenants.guest(*key);
                 let found_at = guest.and_then(|guest| guest.found_at);
-                let here = (id as u8, *address);
+                let here = (id, *address);
                 assert_eq!(found_at, Some(here), "nobody is known who is not there");
             }
         }
@@ -427,9 +469,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let GuestPlace::In { room, seat, .. } = guest.place else {
                 continue;
             };
-            let port = guest
-                .found_at
-                .and_then(|(port, _)| self.ports.get(usize::from(port)));
+            let port = guest.found_at.and_then(|(port, _)| self.ports.get(port));
             assert_eq!(seat.is_none(), guest.protocol.hears_together());
             if let Some(seat) = seat {
                 let sits_there =
@@ -446,7 +486,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let limited = limited.filter(|(_, guest)| guest.allowance.is_some());
         self.allowances.audit(limited.count());
         if self.tenants.guests() + self.tenants.connections() == 0 {
-            for port in &self.ports {
+            for port in self.ports.iter() {
                 let mut rooms = 0..port.mailing.rooms();
                 assert!(port.guests.is_empty(), "an address of nobody");
                 assert!(

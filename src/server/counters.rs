@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 
 use super::connection::CloseReason;
 use super::guest::Departure;
+use super::order::Bar;
 use super::receiving::DropReason;
 use crate::chat::Refusal;
 use crate::fanout::SlowConsumer;
@@ -14,19 +15,24 @@ use crate::reactor::SendFailure;
 
 /// Counters by their names and what they count: a struct with a field for each, and a list of them all.
 macro_rules! counters {
-    ($($(#[$what:meta])+ $name:ident,)+) => {
+    ($($(#[doc = $what:literal])+ $name:ident,)+) => {
         /// What happened since the start. Every limit that was reached stands here.
         ///
         /// A connection that was taken in ends once, for one reason: see [`ended`](Counters::ended).
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$what])+ pub $name: u64,)+
+            $($(#[doc = $what])+ pub $name: u64,)+
         }
 
         impl Counters {
             /// Each with its name, whether it happened or not.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
+            }
+
+            /// Each name with what is counted, in the order of [`all`](Counters::all).
+            pub fn told() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), concat!($($what),+).trim_ascii()),)+].into_iter()
             }
         }
     };
@@ -37,6 +43,10 @@ counters! {
     accepted,
     /// Connections and guests turned away: their address had as many as it may.
     turned_away,
+    /// Connections turned away: their address is banned.
+    banned,
+    /// Connections turned away: nobody is let in from their address.
+    not_allowed,
     /// Guests turned away: as many were in as may be whose protocol has no proof of their address.
     unproven_away,
     /// Times that a connection could not be taken in for want of descriptors or memory.
@@ -67,6 +77,8 @@ counters! {
     refused_not_saved,
     /// Of these: their address had as many members, or names kept for it, as it may.
     refused_from_address,
+    /// Of these: nobody is let in any more, until the server stops.
+    refused_draining,
     /// Joins.
     joined,
     /// Messages that rooms and members were told.
@@ -123,16 +135,22 @@ counters! {
     lost_unheard,
     /// Of these: anything else.
     lost_otherwise,
+    /// Connections ended: put out.
+    kicked,
     /// Connections ended, for the server stopped.
     stopped,
     /// Datagrams received.
     datagrams,
-    /// Of these: a mesh's, the same as one of our own broadcasts of the last minute.
+    /// Datagrams of a mesh, the same as one of our own broadcasts of the last minute.
     mesh_echoes,
     /// Datagrams that made no sense, or that nobody could have sent: not answered.
     dropped,
     /// Of these: their source is one of our own ports.
     dropped_own_port,
+    /// Of these, and not looked at: their address is banned.
+    dropped_banned,
+    /// Of these, and not looked at: nobody is let in from their address.
+    dropped_not_allowed,
     /// Of these, and not looked at: their network sends too many.
     floods,
     /// Of these: longer than any of the protocol.
@@ -191,6 +209,10 @@ counters! {
     never_came,
     /// Guests let go: their room closed.
     room_closed,
+    /// Guests let go: put out.
+    guests_kicked,
+    /// Guests let go: their port closed.
+    port_closed,
 }
 
 /// What has a reason counts for all of its kind and for that reason, here and nowhere else.
@@ -198,7 +220,8 @@ impl Counters {
     /// Connections that ended. Those that were accepted are these and those that are in conversation.
     pub fn ended(&self) -> u64 {
         let by_themselves = self.left + self.answered + self.lost;
-        let by_us = self.not_let_in + self.violations + self.timed_out + self.slow + self.stopped;
+        let by_us = self.not_let_in + self.violations + self.timed_out + self.slow;
+        let by_us = by_us + self.kicked + self.stopped;
         by_themselves + by_us
     }
 
@@ -217,6 +240,15 @@ impl Counters {
             Refusal::Busy => &mut self.refused_busy,
             Refusal::NotSaved => &mut self.refused_not_saved,
             Refusal::TooManyFromAddress { .. } => &mut self.refused_from_address,
+            Refusal::Draining => &mut self.refused_draining,
+        } += 1;
+    }
+
+    /// A connection that was not taken in for where it comes from.
+    pub(super) fn count_barred(&mut self, bar: Bar) {
+        *match bar {
+            Bar::Banned => &mut self.banned,
+            Bar::NotAllowed => &mut self.not_allowed,
         } += 1;
     }
 
@@ -267,6 +299,7 @@ impl Counters {
                     _ => &mut self.lost_otherwise,
                 }
             }
+            CloseReason::Kicked { .. } => &mut self.kicked,
             CloseReason::Stopping => &mut self.stopped,
         } += 1;
     }
@@ -279,6 +312,8 @@ impl Counters {
             Departure::Unreachable => &mut self.unreachable,
             Departure::NeverCame => &mut self.never_came,
             Departure::RoomClosed => &mut self.room_closed,
+            Departure::Kicked => &mut self.guests_kicked,
+            Departure::PortClosed => &mut self.port_closed,
             Departure::Refused => return,
         } += 1;
     }
@@ -287,6 +322,8 @@ impl Counters {
         self.dropped += 1;
         *match reason {
             DropReason::OwnPort => &mut self.dropped_own_port,
+            DropReason::Barred(Bar::Banned) => &mut self.dropped_banned,
+            DropReason::Barred(Bar::NotAllowed) => &mut self.dropped_not_allowed,
             DropReason::TooMany => &mut self.floods,
             DropReason::TooLong => &mut self.dropped_too_long,
             DropReason::NoToken => &mut self.dropped_no_token,

@@ -143,6 +143,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         name: &str,
         contact: Contact,
     ) -> Result<(), Refusal> {
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
         let entered = self.name_for(house, choice, name).and_then(|name| {
             let (hub, mut delivery) = self.desk(house).ok_or(Refusal::NoSuchRoom)?;
             hub.enter(choice, name, contact, key, &mut delivery)
@@ -246,6 +249,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         match entered {
             Ok(_) => {
                 self.call_the_roll(key);
+                self.greet(key);
                 let is_in = self.tenants.get(key).is_some_and(|c| c.room().is_some());
                 if is_in {
                     self.counters.joined += 1;

@@ -4,13 +4,13 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mio::net::UnixListener;
 
 use crate::chat::Name;
 use crate::protocol::registry::{Protocol, Transport};
-use crate::reactor::{DeadPeer, Listener, UdpPort};
+use crate::reactor::{DeadPeer, Inherited, Listener, Misfit, UdpPort};
 
 /// What people come to a door for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,16 @@ impl Purpose {
             Purpose::Chat(protocol) => protocol.name(),
             Purpose::Metrics => "metrics",
             Purpose::Control => "control",
+        }
+    }
+}
+
+impl Purpose {
+    /// What carries it.
+    pub fn transport(self) -> Transport {
+        match self {
+            Purpose::Chat(protocol) => protocol.transport(),
+            Purpose::Metrics | Purpose::Control => Transport::Tcp,
         }
     }
 }
@@ -103,6 +113,15 @@ pub struct OpenError {
     pub error: io::Error,
 }
 
+/// Why a socket that the process was started with is no door.
+#[derive(Debug)]
+pub enum UnfitError {
+    /// Nothing is called so that people come to.
+    Name(String),
+    /// It is the wrong kind of socket.
+    Socket { purpose: Purpose, misfit: Misfit },
+}
+
 impl Wanted {
     /// What it is for.
     pub fn purpose(&self) -> Purpose {
@@ -136,24 +155,47 @@ impl Wanted {
                 broadcast,
                 name,
             } => open_gateway(*address, *broadcast, name.clone()),
-            Wanted::Metrics { .. } | Wanted::Control { .. } => Err(io::Error::new(
+            Wanted::Metrics { address } => open_listener(*address, dead_peer),
+            Wanted::Control { .. } => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "it is not served yet",
             )),
         };
         match opened {
-            Ok((place, socket)) => Ok(Door {
-                purpose: self.purpose(),
-                place,
-                wanted: Some(self.clone()),
-                socket,
-            }),
+            Ok((place, socket)) => {
+                warn_of(self.purpose(), &place);
+                Ok(Door {
+                    purpose: self.purpose(),
+                    place,
+                    wanted: Some(self.clone()),
+                    socket,
+                })
+            }
             Err(error) => Err(OpenError {
                 purpose: self.purpose(),
                 place: self.place(),
                 error,
             }),
         }
+    }
+}
+
+/// Has the log told of what a door lets everybody do who can reach it.
+fn warn_of(purpose: Purpose, place: &Place) {
+    let Some(address) = place.address().filter(|at| !at.ip().is_loopback()) else {
+        return;
+    };
+    match purpose {
+        Purpose::Chat(Protocol::UdpRoom) => log::warn!(
+            "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
+        ),
+        Purpose::Chat(Protocol::UdpLogin) => log::warn!(
+            "udp-login on {address}: what is said, passwords too, crosses the network in clear"
+        ),
+        Purpose::Metrics => log::warn!(
+            "metrics on {address}: everybody who can reach it reads the figures, without a password and in clear"
+        ),
+        _ => {}
     }
 }
 
@@ -174,14 +216,10 @@ fn open_gateway(
     broadcast: Ipv4Addr,
     name: Name,
 ) -> io::Result<(Place, DoorSocket)> {
-    let mut own = UdpPort::bind_broadcast(address)?;
+    let own = UdpPort::bind_broadcast(address)?;
     let local = own.local_addr()?;
-    let broadcast = SocketAddrV4::new(broadcast, local.port());
-    // A socket bound to one address hears no broadcasts (ip(7)).
-    if !address.ip().is_unspecified() {
-        own.hear_also(UdpPort::bind_broadcast_beside(*address.ip(), broadcast)?);
-    }
-    let socket = DoorSocket::Gateway(own, broadcast.into(), name);
+    let address = SocketAddrV4::new(*address.ip(), local.port());
+    let socket = gateway(own, address, broadcast, name)?;
     Ok((Place::Address(local), socket))
 }
 
@@ -189,6 +227,28 @@ impl Door {
     /// Opens a door to chat, with peers on streams given up as is the default.
     pub fn open(protocol: Protocol, address: SocketAddr) -> Result<Door, OpenError> {
         Wanted::Chat { protocol, address }.open(DeadPeer::default())
+    }
+
+    /// Makes a door of a socket that the process was started with, by its name. `mesh` is where a mesh hears, and as
+    /// whom a gateway answers.
+    pub fn of_inherited(
+        inherited: Inherited,
+        dead_peer: DeadPeer,
+        mesh: (Ipv4Addr, Name),
+    ) -> Result<Door, UnfitError> {
+        let name = inherited.name.clone();
+        let Some(purpose) = Purpose::all().find(|purpose| purpose.name() == name) else {
+            return Err(UnfitError::Name(name));
+        };
+        let unfit = |misfit| UnfitError::Socket { purpose, misfit };
+        let (place, socket) = door_of(inherited, purpose, dead_peer, mesh).map_err(unfit)?;
+        warn_of(purpose, &place);
+        Ok(Door {
+            purpose,
+            place,
+            wanted: None,
+            socket,
+        })
     }
 
     /// What people come there for.
@@ -200,6 +260,64 @@ impl Door {
     pub fn place(&self) -> &Place {
         &self.place
     }
+
+    /// Whether it takes datagrams.
+    pub(super) fn is_port(&self) -> bool {
+        match self.socket {
+            DoorSocket::Listener(_) | DoorSocket::Unix(_) => false,
+            DoorSocket::Port(_) | DoorSocket::Gateway(..) => true,
+        }
+    }
+}
+
+fn door_of(
+    inherited: Inherited,
+    purpose: Purpose,
+    dead_peer: DeadPeer,
+    (broadcast, name): (Ipv4Addr, Name),
+) -> Result<(Place, DoorSocket), Misfit> {
+    match purpose {
+        Purpose::Chat(Protocol::UdpMesh) => {
+            let own = inherited.into_broadcast_port()?;
+            let local = own.local_addr()?;
+            let SocketAddr::V4(address) = local else {
+                return Err(Misfit::Refused(io::ErrorKind::Unsupported.into()));
+            };
+            let socket = gateway(own, address, broadcast, name)?;
+            Ok((Place::Address(local), socket))
+        }
+        Purpose::Chat(protocol) if protocol.transport() == Transport::Udp => {
+            let port = inherited.into_port()?;
+            port.hear_of_unreachable()?;
+            Ok((Place::Address(port.local_addr()?), DoorSocket::Port(port)))
+        }
+        Purpose::Chat(_) | Purpose::Metrics => {
+            let listener = inherited.into_listener(dead_peer)?;
+            let place = Place::Address(listener.local_addr()?);
+            Ok((place, DoorSocket::Listener(listener)))
+        }
+        Purpose::Control => {
+            let listener = inherited.into_unix_listener()?;
+            let address = listener.local_addr()?;
+            let path = address.as_pathname().unwrap_or_else(|| Path::new("@"));
+            Ok((Place::Path(path.into()), DoorSocket::Unix(listener)))
+        }
+    }
+}
+
+/// A gateway whose own port that is.
+fn gateway(
+    mut own: UdpPort,
+    address: SocketAddrV4,
+    broadcast: Ipv4Addr,
+    name: Name,
+) -> io::Result<DoorSocket> {
+    let broadcast = SocketAddrV4::new(broadcast, address.port());
+    // A socket bound to one address hears no broadcasts (ip(7)).
+    if !address.ip().is_unspecified() {
+        own.hear_also(UdpPort::bind_broadcast_beside(*address.ip(), broadcast)?);
+    }
+    Ok(DoorSocket::Gateway(own, broadcast.into(), name))
 }
 
 impl Place {
@@ -220,6 +338,26 @@ impl fmt::Display for Place {
         }
     }
 }
+
+impl fmt::Display for UnfitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UnfitError::Name(name) => {
+                let names: Vec<&str> = Purpose::all().map(Purpose::name).collect();
+                write!(
+                    f,
+                    "a socket was handed over that is called {name:?}; there is: {} (FileDescriptorName=)",
+                    names.join(", ")
+                )
+            }
+            UnfitError::Socket { purpose, misfit } => {
+                write!(f, "the socket that was handed over for {purpose}: {misfit}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for UnfitError {}
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,22 +1,32 @@
 //! Owns step 1 of the turn, *wait*, and what only production has: the poll, the entrances, the signals and
 //! the clocks. Everything else is [`Server`]'s.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::Token;
 use mio::net::TcpStream;
+use mio::{Token, Waker};
 
+use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
 use super::core::Server;
 use super::counters::Counters;
-use super::doors::{Door, DoorSocket, Purpose};
+use super::desk::Desk;
+use super::doors::{Door, DoorSocket, Place, Purpose, Wanted};
 use super::entrance::{Entrance, EntranceSocket, Entrances, Gate};
-use super::reload::Terms;
+use super::manager::ServiceManager;
+use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
+use super::swap::Reading;
+use super::visiting::receive;
+use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency};
+use crate::reactor::{
+    Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency, Wire, is_ignored,
+};
 use crate::store::Done;
 
 /// Connections taken per door and turn: the rest wait a turn, so that a crowd at the door does not keep
@@ -25,71 +35,142 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// Entrances have the tokens from zero on, and ports those from here on; connections have greater ones.
 const PORTS: usize = 1 << 16;
+
+/// Whether a drain is over is looked at so often: everybody is asked whether he is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 const HELPER: Token = Token(u32::MAX as usize - 1);
 const SIGNALS: Token = Token(u32::MAX as usize);
 
 /// What the process does for the server: it waits, and passes on what the kernel tells.
 ///
-/// SIGINT and SIGTERM close the doors and give what is due [`Limits::stopping_time`](super::Limits::stopping_time) to go
-/// out, and logins under way the same time to be decided; a second one ends it at once.
+/// | signal | what comes of it |
+/// |---|---|
+/// | SIGINT, SIGTERM | the doors are closed; what is due has [`Limits::stopping_time`](super::Limits::stopping_time) to go out, and logins under way the same time to be decided; a second one ends it at once |
+/// | SIGHUP | the configuration is read again, where there is one and it was not ignored at the start |
+/// | SIGUSR2 | a drain: nobody is let in any more, and it stops once all have left or [`Terms::drain_timeout`] is over |
+///
+/// ```text
+///              USR2               empty, or too late
+///  Serving ───────────▶ Draining ────────────────────▶ Stopping ──▶ (the end)
+///     │                     INT, TERM                     ▲ │ INT, TERM: at once
+///     └───────────────────────────────────────────────────┘ └──▶
+/// ```
 #[derive(Debug)]
 pub(super) struct Driver {
     poller: Poller,
     signals: Signals,
-    entrances: Entrances,
+    pub(super) entrances: Entrances,
+    /// By their numbers.
+    pub(super) ports: BTreeMap<u8, OpenPort>,
     reserve: Reserve,
-    server: Server<TcpStream, UdpPort>,
+    pub(super) server: Server<TcpStream, UdpPort>,
+    /// Those who do not chat.
+    pub(super) annex: Annex<Wire>,
+    /// How long each turn took.
+    pub(super) turns: Histogram,
+    /// How other threads end the wait.
+    pub(super) waker: Arc<Waker>,
     /// Does what may take long; there where people can log in.
     helper: Option<Helper<Done>>,
+    /// Whether that was so at the start.
+    pub(super) serves_logins: bool,
     clock: WallClock,
-    terms: Terms,
-    stop_by: Option<Instant>,
+    pub(super) terms: Terms,
+    pub(super) reread: Option<Reread>,
+    pub(super) reading: Option<Reading>,
+    pub(super) reloads: Reloads,
+    pub(super) manager: ServiceManager,
+    phase: Phase,
+}
+
+/// A datagram port, as the driver knows it.
+#[derive(Debug)]
+pub(super) struct OpenPort {
+    purpose: Purpose,
+    place: Place,
+    /// `None` of one that was handed over.
+    wanted: Option<Wanted>,
+}
+
+/// Where an open door is to be found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Opened {
+    Entrance(usize),
+    Port(u8),
+}
+
+/// How far the server has come.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Serving,
+    /// Nobody is let in, and nobody is put out before that.
+    Draining {
+        until: Instant,
+        look: Instant,
+    },
+    /// The last words.
+    Stopping {
+        by: Instant,
+    },
 }
 
 impl Driver {
     pub(super) fn new(doors: Vec<Door>, house: House) -> io::Result<Driver> {
+        let now = Instant::now();
         let poller = Poller::new()?;
-        // Not SIGHUP: what nohup(1) ignores stays ignored.
-        let catch = [Signal::Interrupt, Signal::Terminate];
+        let mut catch = vec![Signal::Interrupt, Signal::Terminate, Signal::User2];
+        // What nohup(1) has ignored stays ignored.
+        if house.reread.is_some() && !is_ignored(Signal::Hangup) {
+            catch.push(Signal::Hangup);
+        }
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
+        let waker = Arc::new(poller.waker(HELPER)?);
         let terms = house.terms;
-        let mut server = Server::new(terms.limits, house.isolate, Instant::now());
-        server.advertise(terms.advertise);
-        let helper = match house.accounts {
-            Some(accounts) if !accounts.served => {
-                server.keep_accounts(accounts);
-                None
-            }
-            Some(accounts) => {
-                server.keep_accounts(accounts);
-                Some(Helper::start(poller.waker(HELPER)?)?)
-            }
-            None => None,
+        let mut server = Server::new(terms.rules.limits, house.isolate, now);
+        let serves_logins = house.accounts.as_ref().is_some_and(|a| a.served);
+        if let Some(accounts) = house.accounts {
+            server.keep_accounts(accounts);
+        }
+        let helper = match serves_logins {
+            true => Some(Helper::start(Arc::clone(&waker))?),
+            false => None,
         };
         let mut driver = Driver {
             poller,
             signals,
             entrances: Entrances::default(),
+            ports: BTreeMap::new(),
             reserve: Reserve::new()?,
             server,
+            annex: Annex::default(),
+            turns: Histogram::default(),
+            waker,
             helper,
+            serves_logins,
             clock: WallClock::default(),
-            terms,
-            stop_by: None,
+            terms: Terms::default(),
+            reread: house.reread,
+            reading: None,
+            reloads: Reloads::default(),
+            manager: ServiceManager::from_environment(now),
+            phase: Phase::Serving,
         };
+        driver.put_in_force(&terms, now);
+        driver.terms = terms;
         for door in doors {
             driver.open(door)?;
         }
         Ok(driver)
     }
 
-    /// Has the kernel tell of a door.
-    fn open(&mut self, door: Door) -> io::Result<()> {
+    /// Has the kernel tell of a door. With an error it is closed.
+    pub(super) fn open(&mut self, door: Door) -> io::Result<Opened> {
         let Door {
             purpose,
+            place,
             wanted,
             socket,
-            ..
         } = door;
         let socket = match socket {
             DoorSocket::Listener(listener) => EntranceSocket::Tcp(listener),
@@ -99,40 +180,136 @@ impl Driver {
                     return Err(io::ErrorKind::Unsupported.into());
                 };
                 let id = self.server.open_port(protocol, port);
-                return self.register_port(id);
+                return self.register_port(id, purpose, place, wanted);
             }
             DoorSocket::Gateway(port, broadcast, name) => {
                 let id = self.server.open_gateway(port, name, broadcast);
-                return self.register_port(id);
+                return self.register_port(id, purpose, place, wanted);
             }
         };
         self.entrances
-            .open(&self.poller, purpose, wanted, socket)
-            .map(drop)
+            .open(&self.poller, (purpose, place), wanted, socket)
+            .map(Opened::Entrance)
     }
 
-    fn register_port(&mut self, id: u8) -> io::Result<()> {
-        match self.server.port_mut(id) {
+    fn register_port(
+        &mut self,
+        id: u8,
+        purpose: Purpose,
+        place: Place,
+        wanted: Option<Wanted>,
+    ) -> io::Result<Opened> {
+        let registered = match self.server.port_mut(id) {
             Some(port) => self.poller.register(port, Token(PORTS + usize::from(id))),
             None => Ok(()),
+        };
+        let port = OpenPort {
+            purpose,
+            place,
+            wanted,
+        };
+        self.ports.insert(id, port);
+        if let Err(error) = registered {
+            self.close(&Opened::Port(id));
+            return Err(error);
+        }
+        Ok(Opened::Port(id))
+    }
+
+    /// Closes a door. Connections that came by it stay; guests of a port go.
+    pub(super) fn close(&mut self, door: &Opened) {
+        match *door {
+            Opened::Entrance(at) => self.entrances.close(at),
+            Opened::Port(id) => {
+                self.ports.remove(&id);
+                let socket = self.server.close_port(id, Instant::now());
+                // Closing it is what the kernel needs to forget it.
+                drop(socket);
+            }
         }
     }
 
+    /// All doors, and what in the configuration they are for.
+    pub(super) fn doors(&self) -> impl Iterator<Item = (Opened, Option<&Wanted>)> {
+        let entrances = self.entrances.iter();
+        let entrances = entrances.map(|(at, door)| (Opened::Entrance(at), door.wanted.as_ref()));
+        let ports = self.ports.iter();
+        let ports = ports.map(|(id, port)| (Opened::Port(*id), port.wanted.as_ref()));
+        entrances.chain(ports)
+    }
+
+    /// A door, as the log calls it.
+    pub(super) fn describe(&self, door: &Opened) -> String {
+        let place = match door {
+            Opened::Entrance(at) => self.entrances.get(*at).map(|e| (e.purpose, &e.place)),
+            Opened::Port(id) => self.ports.get(id).map(|port| (port.purpose, &port.place)),
+        };
+        place.map_or_else(String::new, |(purpose, place)| {
+            format!("{purpose} on {place}")
+        })
+    }
+
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
+    /// Whether nothing but the last words is said any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. })
+    }
+
     pub(super) fn run(mut self) -> io::Result<Counters> {
+        self.manager.ready(Instant::now());
         self.give_jobs();
+        let mut before = Instant::now();
         loop {
-            self.wait()?;
-            let now = Instant::now();
+            let now = self.wait(before)?;
             self.accept(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
             self.give_jobs();
-            if let Some(stop_by) = self.stop_by
-                && (now >= stop_by || self.is_done())
-            {
+            self.tell_manager(now);
+            self.attend_to_visitors(now);
+            // The next wait begins where this turn ends: one look at the clock for both.
+            before = Instant::now();
+            self.turns.record(before.saturating_duration_since(now));
+            if self.is_over(now) {
                 self.server.tell_the_rest();
                 return Ok(*self.server.counters());
             }
+        }
+    }
+
+    /// Goes from one phase to the next, and says whether there is none.
+    fn is_over(&mut self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Serving => false,
+            Phase::Draining { until, .. } if now >= until => {
+                let (members, _) = self.server.population();
+                self.stop(
+                    &format!("the drain has taken its time, {members} members left"),
+                    now,
+                );
+                self.is_done()
+            }
+            Phase::Draining { look, .. } if now < look => false,
+            Phase::Draining { .. } if self.server.is_drained() => {
+                self.stop("drained", now);
+                self.is_done()
+            }
+            Phase::Draining { until, .. } => {
+                let look = until.min(now + LOOK_EVERY);
+                self.phase = Phase::Draining { until, look };
+                false
+            }
+            Phase::Stopping { by } => now >= by || self.is_done(),
+        }
+    }
+
+    fn tell_manager(&mut self, now: Instant) {
+        if self.manager.listens() {
+            let draining = matches!(self.phase, Phase::Draining { .. });
+            self.manager.turn(self.server.population(), draining, now);
         }
     }
 
@@ -141,11 +318,13 @@ impl Driver {
         self.server.is_empty() && !self.server.has_jobs_under_way()
     }
 
-    /// Step 1: waits, and passes on what the kernel tells.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Step 1: waits, and passes on what the kernel tells; returns when that was.
+    fn wait(&mut self, before: Instant) -> io::Result<Instant> {
         let mut signalled = false;
-        let timeout = self.timeout(Instant::now());
-        for readiness in self.poller.wait(timeout)? {
+        let timeout = self.timeout(before);
+        let told = self.poller.wait(timeout)?;
+        let now = Instant::now();
+        for readiness in told {
             let token = readiness.token;
             if let Some(key) = Key::from_token(token) {
                 self.server.handle_readiness(key, readiness);
@@ -153,6 +332,8 @@ impl Driver {
                 signalled = true;
             } else if let Some(id) = port_of(token) {
                 self.server.handle_port_readiness(id, readiness);
+            } else if let Some(ticket) = Ticket::from_token(token) {
+                self.annex.handle_readiness(ticket, readiness);
             } else {
                 self.entrances.handle_readiness(token);
             }
@@ -160,7 +341,7 @@ impl Driver {
         if signalled {
             self.obey_signals();
         }
-        Ok(())
+        Ok(now)
     }
 
     /// How long nothing will be due: `None` is for ever.
@@ -169,7 +350,13 @@ impl Driver {
         let deadlines = entrances
             .into_iter()
             .chain(self.server.next_deadline())
-            .chain(self.stop_by);
+            .chain(self.annex.next_deadline(now))
+            .chain(self.manager.next_deadline())
+            .chain(match self.phase {
+                Phase::Serving => None,
+                Phase::Draining { look, .. } => Some(look),
+                Phase::Stopping { by } => Some(by),
+            });
         let next = deadlines.min()?;
         Some(next.saturating_duration_since(now))
     }
@@ -179,6 +366,7 @@ impl Driver {
         while let Some(done) = self.helper.as_ref().and_then(Helper::finished) {
             self.server.handle_done(done, now);
         }
+        self.end_reload(now);
     }
 
     /// What came up in the turn that may take long.
@@ -198,19 +386,68 @@ impl Driver {
     }
 
     fn obey_signals(&mut self) {
-        let Some(signal) = self.signals.pending().last() else {
-            return;
-        };
+        let signals: Vec<Signal> = self.signals.pending().collect();
         let now = Instant::now();
-        if self.stop_by.is_some() {
-            log::warn!("stopping at once: {signal}");
-            self.stop_by = Some(now);
+        let ends = |signal: &&Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
+        // What else came with it is of no use any more.
+        if let Some(signal) = signals.iter().find(ends) {
+            match self.phase {
+                Phase::Stopping { .. } => {
+                    log::warn!("stopping at once: {signal}");
+                    self.phase = Phase::Stopping { by: now };
+                }
+                Phase::Serving | Phase::Draining { .. } => self.stop(&signal.to_string(), now),
+            }
             return;
         }
-        log::info!("stopping: {signal}, {} connections", self.server.len());
+        for signal in signals {
+            match signal {
+                Signal::Hangup => self.begin_reload(now),
+                Signal::User2 => self.drain(signal, now),
+                Signal::Interrupt | Signal::Terminate | Signal::WindowChange => {}
+            }
+        }
+    }
+
+    /// Closes all doors, and gives what is due its time.
+    fn stop(&mut self, why: &str, now: Instant) {
+        log::info!("stopping: {why}, {} connections", self.server.len());
+        self.forget_reload(now);
+        if self.is_serving() {
+            self.manager.stopping(now);
+        }
         self.entrances.close_all();
         self.server.stop(now);
-        self.stop_by = Some(now + self.terms.limits.stopping_time);
+        let by = now + self.terms.rules.limits.stopping_time;
+        self.phase = Phase::Stopping { by };
+    }
+
+    /// Lets nobody in any more, and waits until all have left. Doors that nobody chats at stay open: they tell how far it
+    /// is.
+    fn drain(&mut self, signal: Signal, now: Instant) {
+        let until = match self.phase {
+            Phase::Serving => now + self.terms.drain_timeout,
+            Phase::Draining { until, .. } => {
+                let left = until.saturating_duration_since(now).as_secs();
+                log::info!("{signal}: it drains already, and stops in {left} s at the latest");
+                return;
+            }
+            Phase::Stopping { .. } => {
+                log::info!("{signal}: it stops already");
+                return;
+            }
+        };
+        let (members, _) = self.server.population();
+        let timeout = self.terms.drain_timeout.as_secs();
+        log::info!(
+            "draining: {signal}, {members} members; nobody is let in any more, and it stops once all have left, in \
+             {timeout} s at the latest"
+        );
+        self.forget_reload(now);
+        self.entrances.close_to_chat();
+        self.server.drain(self.terms.drain_timeout, now);
+        self.manager.draining(now);
+        self.phase = Phase::Draining { until, look: now };
     }
 
     /// Step 2, for those who come: each door its share.
@@ -222,7 +459,7 @@ impl Driver {
                 Gate::Shut { .. } | Gate::Waiting => entrance.gate = Gate::Waiting,
             }
             let Entrance {
-                purpose: Purpose::Chat(protocol),
+                purpose,
                 socket: EntranceSocket::Tcp(listener),
                 gate,
                 pause,
@@ -231,12 +468,28 @@ impl Driver {
             else {
                 continue;
             };
+            let farewell = match purpose {
+                Purpose::Chat(protocol) => protocol.no_room(),
+                Purpose::Metrics | Purpose::Control => b"",
+            };
             for _ in 0..ACCEPTS_PER_TURN {
-                match listener.accept(&mut self.reserve, protocol.no_room()) {
+                match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
                         let (server, poller) = (&mut self.server, &self.poller);
-                        admit(server, poller, stream, peer, *protocol, now);
+                        match purpose {
+                            Purpose::Chat(protocol) => {
+                                admit(server, poller, stream, peer, *protocol, now);
+                            }
+                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
+                                let annex = &mut self.annex;
+                                receive(annex, poller, stream.into(), Desk::Figures, now);
+                            }
+                            Purpose::Metrics => {
+                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                            }
+                            Purpose::Control => {}
+                        }
                     }
                     Accept::Nothing => {
                         pause.after_success();
@@ -247,7 +500,7 @@ impl Driver {
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
                         let pause = pause.after_failure();
                         *gate = Gate::Shut { until: now + pause };
-                        self.server.note_not_accepted(*protocol, &error, pause, now);
+                        self.server.note_not_accepted(*purpose, &error, pause, now);
                         break;
                     }
                 }

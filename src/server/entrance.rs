@@ -8,7 +8,7 @@ use mio::Token;
 use mio::net::UnixListener;
 use slab::Slab;
 
-use super::doors::{Purpose, Wanted};
+use super::doors::{Place, Purpose, Wanted};
 use crate::reactor::{DeadPeer, Listener, Pause, Poller};
 
 /// A door that people queue at.
@@ -17,6 +17,7 @@ pub(super) struct Entrance {
     pub(super) purpose: Purpose,
     /// `None` of one that was handed over.
     pub(super) wanted: Option<Wanted>,
+    pub(super) place: Place,
     pub(super) socket: EntranceSocket,
     pub(super) gate: Gate,
     pub(super) pause: Pause,
@@ -50,19 +51,20 @@ impl Entrances {
     pub(super) fn open(
         &mut self,
         poller: &Poller,
-        purpose: Purpose,
+        (purpose, place): (Purpose, Place),
         wanted: Option<Wanted>,
         mut socket: EntranceSocket,
     ) -> io::Result<usize> {
-        let place = self.all.vacant_entry();
-        let at = place.key();
+        let entry = self.all.vacant_entry();
+        let at = entry.key();
         match &mut socket {
             EntranceSocket::Tcp(listener) => poller.register_reading(listener, Token(at)),
             EntranceSocket::Unix(listener) => poller.register_reading(listener, Token(at)),
         }?;
-        place.insert(Entrance {
+        entry.insert(Entrance {
             purpose,
             wanted,
+            place,
             socket,
             gate: Gate::Quiet,
             pause: Pause::default(),
@@ -88,6 +90,10 @@ impl Entrances {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Entrance)> {
         self.all.iter()
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<&Entrance> {
+        self.all.get(at)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entrance> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::connection::Place;
 use super::counters::Counters;
 use super::guest::GuestPlace;
-use super::port::{Allowances, Port, PortId};
+use super::port::{Allowances, PortId, Ports};
 use super::tenants::Tenants;
 use crate::chat::{Deliver, Event, LOBBY, MemberId, RoomId, Roster};
 use crate::fanout::{Audience, Log, Roll, Shared, Tally};
@@ -67,7 +67,7 @@ pub(super) struct Delivery<'a, S, D> {
 
 /// The part of it that deals in datagrams.
 pub(super) struct Post<'a, D> {
-    pub(super) ports: &'a mut [Port<D>],
+    pub(super) ports: &'a mut Ports<D>,
     pub(super) allowances: &'a mut Allowances,
     pub(super) counters: &'a mut Counters,
     /// Where an event's datagrams are encoded.
@@ -250,7 +250,9 @@ impl Hearers {
             Event::Arrived { name, contact } => (*name, *contact, true),
             Event::Left { name, contact } => (*name, *contact, false),
             Event::RoomClosed => return self.roll.clear(),
-            Event::Said { .. } | Event::Direct { .. } | Event::NameAsked => return,
+            Event::Said { .. } | Event::Direct { .. } | Event::NameAsked | Event::Notice { .. } => {
+                return;
+            }
         };
         if self.audience.members().is_empty() {
             return self.roll.clear();
@@ -314,7 +316,7 @@ impl<D> Post<'_, D> {
         allowance: Option<super::port::AllowanceId>,
         datagram: &[u8],
     ) {
-        let Some(port) = self.ports.get_mut(usize::from(port)) else {
+        let Some(port) = self.ports.get_mut(port) else {
             return;
         };
         if let Some(allowance) = allowance
@@ -332,7 +334,7 @@ impl<D> Post<'_, D> {
         house: usize,
         room: RoomId,
         event: &Event<'_>,
-        actor: Key,
+        actor: Option<Key>,
         actors_protocol: Option<Protocol>,
     ) -> usize {
         let mut appended = 0;
@@ -347,9 +349,14 @@ impl<D> Post<'_, D> {
             if mesh.is_none() && !port.mailing.has_readers(room.index()) {
                 continue;
             }
-            format.encode_datagrams(event, self.datagrams);
+            match (&mesh, event) {
+                (Some(mesh), Event::Notice { text, .. }) => {
+                    mesh.session.encode_notice(text, self.datagrams);
+                }
+                _ => format.encode_datagrams(event, self.datagrams),
+            }
             let own_words = matches!(event, Event::Said { .. }) && !format.echoes();
-            let except = own_words.then_some(actor);
+            let except = actor.filter(|_| own_words);
             appended += self.datagrams.total_bytes();
             let mut dropped = 0;
             if let Some(mesh) = mesh {
@@ -371,55 +378,7 @@ impl<D> Post<'_, D> {
 
 impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
     fn to_room(&mut self, room: RoomId, event: Event<'_>, actor: Key) {
-        let actors_protocol = match self.tenants.guest(actor) {
-            Some(guest) => Some(guest.protocol),
-            None => self
-                .tenants
-                .get(actor)
-                .map(|connection| connection.protocol),
-        };
-        self.exchange.appended +=
-            self.post
-                .send_to_room(self.house, room, &event, actor, actors_protocol);
-        let Some(audiences) = self.exchange.rooms.get_mut(room.index()) else {
-            return;
-        };
-        let mut appended = 0;
-        for hearers in &mut audiences.by_format {
-            hearers.keep_roll(&event);
-            let Hearers {
-                format, audience, ..
-            } = hearers;
-            let encode = |out: &mut Vec<u8>| format.encode_event(&event, out);
-            let range = match event {
-                Event::Arrived { .. } | Event::Left { .. } => audience.append_notice(encode),
-                Event::Said { .. }
-                | Event::Direct { .. }
-                | Event::NameAsked
-                | Event::RoomClosed => audience.append(encode),
-            };
-            appended += (range.end - range.start) as usize;
-            // The actor's own words are kept from it where its protocol does not echo. Its own
-            // arrival it does not hear unless its seat comes before it: see `seat`.
-            if matches!(event, Event::Said { .. })
-                && !format.echoes()
-                && actors_protocol == Some(*format)
-                && let Some(actor) = self.tenants.get_mut(actor)
-            {
-                actor.feed.skip(range, &self.exchange.tally);
-            }
-        }
-        if appended > 0 {
-            match event {
-                Event::Left { .. } => self.exchange.departures += appended,
-                Event::Arrived { .. }
-                | Event::Said { .. }
-                | Event::Direct { .. }
-                | Event::NameAsked
-                | Event::RoomClosed => self.exchange.appended += appended,
-            }
-            self.exchange.touch(room);
-        }
+        self.carry(room, event, Some(actor));
     }
 
     fn to_member(&mut self, seat: Key, event: Event<'_>) -> bool {
@@ -451,7 +410,7 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
             let Some((port, address)) = guest.found_at else {
                 return;
             };
-            let Some(port) = self.post.ports.get_mut(usize::from(port)) else {
+            let Some(port) = self.post.ports.get_mut(port) else {
                 return;
             };
             let seat = (!guest.protocol.hears_together()).then(|| {
@@ -515,6 +474,66 @@ impl<S: Stream, D> Deliver<Key> for Delivery<'_, S, D> {
 }
 
 impl<S: Stream, D> Delivery<'_, S, D> {
+    /// Has everybody in a room told something that is nobody's doing.
+    pub(super) fn announce(&mut self, room: RoomId, event: Event<'_>) {
+        self.carry(room, event, None);
+    }
+
+    /// Has everybody in a room told an event, whoever did it.
+    fn carry(&mut self, room: RoomId, event: Event<'_>, actor: Option<Key>) {
+        let actors_protocol = actor.and_then(|actor| match self.tenants.guest(actor) {
+            Some(guest) => Some(guest.protocol),
+            None => self
+                .tenants
+                .get(actor)
+                .map(|connection| connection.protocol),
+        });
+        self.exchange.appended +=
+            self.post
+                .send_to_room(self.house, room, &event, actor, actors_protocol);
+        let Some(audiences) = self.exchange.rooms.get_mut(room.index()) else {
+            return;
+        };
+        let mut appended = 0;
+        for hearers in &mut audiences.by_format {
+            hearers.keep_roll(&event);
+            let Hearers {
+                format, audience, ..
+            } = hearers;
+            let encode = |out: &mut Vec<u8>| format.encode_event(&event, out);
+            let range = match event {
+                Event::Arrived { .. } | Event::Left { .. } => audience.append_notice(encode),
+                Event::Said { .. }
+                | Event::Direct { .. }
+                | Event::NameAsked
+                | Event::Notice { .. }
+                | Event::RoomClosed => audience.append(encode),
+            };
+            appended += (range.end - range.start) as usize;
+            // The actor's own words are kept from it where its protocol does not echo. Its own
+            // arrival it does not hear unless its seat comes before it: see `seat`.
+            if matches!(event, Event::Said { .. })
+                && !format.echoes()
+                && actors_protocol == Some(*format)
+                && let Some(actor) = actor.and_then(|actor| self.tenants.get_mut(actor))
+            {
+                actor.feed.skip(range, &self.exchange.tally);
+            }
+        }
+        if appended > 0 {
+            match event {
+                Event::Left { .. } => self.exchange.departures += appended,
+                Event::Arrived { .. }
+                | Event::Said { .. }
+                | Event::Direct { .. }
+                | Event::NameAsked
+                | Event::Notice { .. }
+                | Event::RoomClosed => self.exchange.appended += appended,
+            }
+            self.exchange.touch(room);
+        }
+    }
+
     /// Takes a guest out of the mailing of its port.
     pub(super) fn unseat_guest(&mut self, key: Key) {
         let Some(guest) = self.tenants.guest_mut(key) else {
@@ -534,7 +553,7 @@ impl<S: Stream, D> Delivery<'_, S, D> {
             return;
         };
         let tenants = &mut *self.tenants;
-        if let Some(port) = self.post.ports.get_mut(usize::from(port)) {
+        if let Some(port) = self.post.ports.get_mut(port) {
             port.mailing
                 .leave(room.index(), seat as usize, |moved, to| {
                     tenants.reseat(moved, to);

@@ -9,7 +9,7 @@ use super::core::Server;
 use super::guest::{Guest, GuestPlace};
 use super::port::PortId;
 use super::receiving::DropReason;
-use crate::chat::{Choice, Contact, LOBBY, MemberId, Name};
+use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
 use crate::protocol::registry::Protocol;
 use crate::protocol::udp_mesh::gateway::{Asked, Gateway as MeshSession};
 use crate::reactor::{DatagramPort, Key, Stream};
@@ -36,7 +36,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// who it says it is, `broadcast` where all peers hear it.
     pub fn open_gateway(&mut self, socket: D, name: Name, broadcast: SocketAddr) -> u8 {
         let id = self.open_port(Protocol::UdpMesh, socket);
-        if let Some(port) = self.ports.get_mut(usize::from(id)) {
+        if let Some(port) = self.ports.get_mut(id) {
             let session = MeshSession::new(name);
             port.gateway = Some(Gateway { session, broadcast });
         }
@@ -46,7 +46,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A datagram on a port of a mesh.
     pub(super) fn handle_mesh_datagram(&mut self, id: PortId, from: SocketAddr, bytes: &[u8]) {
         let now = self.now;
-        let port = self.ports.get_mut(usize::from(id));
+        let port = self.ports.get_mut(id);
         let Some(gateway) = port.and_then(|port| port.gateway.as_mut()) else {
             return;
         };
@@ -61,7 +61,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Tells a newcomer that its name is taken, or what was said last. `None` is a name that breaks the rules.
     fn answer_newcomer(&mut self, id: PortId, from: SocketAddr, username: Option<&str>) {
-        let Some(port) = self.ports.get(usize::from(id)) else {
+        let Some(port) = self.ports.get(id) else {
             return;
         };
         let Some(gateway) = &port.gateway else {
@@ -92,7 +92,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// A peer says something to the lobby, where its name is held from now on.
     fn say_for_peer(&mut self, id: PortId, from: SocketAddr, username: &str, text: &str) {
-        let Some(house) = self.ports.get(usize::from(id)).map(|port| port.house) else {
+        let Some(house) = self.ports.get(id).map(|port| port.house) else {
             return;
         };
         let (key, member) = match self.holder(house, from, username) {
@@ -120,10 +120,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         from: SocketAddr,
         username: &str,
     ) -> Option<(Key, MemberId)> {
-        let name = self.name_for(house, Choice::Lobby, username);
+        let name = match self.draining {
+            true => Err(Refusal::Draining),
+            false => self.name_for(house, Choice::Lobby, username),
+        };
         let name = name.map_err(|refusal| self.counters.count_refusal(refusal));
         let name = name.ok()?;
-        let protocol = self.ports.get(usize::from(id))?.protocol;
+        let protocol = self.ports.get(id)?.protocol;
         let session = protocol.guest_session()?;
         let peer = PeerAddress::new(from);
         let limit = self.limits.mesh_names_per_address;

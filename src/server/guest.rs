@@ -83,6 +83,10 @@ pub(super) enum Departure {
     RoomClosed,
     /// It was not let in.
     Refused,
+    /// It was put out.
+    Kicked,
+    /// The port closed that it was found at.
+    PortClosed,
 }
 
 impl Guest {
@@ -111,6 +115,11 @@ impl Guest {
             deadline: None,
             rate: Bucket::default(),
         }
+    }
+
+    /// Whether it is in a room.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.place, GuestPlace::In { .. })
     }
 
     /// Which of the server's houses it belongs to.
@@ -149,6 +158,8 @@ impl Departure {
             Departure::NeverCame => "its name is free again: it never came",
             Departure::RoomClosed => "left: its room has closed",
             Departure::Refused => "refused",
+            Departure::Kicked => "put out",
+            Departure::PortClosed => "left: its port has closed",
         }
     }
 }

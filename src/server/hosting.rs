@@ -33,6 +33,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Err(Refusal::NoSuchRoom);
         };
         let (peer, protocol, house) = (asker.peer, asker.protocol, asker.house());
+        if self.draining {
+            return Err(Refusal::Draining);
+        }
         let name = self.name_for(house, choice, name)?;
         let room = match choice {
             Choice::Lobby => "lobby",
@@ -128,8 +131,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 let Some(guest) = self.tenants.guest_mut(key) else {
                     return;
                 };
-                let port = usize::from(found_at.0);
-                if before.map(|(port, _)| port) == Some(found_at.0) {
+                let port = found_at.0;
+                if before.map(|(port, _)| port) == Some(port) {
                     guest.found_at = Some(found_at);
                     if let (Some(port), Some(seat)) = (self.ports.get_mut(port), seat) {
                         let seat = seat as usize;
@@ -165,12 +168,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         (port, address): (PortId, SocketAddr),
     ) {
         if let Some((port, address)) = before
-            && let Some(port) = self.ports.get_mut(usize::from(port))
+            && let Some(port) = self.ports.get_mut(port)
             && port.guests.get(&address) == Some(&key)
         {
             port.guests.remove(&address);
         }
-        if let Some(port) = self.ports.get_mut(usize::from(port)) {
+        if let Some(port) = self.ports.get_mut(port) {
             port.guests.insert(address, key);
         }
     }
@@ -202,7 +205,16 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         self.reply(key, &mut replies);
         self.replies = replies;
+        if self.is_proven(key) {
+            self.greet(key);
+        }
         self.look_after(key);
+    }
+
+    /// Whether a guest may be sent as much as anybody.
+    fn is_proven(&self, key: Key) -> bool {
+        let guest = self.tenants.guest(key);
+        guest.is_some_and(|guest| guest.session.is_proven())
     }
 
     /// Tells a guest that it is not let in, and forgets it. Nothing was done for it: whoever floods us with
@@ -241,7 +253,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             | Refusal::TooManyRooms { .. }
             | Refusal::TooManyRoomsOfAddress { .. }
             | Refusal::NotSaved
-            | Refusal::TooManyFromAddress { .. } => log::debug!("{who}: refused: {refusal}"),
+            | Refusal::TooManyFromAddress { .. }
+            | Refusal::Draining => log::debug!("{who}: refused: {refusal}"),
         });
     }
 
@@ -264,10 +277,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             ..
         } = guest.place
             && let Some((port, _)) = guest.found_at
-            && let Some(port) = self.ports.get_mut(usize::from(port))
+            && let Some(port) = self.ports.get_mut(port)
         {
             port.mailing.set_free(room.index(), seat as usize);
         }
+        self.greet(key);
     }
 
     /// Lets a guest go: its name is free at once.
@@ -290,9 +304,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.counters.count_departure(why);
         let what = why.as_str();
         self.note(key, |notes, now, who| match why {
-            Departure::Asked | Departure::Refused | Departure::RoomClosed => {
-                log::debug!("{who}: {what}");
-            }
+            Departure::Asked
+            | Departure::Refused
+            | Departure::RoomClosed
+            | Departure::PortClosed => log::debug!("{who}: {what}"),
+            // For what it was, whoever did it has told.
+            Departure::Kicked => {}
             Departure::Silent | Departure::Unreachable | Departure::NeverCame => {
                 notes.guest_gone(now, format_args!("{who}: {what}"));
             }
@@ -305,7 +322,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         };
         if let Some((port, address)) = guest.found_at
-            && let Some(port) = self.ports.get_mut(usize::from(port))
+            && let Some(port) = self.ports.get_mut(port)
             && port.guests.get(&address) == Some(&key)
         {
             port.guests.remove(&address);
@@ -362,6 +379,22 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         guest.deadline = Some(self.timers.arm(self.now + time, Timer::Guest(key)));
     }
 
+    /// Has guests looked for sooner who may be silent for less long than they might be: each has all of the new time from
+    /// now. For who may be silent for longer nothing has to be done, it is looked at when it was to be.
+    pub(super) fn look_sooner(&mut self) {
+        let sooner = self.tenants.iter_guests().filter_map(|(key, guest)| {
+            let GuestPlace::In { .. } = guest.place else {
+                return None;
+            };
+            let time = patience_with(guest, &self.limits);
+            let due = self.timers.deadline(guest.deadline?)?;
+            (self.now + time < due).then_some((key, time))
+        });
+        for (key, time) in sooner.collect::<Vec<_>>() {
+            self.look_again(key, time);
+        }
+    }
+
     /// Step 4: a guest may have been silent for too long.
     pub(super) fn look_for_guest(&mut self, key: Key) {
         let now = self.moment();
@@ -396,7 +429,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Lets those go of whom the kernel has heard twice that nobody receives at their address, some time apart, and
     /// who were not heard of in between: ICMP can be forged, what a member says cannot be made unsaid.
     pub(super) fn let_the_unreachable_go(&mut self) {
-        for id in 0..self.ports.len() {
+        for id in self.ports.ids() {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
@@ -435,7 +468,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Tells all rooms of the ports that they close, where the protocol has a word for it: we are going.
     pub(super) fn close_rooms(&mut self) {
         let mut datagrams = std::mem::take(&mut self.event_datagrams);
-        for port in &mut self.ports {
+        for port in self.ports.iter_mut() {
             port.protocol
                 .encode_datagrams(&Event::RoomClosed, &mut datagrams);
             for datagram in datagrams.iter() {

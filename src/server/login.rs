@@ -54,8 +54,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             houses,
             entropy,
             now,
+            draining,
             ..
         } = self;
+        if *draining {
+            return Err(Refusal::Draining);
+        }
         let accounts = accounts.as_mut().ok_or(Refusal::Denied)?;
         let hub = &mut houses.get_mut(accounts.house).ok_or(Refusal::Denied)?.hub;
         accounts
@@ -338,7 +342,7 @@ mod tests {
         let mut guest = Guest::new(protocol, house, session, peer, server.moment());
         guest.found_at = Some((0, from));
         let key = server.tenants.insert_guest(guest);
-        server.ports[0].guests.insert(from, key);
+        server.ports.get_mut(0).unwrap().guests.insert(from, key);
         server.authenticate(key, name, "some password");
         key
     }

@@ -35,6 +35,8 @@
 //! Connections are read in `core`, sent to in `sending` and ended in `closing`; `budget` bounds what waits for all of them; guests are heard in `receiving`,
 //! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`; what any of them asks is decided in `deciding`. `port`
 //! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
+//! Whoever runs the server can have it say something (`notices`), put somebody out, ban an address (`order`), see who is in
+//! (`members`) and change its rules (`rules`); from where people may come is in `access`, `bans` and `nets`.
 
 #![cfg_attr(
     not(test),
@@ -50,6 +52,8 @@
 mod access;
 mod accounts;
 mod address;
+mod annex;
+mod bans;
 mod budget;
 mod clock;
 mod closing;
@@ -57,33 +61,49 @@ mod connection;
 mod core;
 mod counters;
 mod deciding;
+mod desk;
 mod doors;
 mod driver;
 mod entrance;
 mod entropy;
 mod exchange;
+mod exposure;
+mod figures;
 mod gateway;
 mod guest;
 mod hosting;
 mod limits;
 mod login;
+mod manager;
+mod members;
+mod nets;
 mod notes;
+mod notices;
+mod order;
 mod port;
 mod posting;
 mod receiving;
 mod reload;
+mod rules;
 mod run;
 mod sending;
 mod sources;
+mod swap;
 mod tenants;
+mod visiting;
 
 pub use self::core::Server;
-pub use access::Access;
+pub use access::{Access, Gate};
 pub use accounts::AccountSettings;
+pub use bans::{Ban, MAX_BANS, TooManyBans};
 pub use connection::CloseReason;
 pub use counters::Counters;
-pub use doors::{Door, OpenError, Place, Purpose, Wanted};
+pub use doors::{Door, OpenError, Place, Purpose, UnfitError, Wanted};
+pub use figures::Figures;
 pub use limits::{Advertise, Gathering, Limits, MessageRate};
+pub use members::{MemberRow, Whom};
+pub use order::MAX_REASON_BYTES;
 pub use port::Pace;
-pub use reload::{Reread, Revision, Terms};
+pub use reload::{Reloads, Reread, Revision, Terms};
+pub use rules::Rules;
 pub use run::{House, run};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use log::Level;
 
 use super::connection::CloseReason;
+use super::order::Bar;
 use super::receiving::DropReason;
 use crate::chat::{Name, Refusal};
 use crate::journal::{Limited, MAX_BYTES_PER_MINUTE};
@@ -40,12 +41,14 @@ enum Class {
     NotHashed,
     NotSaved,
     NotAccepted,
+    Barred,
+    PutOut,
 }
 
 /// The module that ends connections.
 const CLOSING: &str = "server::closing";
 
-const CLASSES: usize = Class::NotAccepted as usize + 1;
+const CLASSES: usize = Class::PutOut as usize + 1;
 
 // Whatever peers do, the log does not grow by more than 100 kB in a minute.
 const _: () = assert!(CLASSES * MAX_BYTES_PER_MINUTE <= 100_000);
@@ -71,6 +74,11 @@ impl Notes {
                 Limited::new("server::login", "passwords not looked at"),
                 Limited::new("server::accounts", "times that accounts were not saved"),
                 Limited::new("server::core", "times that no connection was accepted"),
+                Limited::new(
+                    "server::core",
+                    "connections and datagrams from where nobody is let in",
+                ),
+                Limited::new(CLOSING, "members put out"),
             ]
         };
         Notes { classes }
@@ -80,6 +88,17 @@ impl Notes {
     pub(super) fn turned_away(&mut self, now: Instant, who: fmt::Arguments<'_>) {
         let what = format_args!("{who}: turned away, its address has as many members as it may");
         self.log(Class::TurnedAway, now, Level::Warn, what);
+    }
+
+    /// A connection from where nobody is let in.
+    pub(super) fn barred(&mut self, now: Instant, who: fmt::Arguments<'_>, bar: Bar) {
+        let what = format_args!("{who}: not let in, {bar}");
+        self.log(Class::Barred, now, Level::Info, what);
+    }
+
+    /// Somebody who was put out, and for what.
+    pub(super) fn put_out(&mut self, now: Instant, what: fmt::Arguments<'_>) {
+        self.log(Class::PutOut, now, Level::Info, what);
     }
 
     /// A guest that was not taken in: anybody may have sent what it asked with.
@@ -113,9 +132,10 @@ impl Notes {
             true => Level::Debug,
             false => Level::Info,
         };
-        let class = match why.is_forged() {
-            true => Class::Forged,
-            false => Class::Dropped,
+        let class = match why {
+            DropReason::Barred(_) => Class::Barred,
+            why if why.is_forged() => Class::Forged,
+            _ => Class::Dropped,
         };
         let what = format_args!("{from}: a datagram is dropped: {why}");
         self.log(class, now, level, what);
@@ -175,6 +195,7 @@ impl Notes {
             CloseReason::TimedOut(_) => (Class::TimedOut, Level::Info),
             CloseReason::Slow(_) => (Class::Slow, Level::Warn),
             CloseReason::ClosedLate => (Class::ClosedLate, Level::Info),
+            CloseReason::Kicked { .. } => (Class::PutOut, Level::Info),
             CloseReason::Left
             | CloseReason::Asked
             | CloseReason::Answered

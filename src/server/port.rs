@@ -42,6 +42,12 @@ pub(super) struct Port<D> {
     pub(super) gateway: Option<Gateway>,
 }
 
+/// The ports that are open, by their numbers.
+#[derive(Debug)]
+pub(super) struct Ports<D> {
+    slots: Vec<Option<Port<D>>>,
+}
+
 /// While so many bytes wait to be sent nothing more is taken in: the kernel then drops what comes too
 /// fast, before it cost anything.
 pub(super) const INTAKE_LIMIT: usize = 256 * 1024;
@@ -94,6 +100,62 @@ impl<D> Port<D> {
     /// Whether datagrams are to be taken in now.
     pub(super) fn wants_datagrams(&self) -> bool {
         self.readable && !self.rests() && self.mailing.load() < INTAKE_LIMIT
+    }
+}
+
+impl<D> Ports<D> {
+    pub(super) fn new() -> Ports<D> {
+        Ports { slots: Vec::new() }
+    }
+
+    /// Adds one and returns its number. That of one that is closed is used again only when there are no others left: what
+    /// the kernel told of the old one, and was not looked at yet, is not taken for the new one's.
+    pub(super) fn insert(&mut self, port: Port<D>) -> PortId {
+        let next = self.slots.len();
+        let at = match PortId::try_from(next) {
+            Ok(_) => {
+                self.slots.push(None);
+                next
+            }
+            Err(_) => {
+                let free = self.slots.iter().position(Option::is_none);
+                free.expect("invariant: fewer than 256 ports")
+            }
+        };
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Some(port);
+        }
+        PortId::try_from(at).expect("invariant: there are 256 slots")
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, id: PortId) -> Option<Port<D>> {
+        self.slots.get_mut(usize::from(id))?.take()
+    }
+
+    pub(super) fn get(&self, id: PortId) -> Option<&Port<D>> {
+        self.slots.get(usize::from(id))?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: PortId) -> Option<&mut Port<D>> {
+        self.slots.get_mut(usize::from(id))?.as_mut()
+    }
+
+    /// Every number there ever was.
+    pub(super) fn ids(&self) -> impl Iterator<Item = PortId> + use<D> {
+        let last = PortId::try_from(self.slots.len().saturating_sub(1));
+        let end = (!self.slots.is_empty()).then_some(last.unwrap_or(PortId::MAX));
+        (0..=PortId::MAX).take_while(move |id| end.is_some_and(|end| *id <= end))
+    }
+
+    /// Those that are open.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Port<D>> {
+        self.slots.iter().flatten()
+    }
+
+    /// Those that are open.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Port<D>> {
+        self.slots.iter_mut().flatten()
     }
 }
 
@@ -166,6 +228,11 @@ impl Allowances {
             pace,
             ..Allowances::default()
         }
+    }
+
+    /// Has everybody's pace be this one, from now on: what each has used of it is not forgotten.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// For somebody who has sent so many bytes.

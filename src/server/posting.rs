@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::core::{Server, Timer};
 use super::counters::Counters;
 use super::exchange::Post;
-use super::port::{AllowanceId, Allowances, Port};
+use super::port::{AllowanceId, Allowances, Port, PortId};
 use crate::reactor::{DatagramPort, Destination, Outgoing, SEND_BATCH, Stream};
 
 /// Datagrams that one port may send in one turn, or not send for want of an allowance: some five milliseconds' worth.
@@ -21,7 +21,7 @@ const RETRY_TIME: Duration = Duration::from_millis(100);
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Step 5 for datagrams.
     pub(super) fn send_out_datagrams(&mut self) {
-        for port in &mut self.ports {
+        for port in self.ports.iter_mut() {
             send_out(port, &mut self.allowances, &mut self.counters, self.now);
             let tenants = &mut self.tenants;
             port.mailing.tidy(|moved, to| tenants.reseat(moved, to));
@@ -30,6 +30,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             self.watch_ports();
         }
         self.note_port_errors();
+    }
+
+    /// Sends what one port has still to send, as much of it as the kernel takes now.
+    pub(super) fn send_out_last(&mut self, id: PortId) {
+        if let Some(port) = self.ports.get_mut(id) {
+            port.blocked = None;
+            send_out(port, &mut self.allowances, &mut self.counters, self.now);
+        }
     }
 
     /// Has ports tried again after a while, if it is not so already.
@@ -43,7 +51,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn try_ports_again(&mut self) {
         self.ports_watched = false;
         let now = self.now;
-        for port in &mut self.ports {
+        for port in self.ports.iter_mut() {
             // Who has not waited for long may still be told.
             port.blocked = port.blocked.filter(|since| now < *since + RETRY_TIME);
             if port.rests() {
@@ -73,7 +81,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             news
         };
         let mut why = String::new();
-        for port in &mut self.ports {
+        for port in self.ports.iter_mut() {
             if let Some(error) = port.last_error.take() {
                 why = format!(" ({}: {error})", port.protocol);
             }

@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::address::PeerAddress;
 use super::core::Server;
-use super::guest::{Guest, GuestPlace};
+use super::guest::{Departure, Guest, GuestPlace};
+use super::order::Bar;
 use super::port::{AMPLIFICATION, Port, PortId};
 use crate::chat::{Refusal, Request, RoomId};
 use crate::protocol::registry::{Protocol, Sender};
@@ -20,6 +22,8 @@ use crate::reactor::{DatagramPort, Inbox, Incoming, Key, Readiness, Stream};
 pub(super) enum DropReason {
     /// An answer to it would be answered, for ever.
     OwnPort,
+    /// Nobody is let in from its source.
+    Barred(Bar),
     TooMany,
     TooLong,
     NoToken,
@@ -39,7 +43,8 @@ impl DropReason {
         match self {
             DropReason::OwnPort | DropReason::BadToken => true,
             DropReason::Session(dropped) => dropped.kind == DropKind::Forged,
-            DropReason::TooMany
+            DropReason::Barred(_)
+            | DropReason::TooMany
             | DropReason::TooLong
             | DropReason::NoToken
             | DropReason::RoomClosed
@@ -53,6 +58,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DropReason::OwnPort => f.write_str("its source is forged: it is one of our own ports"),
+            DropReason::Barred(bar) => bar.fmt(f),
             DropReason::TooMany => f.write_str("its network sends too many"),
             DropReason::TooLong => f.write_str("longer than any of the protocol"),
             DropReason::NoToken => f.write_str("without a token"),
@@ -73,23 +79,37 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Takes a datagram port in, and returns its number: they count from zero. The owner registers the
     /// socket and tells of its readiness by that number.
     pub fn open_port(&mut self, protocol: Protocol, socket: D) -> u8 {
-        let id = PortId::try_from(self.ports.len()).expect("invariant: a few ports at the most");
         let house = self.house_of(protocol);
         let mailing_bytes = self.limits.mailing_bytes;
-        self.ports
-            .push(Port::new(protocol, house, socket, mailing_bytes));
         self.inbox.get_or_insert_default();
-        id
+        let port = Port::new(protocol, house, socket, mailing_bytes);
+        self.ports.insert(port)
+    }
+
+    /// Takes a datagram port out: those who are found there are told, where their protocol has a way, and let go; what
+    /// waits there is tried once more. Returns the socket for the owner to deregister. Who has a token that it has not shown
+    /// may still show it at another port of its kind.
+    pub fn close_port(&mut self, id: u8, now: Instant) -> Option<D> {
+        self.now = now;
+        let found = self.tenants.iter_guests();
+        let found = found.filter(|(_, guest)| guest.found_at.is_some_and(|(port, _)| port == id));
+        let found: Vec<Key> = found.map(|(key, _)| key).collect();
+        for key in found {
+            self.notify(key, "the server is not here any more");
+            self.dismiss(key, Departure::PortClosed);
+        }
+        self.send_out_last(id);
+        Some(self.ports.remove(id)?.socket)
     }
 
     /// The socket of a port, to be registered.
     pub fn port_mut(&mut self, id: u8) -> Option<&mut D> {
-        Some(&mut self.ports.get_mut(usize::from(id))?.socket)
+        Some(&mut self.ports.get_mut(id)?.socket)
     }
 
     /// Notes what the kernel told of a port; nothing is done before the turn.
     pub fn handle_port_readiness(&mut self, id: u8, readiness: Readiness) {
-        if let Some(port) = self.ports.get_mut(usize::from(id)) {
+        if let Some(port) = self.ports.get_mut(id) {
             port.readable |= readiness.readable;
             if readiness.writable {
                 port.blocked = None;
@@ -103,7 +123,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let Some(mut inbox) = self.inbox.take() else {
             return;
         };
-        for id in 0..self.ports.len() as PortId {
+        for id in self.ports.ids() {
             self.take_in_batch(id, &mut inbox);
         }
         self.inbox = Some(inbox);
@@ -111,11 +131,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     fn take_in_batch(&mut self, id: PortId, inbox: &mut Inbox) {
-        let port = self.ports.get(usize::from(id));
+        let port = self.ports.get(id);
         if !port.is_some_and(|port| self.hears(port)) {
             return;
         }
-        let Some(port) = self.ports.get_mut(usize::from(id)) else {
+        let Some(port) = self.ports.get_mut(id) else {
             return;
         };
         let protocol = port.protocol;
@@ -160,7 +180,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             bytes,
             truncated,
         } = datagram;
-        let Some(port) = self.ports.get(usize::from(id)) else {
+        let Some(port) = self.ports.get(id) else {
             return;
         };
         // An answer to it would be answered, for ever. To a mesh everybody talks from the same port, other programs
@@ -169,6 +189,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return self.drop_datagram(id, from, DropReason::OwnPort);
         }
         let peer = PeerAddress::new(from);
+        if let Some(bar) = self.bars(port.protocol, &peer) {
+            return self.drop_datagram(id, from, DropReason::Barred(bar));
+        }
         if let Some(rate) = self.limits.datagram_rate
             && !self.sources.may_send(&peer, rate, self.start, self.now)
         {
@@ -241,7 +264,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A datagram from an address that nothing is known of. It becomes a guest if it asks to be let in.
     fn hear_stranger(&mut self, found_at: (PortId, SocketAddr), bytes: &[u8]) {
         let (id, from) = found_at;
-        let Some(port) = self.ports.get(usize::from(id)) else {
+        let Some(port) = self.ports.get(id) else {
             return;
         };
         let (protocol, house) = (port.protocol, port.house);
@@ -270,7 +293,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                         false => Some(self.allowances.pace(&peer, self.now)),
                     };
                     let key = self.tenants.insert_guest(guest);
-                    if let Some(port) = self.ports.get_mut(usize::from(id)) {
+                    if let Some(port) = self.ports.get_mut(id) {
                         port.guests.insert(from, key);
                     }
                     self.decide_for_guest(key, request);
@@ -350,7 +373,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Counts a datagram that is not answered.
     pub(super) fn drop_datagram(&mut self, port: PortId, from: SocketAddr, why: DropReason) {
         self.counters.count_dropped(why);
-        let protocol = self.ports.get(usize::from(port)).map(|port| port.protocol);
+        let protocol = self.ports.get(port).map(|port| port.protocol);
         if let Some(protocol) = protocol {
             self.notes
                 .dropped(self.now, format_args!("{protocol} {from}"), why);

@@ -14,17 +14,15 @@ use std::time::Duration;
 
 use super::access::Access;
 use super::doors::{Purpose, Wanted};
-use super::limits::{Advertise, Limits};
+use super::rules::Rules;
 
 /// What can be otherwise from one moment to the next.
 #[derive(Clone, Debug)]
 pub struct Terms {
     /// Which doors there are to be, beside those that were handed over.
     pub doors: Vec<Wanted>,
-    /// Everything that is bounded.
-    pub limits: Limits,
-    /// Which address of a member others are told.
-    pub advertise: Advertise,
+    /// Limits, and what else the server goes by.
+    pub rules: Rules,
     /// What newcomers are told; empty is nothing.
     pub welcome: String,
     /// From where people may come. What is not there is open to everybody.
@@ -38,8 +36,7 @@ impl Default for Terms {
     fn default() -> Terms {
         Terms {
             doors: Vec::new(),
-            limits: Limits::default(),
-            advertise: Advertise::default(),
+            rules: Rules::default(),
             welcome: String::new(),
             access: BTreeMap::new(),
             drain_timeout: Duration::from_secs(60 * 60),
@@ -69,6 +66,15 @@ pub struct Revision {
     /// Called by the loop once the terms are in force: sets what is not the server's, and has the log told of what has
     /// changed. It must not wait for anything.
     pub in_force: Box<dyn FnOnce() + Send>,
+}
+
+/// How often the configuration was read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// And put in force, changed or not.
+    pub done: u64,
+    /// And left alone, for it was wrong, or something in it could not be done.
+    pub refused: u64,
 }
 
 impl fmt::Debug for Reread {

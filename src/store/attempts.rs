@@ -86,6 +86,11 @@ impl Attempts {
         }
     }
 
+    /// Has these limits hold from now on. Who has to wait waits as long as it was told.
+    pub fn set_limits(&mut self, limits: AttemptLimits) {
+        self.limits = limits;
+    }
+
     /// Whether a password may be looked at now, which is then counted.
     ///
     /// For names without an account too: the answer must not tell them apart.
@@ -138,6 +143,11 @@ impl Registrations {
             per_hour: limits.registrations_per_hour,
             addresses: Recent::default(),
         }
+    }
+
+    /// Has these limits hold from now on, for what was registered within the last hour too.
+    pub fn set_limits(&mut self, limits: AttemptLimits) {
+        self.per_hour = limits.registrations_per_hour;
     }
 
     /// Whether an address may register another name now, which is then counted.

@@ -11,11 +11,12 @@ mod memory_port;
 mod memory_stream;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mynah::chat::{LOBBY, Name, TimeOfDay};
+use mynah::chat::{LOBBY, TimeOfDay};
+use mynah::config::{Registration, Settings};
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::{Key, Readiness};
 use mynah::server::{AccountSettings, Limits, Server};
@@ -77,7 +78,20 @@ impl House {
 
     /// One whose accounts are not as usual.
     pub fn keeping(limits: Limits, change: impl FnOnce(&mut AccountSettings)) -> House {
-        let mut house = House::bare(limits);
+        let mut settings = Settings {
+            limits,
+            hash_cost: CHEAP,
+            ..Settings::default()
+        };
+        let broadcast: SocketAddrV4 = MESH_BROADCAST.parse().unwrap();
+        settings.mesh.broadcast = *broadcast.ip();
+        House::of(&settings, change)
+    }
+
+    /// One that is as a configuration says, but for where it listens.
+    pub fn of(settings: &Settings, change: impl FnOnce(&mut AccountSettings)) -> House {
+        let mut house = House::bare(settings.limits, settings.isolate);
+        house.server.advertise(settings.advertise);
         let own = address(OWN);
         house.ports = (0..5)
             .map(|n| MemoryPort::at(SocketAddr::new(own.ip(), own.port() + n)))
@@ -91,31 +105,32 @@ impl House {
         for (port, protocol) in house.ports.iter().zip(kinds) {
             house.server.open_port(protocol, port.clone());
         }
-        let (gateway, name) = (house.port(MESH).clone(), Name::parse("mynah").unwrap());
-        let broadcast = MESH_BROADCAST.parse().unwrap();
-        house.server.open_gateway(gateway, name, broadcast);
+        let (gateway, name) = (house.port(MESH).clone(), settings.mesh.name.clone());
+        let broadcast =
+            SocketAddrV4::new(settings.mesh.broadcast, Protocol::UdpMesh.default_port());
+        house.server.open_gateway(gateway, name, broadcast.into());
         house.folder = Some(tempfile::tempdir().unwrap());
-        let mut settings = AccountSettings {
+        let mut accounts = AccountSettings {
             accounts: store::Accounts::new(),
             path: house.account_file(),
             served: true,
-            open: true,
-            cost: CHEAP,
+            open: settings.registration == Registration::Open,
+            cost: settings.hash_cost,
         };
-        change(&mut settings);
-        house.server.keep_accounts(settings);
+        change(&mut accounts);
+        house.server.keep_accounts(accounts);
         house
     }
 
     /// One without ports or accounts, for connections alone.
     pub fn of_streams() -> House {
-        House::bare(Limits::default())
+        House::bare(Limits::default(), false)
     }
 
     /// Its secrets are the same in every run.
-    fn bare(limits: Limits) -> House {
+    fn bare(limits: Limits, isolate: bool) -> House {
         let now = Instant::now();
-        let mut server = Server::new(limits, false, now);
+        let mut server = Server::new(limits, isolate, now);
         let mut drawn = 0_u128;
         server.draw_secrets_from(move || {
             drawn += 1;

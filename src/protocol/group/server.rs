@@ -13,7 +13,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::frame::{self, FromClient, Violation};
-use crate::chat::{Choice, Contact, Event, MAX_TEXT_BYTES, PRIVATE_MARK, Refusal, Request, public};
+use crate::chat::{
+    Choice, Contact, Event, MAX_TEXT_BYTES, PRIVATE_MARK, Refusal, Request, SERVER_NAME, public,
+};
 use crate::protocol::{
     AfterVerdict, Deadline, Decoded, Patience, RollCall, ServerSession, Step, Welcome,
 };
@@ -167,7 +169,9 @@ impl ServerSession for Session {
 
 /// Appends an event as a member of this protocol hears it.
 pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
-    if let Event::Said { text, .. } | Event::Direct { text, .. } = event {
+    if let Event::Said { text, .. } | Event::Direct { text, .. } | Event::Notice { text, .. } =
+        event
+    {
         // Existing clients split at every CRLF, whatever the length says.
         debug_assert!(!text.contains(['\r', '\n']), "invariant: made harmless");
     }
@@ -178,6 +182,7 @@ pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
         }
         Event::Arrived { name, contact } => frame::encode_joined(name, *contact, out),
         Event::Left { name, contact } => frame::encode_left(name, *contact, out),
+        Event::Notice { text, .. } => frame::encode_broadcast(SERVER_NAME, &[text], out),
         Event::NameAsked | Event::RoomClosed => {}
     }
 }

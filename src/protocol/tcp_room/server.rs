@@ -10,7 +10,9 @@
 //! ```
 
 use super::frame::{self, Field, Limits, Violation};
-use crate::chat::{Choice, Contact, Event, PRIVATE_MARK, Refusal, Request, TimeOfDay, public};
+use crate::chat::{
+    Choice, Contact, Event, PRIVATE_MARK, Refusal, Request, SERVER_NAME, TimeOfDay, public,
+};
 use crate::protocol::{AfterVerdict, Deadline, Decoded, Patience, ServerSession, Step, Welcome};
 
 /// The server half of one connection.
@@ -144,6 +146,7 @@ pub fn encode_event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Direct { from, text, time } => {
             frame::encode_said(*time, from, &[PRIVATE_MARK, text], out);
         }
+        Event::Notice { text, time } => frame::encode_said(*time, SERVER_NAME, &[text], out),
         Event::Arrived { .. } | Event::Left { .. } | Event::NameAsked | Event::RoomClosed => {}
     }
 }

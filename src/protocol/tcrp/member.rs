@@ -11,7 +11,7 @@
 //! ```
 
 use super::datagram::{self, LEAVE, REGISTER, ROOM_CLOSED, ToServer};
-use crate::chat::{Event, MAX_TEXT_BYTES, Name, Request};
+use crate::chat::{Event, MAX_TEXT_BYTES, Name, Request, SERVER_NAME};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Secret};
 
 /// The server half of one token's conversation.
@@ -94,6 +94,7 @@ pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
     match event {
         Event::Said { from, text, .. } => datagram::encode_said(from, text, out),
         Event::Direct { from, text, .. } => datagram::encode_direct(from, text, out),
+        Event::Notice { text, .. } => datagram::encode_said(SERVER_NAME, text, out),
         Event::RoomClosed => out.push(|out| out.extend_from_slice(ROOM_CLOSED)),
         Event::Arrived { .. } | Event::Left { .. } | Event::NameAsked => {}
     }

@@ -15,7 +15,9 @@
 //! answered all the same, whatever its number: who starts again at the same port counts from 1.
 
 use super::frame::{self, Asked, Heard, MAX_PASSWORD_BYTES, Password, Reply, Wants};
-use crate::chat::{Event, MAX_NAME_BYTES, Name, Refusal, Request, Said, cut, harmless};
+use crate::chat::{
+    Event, MAX_NAME_BYTES, Name, Refusal, Request, SERVER_NAME, Said, cut, harmless,
+};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Dropped, Secret};
 
 /// The server half for one address.
@@ -365,6 +367,10 @@ pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
         Event::Direct { from, text, .. } => Heard::Direct { from, text },
         Event::Arrived { name, .. } => Heard::Arrived { name },
         Event::Left { name, .. } => Heard::Left { name },
+        Event::Notice { text, .. } => Heard::Message {
+            from: SERVER_NAME,
+            text,
+        },
         Event::NameAsked | Event::RoomClosed => return,
     };
     frame::encode_heard(&heard, out);
@@ -389,7 +395,8 @@ fn deny(seq: u64, refusal: Refusal, out: &mut Datagrams) {
         | Refusal::Denied
         | Refusal::TryAgain { .. }
         | Refusal::Busy
-        | Refusal::NotSaved => {
+        | Refusal::NotSaved
+        | Refusal::Draining => {
             long = refusal.to_string();
             &long
         }

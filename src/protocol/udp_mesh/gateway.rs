@@ -106,6 +106,14 @@ impl Gateway {
         out.push(|out| frame::encode_welcome(self.name.as_str(), history, out));
     }
 
+    /// Adds the broadcasts by which the server itself says something: in the gateway's own name, for peers take no other
+    /// that breaks the rules for names. Nobody in the mesh has it: see [`answer_taken`](Gateway::answer_taken).
+    pub fn encode_notice(&self, text: &str, out: &mut Datagrams) {
+        frame::encode_say(self.name.as_str(), text, |datagram| {
+            out.push(|out| out.extend_from_slice(datagram));
+        });
+    }
+
     /// That is going to be broadcast.
     pub fn note_sent(&mut self, datagram: &[u8], now: Instant) {
         if self.sent.len() == MAX_ECHOES {
@@ -152,6 +160,8 @@ pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
         | Event::Arrived { .. }
         | Event::Left { .. }
         | Event::NameAsked
+        // In whose name it is said, only the gateway knows: see `encode_notice`.
+        | Event::Notice { .. }
         | Event::RoomClosed => {}
     }
 }

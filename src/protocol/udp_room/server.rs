@@ -9,7 +9,9 @@
 //! ```
 
 use super::frame::{self, Asked, Heard};
-use crate::chat::{Choice, Contact, Event, Name, Refusal, Request, Said, cut, harmless};
+use crate::chat::{
+    Choice, Contact, Event, Name, Refusal, Request, SERVER_NAME, Said, cut, harmless,
+};
 use crate::protocol::{AfterVerdict, Answer, DatagramSession, Datagrams, Dropped};
 
 /// A refused stranger is sent at most this many times the bytes that it sent: its address may be forged.
@@ -204,6 +206,11 @@ pub fn encode_event(event: &Event<'_>, out: &mut Datagrams) {
         Event::Arrived { name, .. } => Heard::Joined { name },
         Event::Left { name, .. } => Heard::Left { name },
         Event::NameAsked => Heard::NameAsked,
+        // No line in brackets: of those a member can forge some, who is called `[note` and says `this]`.
+        Event::Notice { text, .. } => Heard::Message {
+            from: SERVER_NAME,
+            text,
+        },
         Event::RoomClosed => return,
     };
     frame::encode_heard(&heard, out);
@@ -214,6 +221,10 @@ fn refuse(refusal: Refusal, name: &str, allowance: usize, out: &mut Datagrams) {
     let heard = match refusal {
         Refusal::NameTaken => Heard::Taken { name },
         Refusal::NotAName(_) => Heard::NotAName,
+        // So short that whoever asks for a name of one letter may be told.
+        Refusal::Draining => Heard::Other {
+            text: "[stopping soon]",
+        },
         Refusal::RoomExists
         | Refusal::NoSuchRoom
         | Refusal::RoomFull { .. }
