@@ -12,6 +12,7 @@
 //! | [`store`] | accounts: passwords, their file, attempts slowed down | protocols, sockets, clocks |
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
+//! | [`metrics`] | the text format of figures, the histogram | sockets, clocks, what is counted |
 //! | [`http`] | requests and answers of HTTP, as bytes, and the status page | sockets, clocks |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
@@ -56,6 +57,7 @@ pub mod fanout;
 pub mod http;
 pub mod journal;
 pub mod load;
+pub mod metrics;
 pub mod protocol;
 pub mod reactor;
 pub mod report;

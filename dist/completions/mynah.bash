@@ -25,11 +25,17 @@ _mynah() {
             mynah,chat)
                 cmd="mynah__subcmd__chat"
                 ;;
+            mynah,config)
+                cmd="mynah__subcmd__config"
+                ;;
             mynah,help)
                 cmd="mynah__subcmd__help"
                 ;;
             mynah,serve)
                 cmd="mynah__subcmd__serve"
+                ;;
+            mynah,top)
+                cmd="mynah__subcmd__top"
                 ;;
             mynah__subcmd__chat,group)
                 cmd="mynah__subcmd__chat__subcmd__group"
@@ -73,6 +79,24 @@ _mynah() {
             mynah__subcmd__chat__subcmd__help,udp-room)
                 cmd="mynah__subcmd__chat__subcmd__help__subcmd__udp__subcmd__room"
                 ;;
+            mynah__subcmd__config,check)
+                cmd="mynah__subcmd__config__subcmd__check"
+                ;;
+            mynah__subcmd__config,default)
+                cmd="mynah__subcmd__config__subcmd__default"
+                ;;
+            mynah__subcmd__config,help)
+                cmd="mynah__subcmd__config__subcmd__help"
+                ;;
+            mynah__subcmd__config__subcmd__help,check)
+                cmd="mynah__subcmd__config__subcmd__help__subcmd__check"
+                ;;
+            mynah__subcmd__config__subcmd__help,default)
+                cmd="mynah__subcmd__config__subcmd__help__subcmd__default"
+                ;;
+            mynah__subcmd__config__subcmd__help,help)
+                cmd="mynah__subcmd__config__subcmd__help__subcmd__help"
+                ;;
             mynah__subcmd__help,bench)
                 cmd="mynah__subcmd__help__subcmd__bench"
                 ;;
@@ -82,11 +106,17 @@ _mynah() {
             mynah__subcmd__help,chat)
                 cmd="mynah__subcmd__help__subcmd__chat"
                 ;;
+            mynah__subcmd__help,config)
+                cmd="mynah__subcmd__help__subcmd__config"
+                ;;
             mynah__subcmd__help,help)
                 cmd="mynah__subcmd__help__subcmd__help"
                 ;;
             mynah__subcmd__help,serve)
                 cmd="mynah__subcmd__help__subcmd__serve"
+                ;;
+            mynah__subcmd__help,top)
+                cmd="mynah__subcmd__help__subcmd__top"
                 ;;
             mynah__subcmd__help__subcmd__chat,group)
                 cmd="mynah__subcmd__help__subcmd__chat__subcmd__group"
@@ -106,6 +136,12 @@ _mynah() {
             mynah__subcmd__help__subcmd__chat,udp-room)
                 cmd="mynah__subcmd__help__subcmd__chat__subcmd__udp__subcmd__room"
                 ;;
+            mynah__subcmd__help__subcmd__config,check)
+                cmd="mynah__subcmd__help__subcmd__config__subcmd__check"
+                ;;
+            mynah__subcmd__help__subcmd__config,default)
+                cmd="mynah__subcmd__help__subcmd__config__subcmd__default"
+                ;;
             *)
                 ;;
         esac
@@ -113,7 +149,7 @@ _mynah() {
 
     case "${cmd}" in
         mynah)
-            opts="-h -V --help --version serve chat bench bench-floor help"
+            opts="-h -V --help --version serve config chat bench top bench-floor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -492,8 +528,142 @@ _mynah() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mynah__subcmd__config)
+            opts="-h --help default check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__check)
+            opts="-h --config --listen --data-dir --isolate --log-level --registration --advertise --mesh-name --mesh-broadcast --parent --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --registration)
+                    COMPREPLY=($(compgen -W "open closed" -- "${cur}"))
+                    return 0
+                    ;;
+                --advertise)
+                    COMPREPLY=($(compgen -W "connection claimed" -- "${cur}"))
+                    return 0
+                    ;;
+                --mesh-name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mesh-broadcast)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__default)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__help)
+            opts="default check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__help__subcmd__default)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mynah__subcmd__help)
-            opts="serve chat bench bench-floor help"
+            opts="serve config chat bench top bench-floor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -632,6 +802,48 @@ _mynah() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mynah__subcmd__help__subcmd__config)
+            opts="default check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__help__subcmd__config__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__help__subcmd__config__subcmd__default)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mynah__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -647,6 +859,20 @@ _mynah() {
             return 0
             ;;
         mynah__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__help__subcmd__top)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -700,6 +926,40 @@ _mynah() {
                     return 0
                     ;;
                 --parent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__top)
+            opts="-i -h --interval --once --control --data-dir --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

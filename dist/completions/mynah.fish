@@ -27,12 +27,14 @@ end
 complete -c mynah -n "__fish_mynah_needs_command" -s h -l help -d 'Print help'
 complete -c mynah -n "__fish_mynah_needs_command" -s V -l version -d 'Print version'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
+complete -c mynah -n "__fish_mynah_needs_command" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "chat" -d 'Talk to others through a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_needs_command" -f -a "top" -d 'Watch a server: its figures live in this terminal'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c mynah -n "__fish_mynah_using_subcommand serve" -l config -d 'Read settings from a file in TOML; a flag goes before what stands there' -r -F
-complete -c mynah -n "__fish_mynah_using_subcommand serve" -l listen -d 'Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp or udp-mesh; repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on 127.0.0.1]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand serve" -l config -d 'Read settings from this file in TOML, and no other; - is standard input' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand serve" -l listen -d 'Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics; repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on 127.0.0.1]' -r
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l data-dir -d 'Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state directory]' -r -F
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l log-level -d 'What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of the program, as info,store=debug,server::driver=off [default: info]' -r
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l registration -d 'Who may make an account [default: open]' -r -f -a "open\t'By anybody, a few an hour per address'
@@ -44,6 +46,27 @@ complete -c mynah -n "__fish_mynah_using_subcommand serve" -l mesh-broadcast -d 
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l parent -d 'End when this process does, which has started us' -r
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l isolate -d 'Give each protocol rooms and names of its own'
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and not __fish_seen_subcommand_from default check help" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and not __fish_seen_subcommand_from default check help" -f -a "default" -d 'Print a configuration file with all keys, their defaults and what they are, commented out'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and not __fish_seen_subcommand_from default check help" -f -a "check" -d 'Read the configuration as `serve` with the same flags would, and print what holds and where each value comes from; exit status 78 if something is wrong'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and not __fish_seen_subcommand_from default check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from default" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l config -d 'Read settings from this file in TOML, and no other; - is standard input' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l listen -d 'Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics; repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on 127.0.0.1]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l data-dir -d 'Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l log-level -d 'What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of the program, as info,store=debug,server::driver=off [default: info]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l registration -d 'Who may make an account [default: open]' -r -f -a "open\t'By anybody, a few an hour per address'
+closed\t'By nobody: those that are in the file are all'"
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l advertise -d 'Which address of a group participant the others are told [default: connection]' -r -f -a "connection\t'The one that it comes from'
+claimed\t'The one that it says: for members behind a translation who know better. A stranger\'s machine may be named'"
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l mesh-name -d 'What the mesh gateway is called [default: mynah]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l mesh-broadcast -d 'Where the mesh gateway\'s broadcasts go [default: 255.255.255.255]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l parent -d 'End when this process does, which has started us' -r
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -l isolate -d 'Give each protocol rooms and names of its own'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "default" -d 'Print a configuration file with all keys, their defaults and what they are, commented out'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Read the configuration as `serve` with the same flags would, and print what holds and where each value comes from; exit status 78 if something is wrong'
+complete -c mynah -n "__fish_mynah_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mynah -n "__fish_mynah_using_subcommand chat; and not __fish_seen_subcommand_from tcp-room group udp-room udp-login tcrp udp-mesh help" -s h -l help -d 'Print help'
 complete -c mynah -n "__fish_mynah_using_subcommand chat; and not __fish_seen_subcommand_from tcp-room group udp-room udp-login tcrp udp-mesh help" -f -a "tcp-room" -d 'Binary frames over TCP, one room'
 complete -c mynah -n "__fish_mynah_using_subcommand chat; and not __fish_seen_subcommand_from tcp-room group udp-room udp-login tcrp udp-mesh help" -f -a "group" -d 'Lines over TCP, one room, and conversations with one member without the server'
@@ -101,16 +124,26 @@ complete -c mynah -n "__fish_mynah_using_subcommand bench" -l plot -d 'Draw the 
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s f -l floor -d 'Before each run measure the bare write loop, which no server can pass, and show the ratio'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s q -l quiet -d 'No word on standard error while it runs'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand top" -s i -l interval -d 'How long from one look to the next' -r
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l control -d 'The server\'s control socket [default: as in its configuration]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l data-dir -d 'The server\'s data directory, where its control socket is' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l config -d 'The server\'s configuration file, which says where its control socket is' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l once -d 'Print one table and leave; the rates in it are of one interval. Always so when the output is no terminal'
+complete -c mynah -n "__fish_mynah_using_subcommand top" -s h -l help -d 'Print help'
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -l kind -d 'Which of the loops' -r -f -a "stream\t'One write for each frame and member'
 gathering\t'One write for each member with all that is there'
 datagrams\t'One datagram for each and member'"
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -l parent -d 'End when this process does, which has started us' -r
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve chat bench bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve chat bench bench-floor help" -f -a "chat" -d 'Talk to others through a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve chat bench bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve chat bench bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve chat bench bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "chat" -d 'Talk to others through a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "top" -d 'Watch a server: its figures live in this terminal'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "default" -d 'Print a configuration file with all keys, their defaults and what they are, commented out'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Read the configuration as `serve` with the same flags would, and print what holds and where each value comes from; exit status 78 if something is wrong'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "tcp-room" -d 'Binary frames over TCP, one room'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "group" -d 'Lines over TCP, one room, and conversations with one member without the server'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "udp-room" -d 'Text over UDP, one room'

@@ -46,13 +46,11 @@ fn control_socket(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<
         ..ServeArgs::default()
     };
     let settings = ServerSettings::read(&args).map_err(|error| fail(&error.to_string(), 78))?;
-    let none =
-        "the configuration has no control socket: name the metrics socket, as 127.0.0.1:9464";
-    match settings.control {
-        None => Ok(settings.data_dir.join("mynah.sock")),
-        Some(path) if path.as_os_str().is_empty() => Err(fail(none, 2)),
-        Some(path) => Ok(path),
-    }
+    settings.control_path().ok_or_else(|| {
+        let none =
+            "the configuration has no control socket; name the metrics socket, as 127.0.0.1:9464";
+        fail(none, 2)
+    })
 }
 
 fn fail(reason: &str, status: u8) -> ExitCode {

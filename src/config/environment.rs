@@ -209,7 +209,7 @@ mod tests {
                 "irc=127.0.0.1:1",
                 "nothing that listens is called \"irc\"",
             ),
-            ("MYNAH_LOG_LEVEL", "loud", "\"debug\""),
+            ("MYNAH_LOG_LEVEL", "loud", "\"loud\" is no level"),
             ("MYNAH_DATA_DIR", "", "right is: a path"),
             ("MYNAH_ACCESS_TCP_ROOM_ALLOW", "10.1.0.0/8", "10.0.0.0/8"),
         ] {

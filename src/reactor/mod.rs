@@ -27,10 +27,13 @@ mod listener;
 mod memory;
 mod notify;
 mod poller;
+mod private;
+mod process;
 mod signals;
 mod stream;
 mod sys;
 mod timers;
+mod wire;
 
 pub use datagram::{
     BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, SEND_BATCH, Told, UdpPort,
@@ -46,6 +49,9 @@ pub use listener::{Accept, DeadPeer, Listener, Pause, plain};
 pub use memory::{give_back_code, give_back_free_memory};
 pub use notify::{Notifier, watchdog_period};
 pub use poller::{Poller, Readiness};
+pub use private::{MAX_SOCKET_PATH, PrivateListener, is_trusted};
+pub use process::ProcessFigures;
 pub use signals::{Signal, Signals, is_ignored};
 pub use stream::Stream;
 pub use timers::{TimerId, Timers};
+pub use wire::Wire;

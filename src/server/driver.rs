@@ -10,18 +10,23 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Token, Waker};
 
+use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
+use super::control::Asker;
 use super::core::Server;
 use super::counters::Counters;
+use super::desk::Desk;
 use super::doors::{Door, DoorSocket, Place, Purpose, Wanted};
 use super::entrance::{Entrance, EntranceSocket, Entrances, Gate};
 use super::manager::ServiceManager;
 use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
 use super::swap::Reading;
+use super::visiting::{date, receive, receive_administrator};
+use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
-    Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency, is_ignored,
+    Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency, Wire, is_ignored,
 };
 use crate::store::Done;
 
@@ -61,6 +66,10 @@ pub(super) struct Driver {
     pub(super) ports: BTreeMap<u8, OpenPort>,
     reserve: Reserve,
     pub(super) server: Server<TcpStream, UdpPort>,
+    /// Those who do not chat.
+    pub(super) annex: Annex<Wire>,
+    /// How long each turn took.
+    pub(super) turns: Histogram,
     /// How other threads end the wait.
     pub(super) waker: Arc<Waker>,
     /// Does what may take long; there where people can log in.
@@ -71,6 +80,8 @@ pub(super) struct Driver {
     pub(super) terms: Terms,
     pub(super) reread: Option<Reread>,
     pub(super) reading: Option<Reading>,
+    /// Who waits to hear how a reload went, and whether it is the next one.
+    pub(super) reloaders: Vec<(Asker, bool)>,
     pub(super) reloads: Reloads,
     pub(super) manager: ServiceManager,
     phase: Phase,
@@ -120,14 +131,19 @@ impl Driver {
         let waker = Arc::new(poller.waker(HELPER)?);
         let terms = house.terms;
         let mut server = Server::new(terms.rules.limits, house.isolate, now);
-        let serves_logins = house.accounts.as_ref().is_some_and(|a| a.served);
+        let accounts = house.accounts.as_ref();
+        let serves_logins = accounts.is_some_and(|a| a.served);
+        // Who cannot log in can still be given an account, and a ban be kept.
+        let needs_helper = accounts.is_some_and(|a| a.served || a.kept);
         if let Some(accounts) = house.accounts {
             server.keep_accounts(accounts);
         }
-        let helper = match serves_logins {
+        let helper = match needs_helper {
             true => Some(Helper::start(Arc::clone(&waker))?),
             false => None,
         };
+        server.keep_bans(house.bans, now, date());
+        server.describe(house.about);
         let mut driver = Driver {
             poller,
             signals,
@@ -135,6 +151,8 @@ impl Driver {
             ports: BTreeMap::new(),
             reserve: Reserve::new()?,
             server,
+            annex: Annex::default(),
+            turns: Histogram::default(),
             waker,
             helper,
             serves_logins,
@@ -142,6 +160,7 @@ impl Driver {
             terms: Terms::default(),
             reread: house.reread,
             reading: None,
+            reloaders: Vec::new(),
             reloads: Reloads::default(),
             manager: ServiceManager::from_environment(now),
             phase: Phase::Serving,
@@ -244,17 +263,26 @@ impl Driver {
         matches!(self.phase, Phase::Serving)
     }
 
+    /// Whether nothing but the last words is said any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        matches!(self.phase, Phase::Stopping { .. })
+    }
+
     pub(super) fn run(mut self) -> io::Result<Counters> {
         self.manager.ready(Instant::now());
         self.give_jobs();
+        let mut before = Instant::now();
         loop {
-            self.wait()?;
-            let now = Instant::now();
+            let now = self.wait(before)?;
             self.accept(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
-            self.give_jobs();
             self.tell_manager(now);
+            self.attend_to_visitors(now);
+            self.give_jobs();
+            // The next wait begins where this turn ends: one look at the clock for both.
+            before = Instant::now();
+            self.turns.record(before.saturating_duration_since(now));
             if self.is_over(now) {
                 self.server.tell_the_rest();
                 return Ok(*self.server.counters());
@@ -300,11 +328,13 @@ impl Driver {
         self.server.is_empty() && !self.server.has_jobs_under_way()
     }
 
-    /// Step 1: waits, and passes on what the kernel tells.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Step 1: waits, and passes on what the kernel tells; returns when that was.
+    fn wait(&mut self, before: Instant) -> io::Result<Instant> {
         let mut signalled = false;
-        let timeout = self.timeout(Instant::now());
-        for readiness in self.poller.wait(timeout)? {
+        let timeout = self.timeout(before);
+        let told = self.poller.wait(timeout)?;
+        let now = Instant::now();
+        for readiness in told {
             let token = readiness.token;
             if let Some(key) = Key::from_token(token) {
                 self.server.handle_readiness(key, readiness);
@@ -312,6 +342,8 @@ impl Driver {
                 signalled = true;
             } else if let Some(id) = port_of(token) {
                 self.server.handle_port_readiness(id, readiness);
+            } else if let Some(ticket) = Ticket::from_token(token) {
+                self.annex.handle_readiness(ticket, readiness);
             } else {
                 self.entrances.handle_readiness(token);
             }
@@ -319,7 +351,7 @@ impl Driver {
         if signalled {
             self.obey_signals();
         }
-        Ok(())
+        Ok(now)
     }
 
     /// How long nothing will be due: `None` is for ever.
@@ -328,6 +360,7 @@ impl Driver {
         let deadlines = entrances
             .into_iter()
             .chain(self.server.next_deadline())
+            .chain(self.annex.next_deadline(now))
             .chain(self.manager.next_deadline())
             .chain(match self.phase {
                 Phase::Serving => None,
@@ -380,14 +413,14 @@ impl Driver {
         for signal in signals {
             match signal {
                 Signal::Hangup => self.begin_reload(now),
-                Signal::User2 => self.drain(signal, now),
+                Signal::User2 => self.drain(&signal.to_string(), now),
                 Signal::Interrupt | Signal::Terminate | Signal::WindowChange => {}
             }
         }
     }
 
     /// Closes all doors, and gives what is due its time.
-    fn stop(&mut self, why: &str, now: Instant) {
+    pub(super) fn stop(&mut self, why: &str, now: Instant) {
         log::info!("stopping: {why}, {} connections", self.server.len());
         self.forget_reload(now);
         if self.is_serving() {
@@ -401,23 +434,23 @@ impl Driver {
 
     /// Lets nobody in any more, and waits until all have left. Doors that nobody chats at stay open: they tell how far it
     /// is.
-    fn drain(&mut self, signal: Signal, now: Instant) {
+    pub(super) fn drain(&mut self, why: &str, now: Instant) {
         let until = match self.phase {
             Phase::Serving => now + self.terms.drain_timeout,
             Phase::Draining { until, .. } => {
                 let left = until.saturating_duration_since(now).as_secs();
-                log::info!("{signal}: it drains already, and stops in {left} s at the latest");
+                log::info!("{why}: it drains already, and stops in {left} s at the latest");
                 return;
             }
             Phase::Stopping { .. } => {
-                log::info!("{signal}: it stops already");
+                log::info!("{why}: it stops already");
                 return;
             }
         };
         let (members, _) = self.server.population();
         let timeout = self.terms.drain_timeout.as_secs();
         log::info!(
-            "draining: {signal}, members: {members}; nobody is let in any more, and it stops once all have left, in \
+            "draining: {why}, members: {members}; nobody is let in any more, and it stops once all have left, in \
              {timeout} s at the latest"
         );
         self.forget_reload(now);
@@ -435,8 +468,13 @@ impl Driver {
                 Gate::Shut { until } if now < until => continue,
                 Gate::Shut { .. } | Gate::Waiting => entrance.gate = Gate::Waiting,
             }
+            if let Purpose::Control = entrance.purpose {
+                let (annex, poller) = (&mut self.annex, &self.poller);
+                receive_administrator(annex, poller, entrance, now);
+                continue;
+            }
             let Entrance {
-                purpose: Purpose::Chat(protocol),
+                purpose,
                 socket: EntranceSocket::Tcp(listener),
                 gate,
                 pause,
@@ -445,12 +483,28 @@ impl Driver {
             else {
                 continue;
             };
+            let farewell = match purpose {
+                Purpose::Chat(protocol) => protocol.no_room(),
+                Purpose::Metrics | Purpose::Control => b"",
+            };
             for _ in 0..ACCEPTS_PER_TURN {
-                match listener.accept(&mut self.reserve, protocol.no_room()) {
+                match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
                         let (server, poller) = (&mut self.server, &self.poller);
-                        admit(server, poller, stream, peer, *protocol, now);
+                        match purpose {
+                            Purpose::Chat(protocol) => {
+                                admit(server, poller, stream, peer, *protocol, now);
+                            }
+                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
+                                let annex = &mut self.annex;
+                                receive(annex, poller, stream.into(), Desk::Figures, now);
+                            }
+                            Purpose::Metrics => {
+                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                            }
+                            Purpose::Control => {}
+                        }
                     }
                     Accept::Nothing => {
                         pause.after_success();
@@ -461,7 +515,7 @@ impl Driver {
                     Accept::Shed { error, .. } | Accept::Failed(error) => {
                         let pause = pause.after_failure();
                         *gate = Gate::Shut { until: now + pause };
-                        self.server.note_not_accepted(*protocol, &error, pause, now);
+                        self.server.note_not_accepted(*purpose, &error, pause, now);
                         break;
                     }
                 }

@@ -1,5 +1,5 @@
-//! What is packed beside the program: the manual pages and the completions of shells are what the flags are now, and
-//! they are sound. After a change of a flag or its help:
+//! What is packed beside the program: the manual pages, the completions of shells and the configuration are what the
+//! flags and the keys are now, and they are sound. After a change of a flag, a key, or what is told of them:
 //!
 //! ```text
 //! MYNAH_RENEW=1 cargo test --test dist
@@ -7,11 +7,13 @@
 
 mod completions;
 mod pages;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 use clap::CommandFactory;
@@ -71,10 +73,61 @@ fn command() -> clap::Command {
 
 #[test]
 fn the_manual_pages_are_current() {
-    is_current("man", &pages::all(command()));
+    let mut pages = pages::all(command());
+    pages.insert("mynah.toml.5".into(), settings::page());
+    is_current("man", &pages);
 }
 
 #[test]
 fn the_completions_are_current() {
     is_current("completions", &completions::all(command()));
+}
+
+#[test]
+fn the_configuration_that_is_installed_is_current_and_right() {
+    let file = settings::file();
+    let path = dist().join("mynah.toml");
+    if env::var_os("MYNAH_RENEW").is_some() {
+        fs::write(&path, &file).unwrap();
+    }
+    let installed = fs::read_to_string(&path).unwrap();
+    assert!(
+        installed == file,
+        "dist/mynah.toml is not what the keys are now. Renew it: MYNAH_RENEW=1 cargo test --test dist"
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .args(["config", "check", "--config"])
+        .arg(&path)
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        shown.contains("\ndata_dir = \"/var/lib/mynah\"  # "),
+        "{shown}"
+    );
+}
+
+#[test]
+fn every_unit_is_in_the_package() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    let manifest: toml::Table = text.unwrap().parse().unwrap();
+    let deb = &manifest["package"]["metadata"]["deb"];
+    let units = deb["systemd-units"].as_array().unwrap().iter();
+    let packed: BTreeSet<&str> = units
+        .map(|one| one["unit-name"].as_str().unwrap())
+        .collect();
+    let files = held(&dist());
+    let is_unit = |name: &&PathBuf| {
+        name.extension()
+            .is_some_and(|end| end == "service" || end == "socket")
+    };
+    let units = files.keys().filter(is_unit);
+    let there: BTreeSet<&str> = units
+        .map(|unit| unit.file_stem().unwrap().to_str().unwrap())
+        .collect();
+    assert!(there.contains("mynah"), "is the test looking at the units?");
+    assert_eq!(packed, there);
 }

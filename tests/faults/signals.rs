@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::logged::Logged;
 use crate::support::serve::{Client, Mynah, say};
-use crate::support::{PATIENCE, have, until, wait_for_exit};
+use crate::support::{PATIENCE, have, until};
 use crate::tracer::Tracer;
 
 /// Members who all say something as soon as they have heard as much as all say in a round.
