@@ -153,17 +153,14 @@ fn the_figures_are_right_and_move() {
     assert!(browser.text(uptime).starts_with("up "));
 
     // Somebody talks: everything that moves by that does.
-    let moving = ["Messages in", "Deliveries out", "Turn length", "Memory"];
+    let moving = ["Messages in", "Turn length", "Memory"];
     until("figures of what is said", || {
         ann.say("good morning");
         ann.hear();
         let figures = rows(&mut browser, "figures");
         let known = |row: &Vec<String>| !row[1].starts_with('–') && !row[1].starts_with("0/s");
         let known = |name: &&str| figures.iter().any(|row| row[0] == **name && known(row));
-        let bytes = figures.iter().find(|row| row[0] == "Bytes")?;
-        let both = bytes[1].contains("sent ") && bytes[1].contains(" received ");
-        (moving.iter().all(|name| known(&name)) && both && !bytes[1].contains(" 0 B/s"))
-            .then_some(())
+        moving.iter().all(|name| known(&name)).then_some(())
     });
     let line = "document.querySelector('svg path').getAttribute('d')";
     let before = browser.text(line);
