@@ -115,6 +115,7 @@ impl House {
             accounts: store::Accounts::new(),
             path: house.account_file(),
             served: true,
+            kept: true,
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         };
@@ -331,6 +332,10 @@ impl House {
                 generation: snapshot.generation(),
                 result: save(),
             },
+            Job::SaveBans { ticket, .. } => Done::BansSaved {
+                ticket,
+                result: save(),
+            },
             job @ (Job::Verify { .. } | Job::Hash { .. }) => job.run(),
         });
     }
@@ -342,7 +347,7 @@ impl House {
             Job::Verify { ticket, .. } | Job::Hash { ticket, .. } => {
                 Done::NotHashed { ticket, error }
             }
-            save @ Job::Save { .. } => save.run(),
+            save @ (Job::Save { .. } | Job::SaveBans { .. }) => save.run(),
         });
     }
 
