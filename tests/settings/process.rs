@@ -112,9 +112,9 @@ fn what_it_listens_for(config: &Config) -> String {
         let lines = log.lines();
         lines.filter_map(move |line| line.split_once(words).map(|(_, door)| word(door, 0)))
     };
-    let closed: Vec<String> = told("] not listening any more for ").collect();
+    let closed: Vec<String> = told(": not listening any more for ").collect();
     protocols.retain(|protocol| !closed.contains(protocol));
-    protocols.extend(told("] listening for "));
+    protocols.extend(told(": listening for "));
     protocols.join(" ")
 }
 
@@ -205,7 +205,8 @@ fn what_it_logs(config: &Config) -> String {
     let words = fs::read_to_string(log).unwrap();
     let stamps = words[before..].lines().map(|line| {
         let (_, stamp) = line.split_once('[').unwrap();
-        let (level, target) = stamp.split_once(']').unwrap().0.split_once(' ').unwrap();
+        let (level, rest) = stamp.split_once("] ").unwrap();
+        let (target, _) = rest.split_once(": ").unwrap();
         let room = target.split("::").next().unwrap();
         format!("{level} of {room}")
     });
