@@ -12,6 +12,7 @@ use super::address::{Census, PeerAddress};
 use super::bans::Bans;
 use super::budget::Stuck;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
+use super::control::Orders;
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
@@ -70,6 +71,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) unshown: Census,
     pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
+    /// What an administrator has asked for.
+    pub(super) orders: Orders,
     pub(super) entropy: Entropy,
     /// The memory of what waits to be sent to connections.
     pub(super) tally: Tally,
@@ -107,6 +110,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) notes_due: bool,
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
+    /// When it was that.
+    wall_at: Instant,
     pub(super) census: Census,
     /// The same of rooms, by who opened them.
     pub(super) hosts: Census,
@@ -170,6 +175,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             unshown: Census::default(),
             sources: Sources::default(),
             accounts: None,
+            orders: Orders::default(),
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
             tally,
@@ -193,6 +199,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
+            wall_at: now,
             census: Census::default(),
             hosts: Census::default(),
             mesh_names: Census::default(),
@@ -317,6 +324,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn turn(&mut self, now: Instant, wall: TimeOfDay) {
         self.now = now;
         self.wall = wall;
+        self.wall_at = now;
         self.take_in();
         self.take_in_datagrams();
         self.fall_due();
@@ -335,6 +343,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             || !self.ready.is_empty()
             || !self.pending.is_empty()
             || !self.doomed.is_empty()
+            || self.has_answers()
             || self.houses.iter().any(|house| house.exchange.is_touched());
         if at_once {
             return Some(self.now);
@@ -545,6 +554,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// What the clock on the wall shows now, between turns too.
+    pub(super) fn wall_now(&self) -> TimeOfDay {
+        let since = self.now.saturating_duration_since(self.wall_at);
+        self.wall.after(since)
+    }
+
     /// Now, as guests remember it.
     pub(super) fn moment(&self) -> Moment {
         Moment::new(self.start, self.now)
@@ -638,6 +653,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(0) if lingering => self.doom(key),
             Ok(0) => self.begin_close(key, CloseReason::Left),
             Ok(read) => {
+                self.counters.received_tcp_bytes += read as u64;
                 // A short read is the last one (epoll(7)), unless the peer has ended: of that the
                 // kernel does not tell again.
                 let more = read == room.len() || connection.read_closed;
