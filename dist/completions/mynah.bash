@@ -34,6 +34,9 @@ _mynah() {
             mynah,serve)
                 cmd="mynah__subcmd__serve"
                 ;;
+            mynah,top)
+                cmd="mynah__subcmd__top"
+                ;;
             mynah__subcmd__chat,group)
                 cmd="mynah__subcmd__chat__subcmd__group"
                 ;;
@@ -112,6 +115,9 @@ _mynah() {
             mynah__subcmd__help,serve)
                 cmd="mynah__subcmd__help__subcmd__serve"
                 ;;
+            mynah__subcmd__help,top)
+                cmd="mynah__subcmd__help__subcmd__top"
+                ;;
             mynah__subcmd__help__subcmd__chat,group)
                 cmd="mynah__subcmd__help__subcmd__chat__subcmd__group"
                 ;;
@@ -143,7 +149,7 @@ _mynah() {
 
     case "${cmd}" in
         mynah)
-            opts="-h -V --help --version serve config chat bench bench-floor help"
+            opts="-h -V --help --version serve config chat bench top bench-floor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -657,7 +663,7 @@ _mynah() {
             return 0
             ;;
         mynah__subcmd__help)
-            opts="serve config chat bench bench-floor help"
+            opts="serve config chat bench top bench-floor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -866,6 +872,20 @@ _mynah() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        mynah__subcmd__help__subcmd__top)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         mynah__subcmd__serve)
             opts="-h --config --listen --data-dir --isolate --log-level --registration --advertise --mesh-name --mesh-broadcast --parent --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -906,6 +926,40 @@ _mynah() {
                     return 0
                     ;;
                 --parent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mynah__subcmd__top)
+            opts="-i -h --interval --once --control --data-dir --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

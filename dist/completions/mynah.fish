@@ -30,6 +30,7 @@ complete -c mynah -n "__fish_mynah_needs_command" -f -a "serve" -d 'Run the serv
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "chat" -d 'Talk to others through a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_needs_command" -f -a "top" -d 'Watch a server: its figures live in this terminal'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mynah -n "__fish_mynah_using_subcommand serve" -l config -d 'Read settings from this file in TOML, and no other; - is standard input' -r -F
@@ -123,17 +124,24 @@ complete -c mynah -n "__fish_mynah_using_subcommand bench" -l plot -d 'Draw the 
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s f -l floor -d 'Before each run measure the bare write loop, which no server can pass, and show the ratio'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s q -l quiet -d 'No word on standard error while it runs'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand top" -s i -l interval -d 'How long from one look to the next' -r
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l control -d 'The server\'s control socket [default: as in its configuration]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l data-dir -d 'The server\'s data directory, where its control socket is' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l config -d 'The server\'s configuration file, which says where its control socket is' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand top" -l once -d 'Print one table and leave; the rates in it are of one interval. Always so when the output is no terminal'
+complete -c mynah -n "__fish_mynah_using_subcommand top" -s h -l help -d 'Print help'
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -l kind -d 'Which of the loops' -r -f -a "stream\t'One write for each frame and member'
 gathering\t'One write for each member with all that is there'
 datagrams\t'One datagram for each and member'"
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -l parent -d 'End when this process does, which has started us' -r
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "chat" -d 'Talk to others through a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "chat" -d 'Talk to others through a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "top" -d 'Watch a server: its figures live in this terminal'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "default" -d 'Print a configuration file with all keys, their defaults and what they are, commented out'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Read the configuration as `serve` with the same flags would, and print what holds and where each value comes from; exit status 78 if something is wrong'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "tcp-room" -d 'Binary frames over TCP, one room'

@@ -105,6 +105,7 @@ impl Driver {
         let running = Running {
             turns: &self.turns,
             draining: self.server.is_draining(),
+            reloads: self.reloads,
             process: ProcessFigures::read(),
         };
         expose(&self.server.figures(), &running)
