@@ -21,7 +21,7 @@ use mynah::chat::TimeOfDay;
 use mynah::fanout::{Audience, Feed};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcp_room::frame;
-use mynah::server::{self, Door, House, Terms};
+use mynah::server::{self, About, BanSettings, Door, House, Terms};
 use speech::{FANNED_OUT, TEXT};
 
 /// Append once, offer to everybody, forget.
@@ -137,6 +137,8 @@ static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
             // One protocol's members are not told what is said in another.
             isolate: true,
             accounts: Some(memory_room::accounts(CROWD)),
+            bans: BanSettings::default(),
+            about: About::default(),
             reread: None,
         };
         server::run(doors, house, || {

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::chat::{Name, NameError};
 use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
+use crate::control::Prefix;
 use crate::journal::Filter;
 use crate::top::Source;
 use crate::version;
@@ -32,6 +33,10 @@ pub enum Command {
     Chat(ChatArgs),
     /// Measure a server: members of any protocol come in, talk, and count every delivery
     Bench(BenchArgs),
+    /// Keep order in a running server: see who is in, kick, ban, speak to all, stop
+    Ctl(CtlArgs),
+    /// Make and change accounts, whether a server runs or not
+    Account(AccountArgs),
     /// Watch a server: its figures live in this terminal
     Top(TopArgs),
     /// The bare write loop that `bench` measures beside a server
@@ -101,6 +106,130 @@ pub struct ServeArgs {
     /// End when this process does, which has started us
     #[arg(long, value_name = "PID", hide = true)]
     pub parent: Option<u32>,
+}
+
+/// Where the server is, for whoever is to talk to it as its administrator.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Its configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Its data directory
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Its control socket [default: mynah.sock in the data directory]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub control: Option<PathBuf>,
+}
+
+/// `mynah ctl`
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Show the answer as the server gives it: lines of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+/// What a running server is asked.
+#[derive(Debug, Subcommand)]
+pub enum CtlCommand {
+    /// Who is in: name, protocol, address, room, and the bytes that it is behind
+    Members,
+    /// Which rooms there are, and how many are in each
+    Rooms,
+    /// Put somebody out, who may come back
+    Kick {
+        /// A name; with --address an address, or an address with its port
+        whom: String,
+        /// WHOM is an address: everybody from there, or the one at ADDR:PORT
+        #[arg(long, short, conflicts_with = "room")]
+        address: bool,
+        /// In this room alone
+        #[arg(long, value_name = "ROOM", value_parser = name)]
+        room: Option<Name>,
+        /// What it is told
+        reason: Vec<String>,
+    },
+    /// Let nobody in from an address or prefix, and put out who is in; it is kept in the data directory
+    Ban {
+        /// As 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48
+        #[arg(value_name = "ADDR[/BITS]", value_parser = Prefix::parse)]
+        net: Prefix,
+        /// What those are told who are in
+        reason: Vec<String>,
+        /// For so long, as 30m, 12h or 7d [default: for good]
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        time: Option<Duration>,
+        /// Even if it is this machine, or a large part of all
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take a ban back
+    Unban {
+        /// As it was banned
+        #[arg(value_name = "ADDR[/BITS]", value_parser = Prefix::parse)]
+        net: Prefix,
+    },
+    /// Who is banned, since when, until when and why
+    Bans,
+    /// Tell everybody something
+    Say {
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Read the configuration again, as SIGHUP
+    Reload,
+    /// Let nobody in any more, and stop when all have left, as SIGUSR2
+    Drain,
+    /// Stop, as SIGTERM
+    Stop,
+    /// The figures, as Prometheus reads them
+    Metrics,
+    /// What server it is, since when, and where it listens
+    Status,
+    /// Which accounts there are
+    Accounts,
+}
+
+/// `mynah account`
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Show the answer as lines of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: AccountCommand,
+}
+
+/// What is done to accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make an account; its password is asked for
+    Add {
+        #[arg(value_parser = name)]
+        name: Name,
+        /// Read the password from the first line of this file; - is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give an account another password; who is in with the old one stays
+    Passwd {
+        #[arg(value_parser = name)]
+        name: Name,
+        /// Read the password from the first line of this file; - is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Take an account away, and let its owner go
+    Delete { name: String },
+    /// Which accounts there are; never what their passwords are known by
+    List,
 }
 
 /// `mynah top`

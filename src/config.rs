@@ -51,7 +51,7 @@ use crate::journal::Filter;
 use crate::protocol::registry::Protocol;
 pub use crate::server::Advertise;
 use crate::server::{Access, Limits};
-use crate::store::{FILE_NAME, HashCost};
+use crate::store::{BANS_FILE_NAME, FILE_NAME, HashCost};
 
 pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
 pub use change::{Change, changed};
@@ -147,6 +147,11 @@ impl Settings {
     /// Where the accounts are.
     pub fn accounts_path(&self) -> PathBuf {
         self.data_dir.join(FILE_NAME)
+    }
+
+    /// Where the bans are.
+    pub fn bans_path(&self) -> PathBuf {
+        self.data_dir.join(BANS_FILE_NAME)
     }
 
     /// Where the socket for `mynah ctl` is; `None` where there is to be none.

@@ -12,6 +12,8 @@ fn main() -> ExitCode {
         Command::Config(args) => commands::config::run(args),
         Command::Chat(args) => commands::chat::run(args),
         Command::Bench(args) => commands::bench::run(args),
+        Command::Ctl(args) => commands::ctl::run(args),
+        Command::Account(args) => commands::account::run(args),
         Command::Top(args) => commands::top::run(args),
         Command::BenchFloor(args) => commands::bench::run_floor(args),
     }

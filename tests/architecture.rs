@@ -93,7 +93,7 @@ fn the_pure_rooms_know_no_sockets_and_no_clock() {
         "Utc::now",
     ];
     for room in [
-        "chat", "protocol", "fanout", "store", "report", "http", "metrics", "control",
+        "chat", "protocol", "fanout", "store", "report", "http", "control", "metrics",
     ] {
         forbid(
             &format!("{room} names a socket"),

@@ -29,9 +29,9 @@ enum Reader {
 
 /// What a terminal, a log or the journal could take for something else than text.
 const HOSTILE: [&str; 7] = [
-    "\n<0>[ERROR server::driver] forged",
+    "\n<0>[ERROR] server::driver: forged",
     "<3>forged",
-    "\r\n2026-02-03T04:05:06.789Z [ERROR server::driver] forged",
+    "\r\n2026-02-03T04:05:06.789Z [ERROR] server::driver: forged",
     "\u{1b}[2J\u{1b}]0;title\u{7}",
     "\u{9b}31m\u{85}",
     "\u{202e}desrever\u{2066}",
@@ -71,8 +71,8 @@ fn lines(said: &[u8], reader: Reader) -> Vec<(String, String, String)> {
         assert!(line.chars().all(harmless), "{line:?}");
         assert!(line.len() < MAX_LINE_BYTES, "{line:?}");
         let (begin, rest) = line.split_once('[').expect(line);
-        let (stamp, message) = rest.split_once("] ").expect(line);
-        let (level, target) = stamp.split_once(' ').expect(line);
+        let (level, rest) = rest.split_once("] ").expect(line);
+        let (target, message) = rest.split_once(": ").expect(line);
         assert!(LEVELS.contains(&level.to_lowercase().as_str()), "{line}");
         assert!(TARGETS.contains(&target), "{line}");
         if reader == Reader::Journal {
@@ -293,7 +293,7 @@ fn a_panic_is_a_line_like_any_other() {
             message.contains(r" panicked at tests/journal.rs:"),
             "{message}"
         );
-        assert!(message.contains(r": <0>it is \n<0>[ERROR server::driver] forged<3>"));
+        assert!(message.contains(r": <0>it is \n<0>[ERROR] server::driver: forged<3>"));
         // And from where.
         assert!(lines.len() > 10 && lines[2..].iter().all(|line| line.0 == "ERROR"));
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::cli::ServeArgs;
 use crate::config::{
@@ -16,9 +18,14 @@ use crate::reactor::{
     Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
 };
 use crate::server::{
-    self, AccountSettings, Door, House, Place, Purpose, Reread, Revision, Rules, Terms, Wanted,
+    self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Reread, Revision,
+    Rules, Terms, Wanted,
 };
 use crate::store::{self, Accounts, Lock, LockError};
+
+/// `mynah account` has the data directory's lock for some tens of milliseconds, which is no reason not to start.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// So many accounts that nobody can use are named in the log.
 const DENIED_TOLD: usize = 10;
@@ -93,22 +100,40 @@ fn serve(
         .iter()
         .map(|door| (door.purpose(), door.place().clone()))
         .collect();
-    let terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
+    let mut terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
     // Kept until the end.
-    let _lock = match logs_in {
-        true => lock(&settings.data_dir)?,
-        false => None,
+    let lock = match (logs_in, settings.control_path()) {
+        (true, _) => lock(&settings.data_dir)?,
+        (false, Some(_)) => lock_if_free(&settings.data_dir),
+        (false, None) => None,
     };
+    terms
+        .doors
+        .extend(control(settings, lock.is_some(), &handed));
     let accounts = load_accounts(settings)?;
     log::debug!("{} accounts", accounts.len());
+    let bans = BanSettings {
+        bans: store::load_bans(&settings.bans_path())
+            .map_err(|error| Failure::Configuration(error.to_string()))?,
+        path: lock.as_ref().map(|_| settings.bans_path()),
+    };
     for wanted in &terms.doors {
-        let door = wanted.open(terms.rules.limits.dead_peer);
-        doors.push(door.map_err(|error| Failure::Other(error.to_string()))?);
+        match wanted.open(terms.rules.limits.dead_peer) {
+            Ok(door) => doors.push(door),
+            Err(error) if wanted.is_optional() => {
+                log::warn!("{error}; `mynah ctl` does not reach this server");
+            }
+            Err(error) => return Err(Failure::Other(error.to_string())),
+        }
     }
     let listening = listening(&doors);
+    let about = About {
+        version: crate::version::VERSION.to_owned(),
+        data_dir: settings.data_dir.display().to_string(),
+    };
     let house = House {
         terms,
         isolate: settings.isolate,
@@ -116,10 +141,19 @@ fn serve(
             accounts,
             path: settings.accounts_path(),
             served: logs_in,
+            kept: lock.is_some(),
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
-        reread: Some(reread(args, settings.clone(), handed, journal)),
+        bans,
+        about,
+        reread: Some(reread(
+            args,
+            settings.clone(),
+            lock.is_some(),
+            handed,
+            journal,
+        )),
     };
     // What is needed from here on is needed for long.
     give_back_free_memory();
@@ -127,6 +161,8 @@ fn serve(
         announce(&listening);
         give_back_code();
     };
+    // Until the end.
+    let _lock = lock;
     let counters = server::run(doors, house, ready)
         .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
@@ -144,6 +180,7 @@ fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure>
 fn reread(
     args: ServeArgs,
     settings: Settings,
+    has_folder: bool,
     handed: Vec<(Purpose, Place)>,
     journal: &Arc<Journal>,
 ) -> Reread {
@@ -155,7 +192,8 @@ fn reread(
         let changes = changed(&running, &merged.settings);
         let names_sockets = names_sockets(&merged);
         let settings = merged.settings.clone().as_reloaded(&running);
-        let terms = terms(&settings, names_sockets, &handed)?;
+        let mut terms = terms(&settings, names_sockets, &handed)?;
+        terms.doors.extend(control(&settings, has_folder, &handed));
         let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
         Ok(Revision {
             terms,
@@ -225,6 +263,20 @@ fn terms(
     })
 }
 
+/// The door of `mynah ctl`, if there is to be one. That in the data directory is of the server that has the directory,
+/// and one that was handed over is enough.
+fn control(settings: &Settings, has_folder: bool, handed: &[(Purpose, Place)]) -> Option<Wanted> {
+    let asked = settings.control.is_some();
+    let is_handed = handed
+        .iter()
+        .any(|(purpose, _)| *purpose == Purpose::Control);
+    let path = settings
+        .control_path()
+        .filter(|_| asked || has_folder && !is_handed)?;
+    let wanted = Wanted::Control { path, asked };
+    (!handed.contains(&(Purpose::Control, wanted.place()))).then_some(wanted)
+}
+
 fn purpose(service: Service) -> Purpose {
     match service {
         Service::Chat(protocol) => Purpose::Chat(protocol),
@@ -252,12 +304,38 @@ fn wanted(listen: &Listen, settings: &Settings) -> Result<Wanted, String> {
 /// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no
 /// reason not to serve.
 fn lock(data_dir: &Path) -> Result<Option<Lock>, Failure> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        match Lock::take(data_dir) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::Held { .. }) if tries > 0 => {
+                tries -= 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(error @ LockError::Held { .. }) => return Err(Failure::Other(error.to_string())),
+            Err(error @ LockError::Refused { .. }) => {
+                log::warn!("{error}: nobody can register");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// The same where nobody can log in. Several such servers may have one data directory: the first has it to itself, and
+/// is the one that `mynah ctl` finds there.
+fn lock_if_free(data_dir: &Path) -> Option<Lock> {
     match Lock::take(data_dir) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error @ LockError::Held { .. }) => Err(Failure::Other(error.to_string())),
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { folder }) => {
+            log::info!(
+                "{}: another server keeps its accounts and bans there, and has its control socket there",
+                folder.display()
+            );
+            None
+        }
         Err(error @ LockError::Refused { .. }) => {
-            log::warn!("{error}: nobody can register");
-            Ok(None)
+            log::warn!("{error}: bans last as long as this server");
+            None
         }
     }
 }
@@ -291,19 +369,29 @@ fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
     Ok(loaded.accounts)
 }
 
-/// A line for each socket.
+/// A line for each socket that people come to from elsewhere. Where the control socket is, the log says.
 fn listening(doors: &[Door]) -> Vec<u8> {
     let mut out = Vec::new();
     for door in doors {
-        let (purpose, place) = (door.purpose(), door.place());
-        let carrier = match (purpose, place) {
-            (_, Place::Path(_)) => "unix".to_owned(),
-            (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
-            _ => Transport::Tcp.to_string(),
-        };
-        let _ = writeln!(out, "listening {purpose} {carrier} {place}");
+        let line = line_of(door);
+        if door.purpose() == Purpose::Control {
+            log::debug!("listening {line}");
+            continue;
+        }
+        let _ = writeln!(out, "listening {line}");
     }
     out
+}
+
+/// What a socket is for, what carries it, and where it is.
+fn line_of(door: &Door) -> String {
+    let (purpose, place) = (door.purpose(), door.place());
+    let carrier = match (purpose, place) {
+        (_, Place::Path(_)) => "unix".to_owned(),
+        (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
+        _ => Transport::Tcp.to_string(),
+    };
+    format!("{purpose} {carrier} {place}")
 }
 
 /// Says on standard output where the server listens. Whoever started it may have closed its end of that:

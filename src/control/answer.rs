@@ -2,18 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::{Account, Accounts, Secret};
+
 /// Somebody who is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberLine {
     pub name: String,
     pub protocol: String,
-    /// With its port. Empty for who has none of its own.
+    /// With its port.
     pub address: String,
     pub room: String,
-    /// Bytes that are said in the room, or to it alone, and not sent to it yet.
-    pub lag: u64,
-    /// Seconds since it came in.
-    pub since: u64,
+    /// Bytes that it is due and has not taken. None where datagrams carry the protocol: what is late there is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
 }
 
 /// A room.
@@ -50,6 +51,29 @@ pub struct AccountLine {
     pub note: Option<String>,
 }
 
+impl AccountLine {
+    /// All accounts, by name, those last that nobody can use.
+    pub fn all(accounts: &Accounts) -> Vec<AccountLine> {
+        let mut lines: Vec<AccountLine> = accounts.iter().map(AccountLine::of).collect();
+        lines.sort_by(|one, other| one.name.cmp(&other.name));
+        lines.extend(accounts.denied().map(|denied| AccountLine {
+            name: denied.name().to_owned(),
+            usable: false,
+            note: Some(denied.denial().to_string()),
+        }));
+        lines
+    }
+
+    fn of(account: &Account) -> AccountLine {
+        let is_plain = matches!(account.secret(), Secret::Plain(_));
+        AccountLine {
+            name: account.name().as_str().to_owned(),
+            usable: true,
+            note: is_plain.then(|| "its password is in plain until it is hashed".to_owned()),
+        }
+    }
+}
+
 /// What server it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusLine {
@@ -58,7 +82,7 @@ pub struct StatusLine {
     /// Seconds since its start.
     pub uptime: u64,
     pub data_dir: String,
-    /// As `tcp-room tcp 127.0.0.1:42069`.
+    /// As `tcp-room on 127.0.0.1:42069`.
     pub listening: Vec<String>,
     /// TCP connections.
     pub connections: u64,
@@ -153,6 +177,13 @@ impl Last {
         }
     }
 
+    /// The line, with its end.
+    pub fn to_line(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.encode(&mut line);
+        line
+    }
+
     /// Writes the line, with its end.
     pub fn encode(&self, out: &mut Vec<u8>) {
         write_line(self, out);
@@ -201,13 +232,12 @@ mod tests {
             protocol: "group".into(),
             address: "192.0.2.7:4711".into(),
             room: "lobby".into(),
-            lag: 7,
-            since: 12,
+            lag: Some(7),
         };
         let line = written(Row::Member(member.clone()));
         assert_eq!(
             line,
-            r#"{"name":"Zoë","protocol":"group","address":"192.0.2.7:4711","room":"lobby","lag":7,"since":12}"#
+            r#"{"name":"Zoë","protocol":"group","address":"192.0.2.7:4711","room":"lobby","lag":7}"#
         );
         assert_eq!(serde_json::from_str::<MemberLine>(&line).unwrap(), member);
         let room = RoomLine {

@@ -1,5 +1,5 @@
 //! Owns what the administrator and the server say to each other over the control socket, both halves of it.
-//! Knows no sockets, no clocks, and not how anything of it is done. Decoding never panics, whatever the bytes are.
+//! Knows no sockets, no clocks, and not how anything of it is done; of the accounts it knows names. Decoding never panics, whatever the bytes are.
 //!
 //! One connection is one question: a [`Request`] in one line of JSON, then lines of JSON as the answer, then the end.
 //!
@@ -8,7 +8,7 @@
 //!  ctl ◀── {"done":true,"count":1}
 //!
 //!  ctl ──▶ {"do":"members"}
-//!  ctl ◀── {"name":"ann","protocol":"group","address":"192.0.2.7:4711","room":"lobby","lag":0,"since":12}
+//!  ctl ◀── {"name":"ann","protocol":"group","address":"192.0.2.7:4711","room":"lobby","lag":0}
 //!  ctl ◀── …
 //!  ctl ◀── {"done":true,"count":2}
 //! ```

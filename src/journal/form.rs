@@ -2,12 +2,22 @@
 //! nothing of the message behind that.
 
 use std::env;
+use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
-use log::Level;
+use log::{Level, LevelFilter, Log, Record};
 use rustix::stdio::stderr;
+use simplelog::{ConfigBuilder, WriteLogger};
+use time::macros::format_description;
 
 use super::filter::below_crate;
+use super::queue::{Lines, Queue};
+
+/// Makes lines of records, for whoever reads them.
+pub(super) struct Formatter {
+    /// One for each level, the loudest first: the journal's prefixes differ.
+    of_levels: [Box<WriteLogger<Lines>>; LEVELS.len()],
+}
 
 /// Who reads standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +40,41 @@ impl Form {
         }
     }
 
-    /// What a line begins with: the time in UTC (RFC 3339, to the millisecond) or the journal's prefix, then how loud
-    /// it is, and whose.
+    /// Writes lines that begin with the time in UTC (RFC 3339, to the millisecond) or the journal's prefix, then how
+    /// loud it is, and whose.
+    pub(super) fn formatter(self, queue: &Arc<Queue>) -> Formatter {
+        let mut config = ConfigBuilder::new();
+        config
+            .set_time_format_custom(format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            ))
+            .set_target_level(LevelFilter::Error)
+            .set_thread_level(LevelFilter::Off)
+            .set_location_level(LevelFilter::Off);
+        if self == Form::Journal {
+            config.set_time_level(LevelFilter::Off);
+        }
+        let config = config.build();
+        let of_levels = LEVELS.map(|level| {
+            let prefix = match self {
+                Form::Plain => "",
+                Form::Journal => prefix(level),
+            };
+            let lines = Lines::new(Arc::clone(queue), prefix);
+            WriteLogger::new(LevelFilter::Trace, config.clone(), lines)
+        });
+        Formatter { of_levels }
+    }
+
+    /// What a line begins with that no record is behind: the same.
     pub(super) fn stamp(self, level: Level, target: &str) -> String {
         let target = below_crate(target);
         match self {
             Form::Plain => {
                 let now = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-                format!("{now} [{level} {target}] ")
+                format!("{now} [{level}] {target}: ")
             }
-            Form::Journal => format!("{}[{level} {target}] ", prefix(level)),
+            Form::Journal => format!("{}[{level}] {target}: ", prefix(level)),
         }
     }
 
@@ -51,6 +86,31 @@ impl Form {
         }
     }
 }
+
+impl Formatter {
+    /// Queues a record as a line. Its message has to be harmless.
+    pub(super) fn log(&self, record: &Record<'_>) {
+        let of_level = LEVELS.iter().zip(&self.of_levels);
+        let mut of_level = of_level.filter(|(level, _)| **level == record.level());
+        if let Some((_, formatter)) = of_level.next() {
+            let target = below_crate(record.target());
+            let mut named = Record::builder();
+            named
+                .level(record.level())
+                .target(target)
+                .args(*record.args());
+            formatter.log(&named.build());
+        }
+    }
+}
+
+const LEVELS: [Level; 5] = [
+    Level::Error,
+    Level::Warn,
+    Level::Info,
+    Level::Debug,
+    Level::Trace,
+];
 
 /// Whether standard error is what `JOURNAL_STREAM` says, `DEVICE:INODE` in decimal (systemd.exec(5)): who is started
 /// by a service with its output elsewhere inherits the variable all the same.
@@ -78,11 +138,11 @@ mod tests {
     fn the_journal_gets_a_prefix_and_all_others_a_time_of_one_width() {
         let level = Level::Warn;
         let journal = Form::Journal.stamp(level, "mynah::server::driver");
-        assert_eq!(journal, "<4>[WARN server::driver] ");
+        assert_eq!(journal, "<4>[WARN] server::driver: ");
         for _ in 0..100 {
             let plain = Form::Plain.stamp(level, "mynah::server::driver");
             let (time, rest) = plain.split_once(' ').unwrap();
-            assert_eq!(rest, "[WARN server::driver] ");
+            assert_eq!(rest, "[WARN] server::driver: ");
             assert_eq!(time.len(), "2026-02-03T04:05:06.789Z".len(), "{time}");
             let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
             assert_eq!(time.offset().local_minus_utc(), 0);

@@ -34,7 +34,7 @@ pub const MAX_BYTES_PER_MINUTE: usize =
 
 /// What stands around a message: time, level, target, the end of the line.
 pub(super) const AROUND: usize =
-    "2026-02-03T04:05:06.789Z [ERROR ] \n".len() + filter::MAX_TARGET_BYTES;
+    "2026-02-03T04:05:06.789Z [ERROR] : \n".len() + filter::MAX_TARGET_BYTES;
 
 /// The longest name of a class, and a line that tells how many of it were suppressed.
 const MAX_CLASS_BYTES: usize = 64;

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  log::warn! ──▶ escaped, cut ──▶ time and level ──▶ queue ──▶ thread ──▶ one write(2) per record
-//!                 (line.rs)                           (queue.rs)
+//!                 (line.rs)        (simplelog)        (queue.rs)
 //! ```
 //!
 //! The thread is the journal's own, not the helper's: a write to a full pipe may take for ever, and
@@ -44,7 +44,7 @@ pub use filter::{Filter, FilterError, LEVELS, TARGETS};
 pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
-use form::Form;
+use form::{Form, Formatter};
 use queue::Queue;
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
@@ -56,8 +56,8 @@ pub struct Journal {
 }
 
 /// From now on what the filter lets through goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN server::driver] message`, with the module that has logged it. Where standard error is
-/// the system's journal it is `<4>[WARN server::driver] message`: the journal adds the time, and takes the prefix for the
+/// `2026-02-03T04:05:06.789Z [WARN] server::driver: message`, with the module that has logged it. Where standard error is
+/// the system's journal it is `<4>[WARN] server::driver: message`: the journal adds the time, and takes the prefix for the
 /// level. What a panic says goes the same way, and so no text of anybody's reaches standard error but as such a line.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
@@ -71,7 +71,7 @@ pub fn start(filter: Filter) -> io::Result<Journal> {
     let loudest = filter.max_level();
     let filter = Arc::new(RwLock::new(filter));
     let logger = Logger {
-        form,
+        formatter: form.formatter(&queue),
         filter: Arc::clone(&filter),
         queue: Arc::clone(&queue),
     };
@@ -137,9 +137,9 @@ fn tell_panic(panic: &PanicHookInfo<'_>, form: Form, queue: &Queue) {
     queue.flush();
 }
 
-/// Makes lines of records.
+/// Makes every message harmless before it is formatted into a line.
 struct Logger {
-    form: Form,
+    formatter: Formatter,
     filter: Arc<RwLock<Filter>>,
     queue: Arc<Queue>,
 }
@@ -154,10 +154,13 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut line = self.form.stamp(record.level(), record.target());
-        line.push_str(&line::harmless(*record.args()));
-        line.push('\n');
-        self.queue.push(line.into_bytes());
+        let message = line::harmless(*record.args());
+        self.formatter.log(
+            &Record::builder()
+                .metadata(record.metadata().clone())
+                .args(format_args!("{message}"))
+                .build(),
+        );
     }
 
     fn flush(&self) {
@@ -217,7 +220,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let queue = Arc::new(Queue::new(String::new));
         let logger = Logger {
-            form: Form::Plain,
+            formatter: Form::Plain.formatter(&queue),
             filter: Arc::new(RwLock::new(filter.into())),
             queue: Arc::clone(&queue),
         };
@@ -251,7 +254,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(
             after_time(lines[0]),
-            r"[WARN test] ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
+            r"[WARN] test: ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
         );
         assert!(lines[1].len() < MAX_LINE_BYTES);
         assert!(lines[1].ends_with("xxx…"));
@@ -284,7 +287,7 @@ mod tests {
                 if let Some((count, _)) = line.split_once(" log records dropped") {
                     missing += count.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
                 } else {
-                    let message = after_time(line).strip_prefix("[INFO test] ").unwrap();
+                    let message = after_time(line).strip_prefix("[INFO] test: ").unwrap();
                     let number: usize = message.split(' ').next().unwrap().parse().unwrap();
                     assert_eq!(number, next);
                     next += 1;

@@ -3,9 +3,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Lines on their way, at most [`MAX_LINES`]. What is too much is dropped and counted.
@@ -139,10 +139,44 @@ impl fmt::Debug for Queue {
     }
 }
 
+/// Gathers the pieces in which a formatter writes until a line is whole, and queues it.
+pub(super) struct Lines {
+    queue: Arc<Queue>,
+    /// What each of them begins with.
+    prefix: &'static str,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn new(queue: Arc<Queue>, prefix: &'static str) -> Lines {
+        Lines {
+            queue,
+            prefix,
+            line: Vec::new(),
+        }
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.line.is_empty() {
+            self.line.extend_from_slice(self.prefix.as_bytes());
+        }
+        self.line.extend_from_slice(bytes);
+        // A message has no line end of its own (they are escaped), so this is the formatter's.
+        if self.line.last() == Some(&b'\n') {
+            self.queue.push(mem::take(&mut self.line));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
     use std::sync::mpsc::{self, Sender};
     use std::thread;
     use std::time::Instant;
@@ -173,15 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_one_write() {
+    fn a_line_is_one_write_however_it_came() {
         let queue = Arc::new(Queue::new(String::new));
         let writes = drained(&queue);
-        for line in ["time [level] first\n", "second\n"] {
-            queue.push(line.into());
+        let mut lines = Lines::new(Arc::clone(&queue), "<4>");
+        for piece in ["time ", "[level] ", "first", "\n", "second\n"] {
+            lines.write_all(piece.as_bytes()).unwrap();
         }
         queue.flush();
         let writes: Vec<String> = writes.try_iter().collect();
-        assert_eq!(writes, ["time [level] first\n", "second\n"]);
+        assert_eq!(writes, ["<4>time [level] first\n", "<4>second\n"]);
     }
 
     #[test]

@@ -20,9 +20,11 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mio::Token;
+use zeroize::Zeroizing;
 
 use super::access::{Access, Gate};
-use super::desk::{Desk, MAX_QUESTION, Question, Rest};
+use super::control::Asker;
+use super::desk::{Desk, Question, Rest};
 use crate::reactor::{Readiness, Stream};
 
 /// The annex, driven like the server: [`admit`](Annex::admit) who comes, pass on every
@@ -63,7 +65,7 @@ struct Visitor<S> {
 #[derive(Debug)]
 enum State {
     /// So much of the question is here.
-    Asking { heard: Vec<u8> },
+    Asking { heard: Zeroizing<Vec<u8>> },
     /// The question is given out.
     Waiting,
     /// So much of the answer is sent.
@@ -113,6 +115,19 @@ impl Ticket {
     }
 }
 
+/// As the server knows who asks.
+impl From<Ticket> for Asker {
+    fn from(ticket: Ticket) -> Asker {
+        Asker(ticket.0)
+    }
+}
+
+impl From<Asker> for Ticket {
+    fn from(asker: Asker) -> Ticket {
+        Ticket(asker.0)
+    }
+}
+
 impl<S> Default for Annex<S> {
     fn default() -> Self {
         Annex {
@@ -154,7 +169,9 @@ impl<S: Stream> Annex<S> {
             ticket,
             desk,
             stream,
-            state: State::Asking { heard: Vec::new() },
+            state: State::Asking {
+                heard: Zeroizing::default(),
+            },
             until: now + ASKING_TIME,
             readable: false,
             blocked: false,
@@ -268,7 +285,9 @@ impl<S: Stream> Visitor<S> {
     fn read(&mut self) {
         let mut buffer = [0; READ_BYTES];
         let room = match &self.state {
-            State::Asking { heard } => READ_BYTES.min(MAX_QUESTION.saturating_sub(heard.len())),
+            State::Asking { heard } => {
+                READ_BYTES.min(self.desk.longest().saturating_sub(heard.len()))
+            }
             _ => READ_BYTES,
         };
         let Some(buffer) = buffer.get_mut(..room) else {
@@ -313,7 +332,7 @@ impl<S: Stream> Visitor<S> {
     fn judge(&mut self, now: Instant) {
         let late = now >= self.until;
         let is_over = match &self.state {
-            State::Asking { heard } => late || self.ended || heard.len() >= MAX_QUESTION,
+            State::Asking { heard } => late || self.ended || heard.len() >= self.desk.longest(),
             State::Waiting => late,
             State::Answering { .. } if late => {
                 // Or the kernel would keep what was not taken for as long as it likes.

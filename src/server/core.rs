@@ -12,6 +12,7 @@ use super::address::{Census, PeerAddress};
 use super::bans::Bans;
 use super::budget::Stuck;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
+use super::control::Orders;
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
@@ -70,6 +71,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) unshown: Census,
     pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
+    /// What an administrator has asked for.
+    pub(super) orders: Orders,
     pub(super) entropy: Entropy,
     /// The memory of what waits to be sent to connections.
     pub(super) tally: Tally,
@@ -170,6 +173,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             unshown: Census::default(),
             sources: Sources::default(),
             accounts: None,
+            orders: Orders::default(),
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
             tally,
@@ -335,6 +339,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             || !self.ready.is_empty()
             || !self.pending.is_empty()
             || !self.doomed.is_empty()
+            || self.has_answers()
             || self.houses.iter().any(|house| house.exchange.is_touched());
         if at_once {
             return Some(self.now);

@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
+use crate::control::MAX_REQUEST_BYTES;
 use crate::http;
 
 /// What those who come to the annex want; each desk has a door of its own.
@@ -10,13 +13,17 @@ use crate::http;
 pub(super) enum Desk {
     /// To be told how the server fares, over HTTP.
     Figures,
+    /// To keep order: `mynah ctl`.
+    Control,
 }
 
 /// What somebody asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// A page, or what is wrong with what was asked instead.
     Http(Result<http::Request, http::Refusal>),
+    /// A line, or what there is of one. A password may be in it.
+    Control(Zeroizing<Vec<u8>>),
 }
 
 /// Whether more may come of who asks.
@@ -29,11 +36,17 @@ pub(super) enum Rest {
     TooLate,
 }
 
-/// The longest question at any desk, in bytes.
-pub(super) const MAX_QUESTION: usize = http::MAX_HEAD;
-
 impl Desk {
-    /// What is asked in the bytes that have come so far, [`MAX_QUESTION`] at the most; `None` until that is known. Who
+    /// The longest question, in bytes.
+    pub(super) fn longest(self) -> usize {
+        match self {
+            Desk::Figures => http::MAX_HEAD,
+            // With its end.
+            Desk::Control => MAX_REQUEST_BYTES + 1,
+        }
+    }
+
+    /// What is asked in the bytes that have come so far, [`longest`](Desk::longest) at the most; `None` until that is known. Who
     /// has as many bytes or will send no more is answered or, with nothing to be answered, let go.
     pub(super) fn hear(self, heard: &[u8], rest: Rest) -> Option<Question> {
         match self {
@@ -47,6 +60,15 @@ impl Desk {
                 });
                 asked.map(Question::Http)
             }
+            Desk::Control => {
+                let line = match memchr::memchr(b'\n', heard) {
+                    Some(end) => heard.get(..end),
+                    None if heard.len() >= self.longest() => Some(heard),
+                    None if rest != Rest::MayCome && !heard.is_empty() => Some(heard),
+                    None => None,
+                };
+                line.map(|line| Question::Control(Zeroizing::new(line.to_vec())))
+            }
         }
     }
 }
@@ -55,6 +77,7 @@ impl fmt::Display for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Desk::Figures => "metrics",
+            Desk::Control => "control",
         })
     }
 }
@@ -75,6 +98,16 @@ mod tests {
         assert_eq!(hear(half, Rest::MayCome), None);
         assert_eq!(hear(half, Rest::Ended), refused(Status::BadRequest));
         assert_eq!(hear(half, Rest::TooLate), refused(Status::RequestTimeout));
+        let line = |text: &[u8]| Some(Question::Control(Zeroizing::new(text.to_vec())));
+        let hear_order = |heard: &[u8], rest| Desk::Control.hear(heard, rest);
+        assert_eq!(hear_order(b"{}\n", Rest::MayCome), line(b"{}"));
+        assert_eq!(hear_order(b"{}\n{}\n", Rest::Ended), line(b"{}"));
+        assert_eq!(hear_order(b"{", Rest::MayCome), None);
+        assert_eq!(hear_order(b"{", Rest::Ended), line(b"{"));
+        assert_eq!(hear_order(b"{", Rest::TooLate), line(b"{"));
+        assert_eq!(hear_order(b"", Rest::Ended), None);
+        let long = vec![b'x'; Desk::Control.longest()];
+        assert_eq!(hear_order(&long, Rest::MayCome), line(&long));
         for rest in [Rest::MayCome, Rest::Ended, Rest::TooLate] {
             assert_eq!(hear(b"", rest), None);
             let whole = hear(b"HEAD / HTTP/1.0\r\n\r\n", rest);

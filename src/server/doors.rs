@@ -6,11 +6,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-use mio::net::UnixListener;
-
 use crate::chat::Name;
 use crate::protocol::registry::{Protocol, Transport};
-use crate::reactor::{DeadPeer, Inherited, Listener, Misfit, UdpPort};
+use crate::reactor::{DeadPeer, Inherited, Listener, Misfit, PrivateListener, UdpPort};
 
 /// What people come to a door for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,8 +70,9 @@ pub enum Wanted {
     },
     /// For figures.
     Metrics { address: SocketAddr },
-    /// For `mynah ctl`: a Unix socket.
-    Control { path: PathBuf },
+    /// For `mynah ctl`: a Unix socket. Unless somebody has asked for it, it is served where that can be, and no reason
+    /// not to serve.
+    Control { path: PathBuf, asked: bool },
 }
 
 /// A socket that people come to, open.
@@ -99,7 +98,7 @@ pub enum Place {
 pub(super) enum DoorSocket {
     Listener(Listener),
     /// Not for chat.
-    Unix(UnixListener),
+    Unix(PrivateListener),
     Port(UdpPort),
     /// To a mesh, where all of it hears, and as whom the gateway answers.
     Gateway(UdpPort, SocketAddr, Name),
@@ -133,12 +132,25 @@ impl Wanted {
         }
     }
 
+    /// Whether both are one door: how it came to be wanted makes no difference.
+    pub fn is_at_the_door(&self, other: &Wanted) -> bool {
+        match (self, other) {
+            (Wanted::Control { path, .. }, Wanted::Control { path: other, .. }) => path == other,
+            _ => self == other,
+        }
+    }
+
+    /// Whether to go on without it where it cannot be opened.
+    pub fn is_optional(&self) -> bool {
+        matches!(self, Wanted::Control { asked: false, .. })
+    }
+
     /// Where it is to be.
     pub fn place(&self) -> Place {
         match self {
             Wanted::Chat { address, .. } | Wanted::Metrics { address } => Place::Address(*address),
             Wanted::Gateway { address, .. } => Place::Address((*address).into()),
-            Wanted::Control { path } => Place::Path(path.clone()),
+            Wanted::Control { path, .. } => Place::Path(path.clone()),
         }
     }
 
@@ -156,10 +168,8 @@ impl Wanted {
                 name,
             } => open_gateway(*address, *broadcast, name.clone()),
             Wanted::Metrics { address } => open_listener(*address, dead_peer),
-            Wanted::Control { .. } => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "it is not served yet",
-            )),
+            Wanted::Control { path, .. } => PrivateListener::bind(path)
+                .map(|listener| (Place::Path(path.clone()), DoorSocket::Unix(listener))),
         };
         match opened {
             Ok((place, socket)) => {
@@ -300,7 +310,7 @@ fn door_of(
             let listener = inherited.into_unix_listener()?;
             let address = listener.local_addr()?;
             let path = address.as_pathname().unwrap_or_else(|| Path::new("@"));
-            Ok((Place::Path(path.into()), DoorSocket::Unix(listener)))
+            Ok((Place::Path(path.into()), DoorSocket::Unix(listener.into())))
         }
     }
 }

@@ -12,6 +12,7 @@ use mio::{Token, Waker};
 
 use super::annex::{Annex, Ticket};
 use super::clock::WallClock;
+use super::control::Asker;
 use super::core::Server;
 use super::counters::Counters;
 use super::desk::Desk;
@@ -21,7 +22,7 @@ use super::manager::ServiceManager;
 use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
 use super::swap::Reading;
-use super::visiting::receive;
+use super::visiting::{date, receive, receive_administrator};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
@@ -79,6 +80,8 @@ pub(super) struct Driver {
     pub(super) terms: Terms,
     pub(super) reread: Option<Reread>,
     pub(super) reading: Option<Reading>,
+    /// Who waits to hear how a reload went, and whether it is the next one.
+    pub(super) reloaders: Vec<(Asker, bool)>,
     pub(super) reloads: Reloads,
     pub(super) manager: ServiceManager,
     phase: Phase,
@@ -128,14 +131,19 @@ impl Driver {
         let waker = Arc::new(poller.waker(HELPER)?);
         let terms = house.terms;
         let mut server = Server::new(terms.rules.limits, house.isolate, now);
-        let serves_logins = house.accounts.as_ref().is_some_and(|a| a.served);
+        let accounts = house.accounts.as_ref();
+        let serves_logins = accounts.is_some_and(|a| a.served);
+        // Who cannot log in can still be given an account, and a ban be kept.
+        let needs_helper = accounts.is_some_and(|a| a.served || a.kept);
         if let Some(accounts) = house.accounts {
             server.keep_accounts(accounts);
         }
-        let helper = match serves_logins {
+        let helper = match needs_helper {
             true => Some(Helper::start(Arc::clone(&waker))?),
             false => None,
         };
+        server.keep_bans(house.bans, now, date());
+        server.describe(house.about);
         let mut driver = Driver {
             poller,
             signals,
@@ -152,6 +160,7 @@ impl Driver {
             terms: Terms::default(),
             reread: house.reread,
             reading: None,
+            reloaders: Vec::new(),
             reloads: Reloads::default(),
             manager: ServiceManager::from_environment(now),
             phase: Phase::Serving,
@@ -267,9 +276,9 @@ impl Driver {
             self.accept(now);
             self.take_results(now);
             self.server.turn(now, self.clock.time_of_day());
-            self.give_jobs();
             self.tell_manager(now);
             self.attend_to_visitors(now);
+            self.give_jobs();
             // The next wait begins where this turn ends: one look at the clock for both.
             before = Instant::now();
             self.turns.record(before.saturating_duration_since(now));
@@ -403,14 +412,14 @@ impl Driver {
         for signal in signals {
             match signal {
                 Signal::Hangup => self.begin_reload(now),
-                Signal::User2 => self.drain(signal, now),
+                Signal::User2 => self.drain(&signal.to_string(), now),
                 Signal::Interrupt | Signal::Terminate | Signal::WindowChange => {}
             }
         }
     }
 
     /// Closes all doors, and gives what is due its time.
-    fn stop(&mut self, why: &str, now: Instant) {
+    pub(super) fn stop(&mut self, why: &str, now: Instant) {
         log::info!("stopping: {why}, {} connections", self.server.len());
         self.forget_reload(now);
         if self.is_serving() {
@@ -424,23 +433,23 @@ impl Driver {
 
     /// Lets nobody in any more, and waits until all have left. Doors that nobody chats at stay open: they tell how far it
     /// is.
-    fn drain(&mut self, signal: Signal, now: Instant) {
+    pub(super) fn drain(&mut self, why: &str, now: Instant) {
         let until = match self.phase {
             Phase::Serving => now + self.terms.drain_timeout,
             Phase::Draining { until, .. } => {
                 let left = until.saturating_duration_since(now).as_secs();
-                log::info!("{signal}: it drains already, and stops in {left} s at the latest");
+                log::info!("{why}: it drains already, and stops in {left} s at the latest");
                 return;
             }
             Phase::Stopping { .. } => {
-                log::info!("{signal}: it stops already");
+                log::info!("{why}: it stops already");
                 return;
             }
         };
         let (members, _) = self.server.population();
         let timeout = self.terms.drain_timeout.as_secs();
         log::info!(
-            "draining: {signal}, {members} members; nobody is let in any more, and it stops once all have left, in \
+            "draining: {why}, {members} members; nobody is let in any more, and it stops once all have left, in \
              {timeout} s at the latest"
         );
         self.forget_reload(now);
@@ -457,6 +466,11 @@ impl Driver {
                 Gate::Quiet => continue,
                 Gate::Shut { until } if now < until => continue,
                 Gate::Shut { .. } | Gate::Waiting => entrance.gate = Gate::Waiting,
+            }
+            if let Purpose::Control = entrance.purpose {
+                let (annex, poller) = (&mut self.annex, &self.poller);
+                receive_administrator(annex, poller, entrance, now);
+                continue;
             }
             let Entrance {
                 purpose,

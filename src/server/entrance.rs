@@ -5,11 +5,10 @@ use std::io;
 use std::time::Instant;
 
 use mio::Token;
-use mio::net::UnixListener;
 use slab::Slab;
 
 use super::doors::{Place, Purpose, Wanted};
-use crate::reactor::{DeadPeer, Listener, Pause, Poller};
+use crate::reactor::{DeadPeer, Listener, Pause, Poller, PrivateListener};
 
 /// A door that people queue at.
 #[derive(Debug)]
@@ -26,7 +25,7 @@ pub(super) struct Entrance {
 #[derive(Debug)]
 pub(super) enum EntranceSocket {
     Tcp(Listener),
-    Unix(UnixListener),
+    Unix(PrivateListener),
 }
 
 /// Whether a door is looked at.

@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::counters::Counters;
 use super::figures::Figures;
+use super::reload::Reloads;
 use crate::metrics::{Exposition, Histogram, Kind};
 use crate::reactor::ProcessFigures;
 use crate::version;
@@ -14,15 +15,17 @@ use crate::version;
 pub(super) struct Running<'a> {
     pub(super) turns: &'a Histogram,
     pub(super) draining: bool,
+    pub(super) reloads: Reloads,
     pub(super) process: ProcessFigures,
 }
 
-/// Counters of one kind of event, by reason.
+/// Counters of one kind of event, told apart by a label.
 struct Group {
     family: &'static str,
     help: &'static str,
-    /// A counter, and what its reason is called.
-    reasons: &'static [(&'static str, &'static str)],
+    label: &'static str,
+    /// A counter, and its label's value.
+    counters: &'static [(&'static str, &'static str)],
 }
 
 /// Counters that are families of their own; what they count is their help.
@@ -46,7 +49,8 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_turned_away_total",
         help: "Connections and guests not taken in, by reason.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("banned", "banned"),
             ("not_allowed", "not_allowed"),
             ("turned_away", "per_address"),
@@ -57,7 +61,8 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_refused_total",
         help: "Joins and logins refused, by reason.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("refused_bad_name", "bad_name"),
             ("refused_name_taken", "name_taken"),
             ("refused_room_exists", "room_exists"),
@@ -76,12 +81,14 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_messages_dropped_total",
         help: "Messages not obeyed, by reason.",
-        reasons: &[("over_rate", "over_rate"), ("forged", "forged")],
+        label: "reason",
+        counters: &[("over_rate", "over_rate"), ("forged", "forged")],
     },
     Group {
         family: "mynah_closed_total",
         help: "Connections ended, by reason; each once.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("left", "left"),
             ("answered", "answered"),
             ("not_let_in", "not_let_in"),
@@ -108,7 +115,8 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_guests_gone_total",
         help: "Members without a connection, and names kept for them, let go, by reason.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("guests_left", "left"),
             ("silent", "silent"),
             ("unreachable", "unreachable"),
@@ -121,7 +129,8 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_datagrams_dropped_total",
         help: "Datagrams received and not answered, by reason.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("dropped_own_port", "own_port"),
             ("dropped_banned", "banned"),
             ("dropped_not_allowed", "not_allowed"),
@@ -141,7 +150,8 @@ const GROUPS: &[Group] = &[
     Group {
         family: "mynah_datagrams_failed_total",
         help: "Datagrams that the kernel would not send, by reason.",
-        reasons: &[
+        label: "reason",
+        counters: &[
             ("failed_sends_nobody", "nobody"),
             ("failed_sends_no_memory", "no_memory"),
             ("failed_sends_too_long", "too_long"),
@@ -212,6 +222,15 @@ fn expose_gauges(out: &mut Exposition, figures: &Figures, running: &Running<'_>)
         "Whether the server lets nobody in and waits for those who are in to go.",
         usize::from(running.draining),
     );
+    let reloads = "mynah_reloads_total";
+    let help = "Times that the configuration was read again, and what came of it.";
+    out.family(reloads, Kind::Counter, help);
+    for (result, count) in [
+        ("done", running.reloads.done),
+        ("refused", running.reloads.refused),
+    ] {
+        out.sample(reloads, &[("result", result)], count);
+    }
     out.histogram(
         "mynah_turn_seconds",
         "How long the turns of the event loop took, from waking to the end; all wait for one that is long.",
@@ -232,8 +251,8 @@ fn expose_counters(out: &mut Exposition, counters: &Counters) {
     }
     for group in GROUPS {
         out.family(group.family, Kind::Counter, group.help);
-        for (counter, reason) in group.reasons {
-            out.sample(group.family, &[("reason", reason)], count(counter));
+        for (counter, value) in group.counters {
+            out.sample(group.family, &[(group.label, value)], count(counter));
         }
     }
 }
@@ -287,9 +306,15 @@ fn expose_process(out: &mut Exposition, process: &ProcessFigures) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+    use std::path::Path;
+    use std::time::Instant;
+
+    use mio::net::TcpStream;
 
     use super::*;
+    use crate::server::{Limits, Server};
 
     /// Counters that are the sums of others: `sum` of the family, of those reasons that begin so. To expose them too would
     /// count everything twice.
@@ -307,10 +332,10 @@ mod tests {
     fn every_counter_has_one_place_and_every_place_a_counter() {
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         let single = SINGLE.iter().map(|(counter, _)| *counter);
-        let reasons = GROUPS.iter().flat_map(|group| group.reasons);
+        let grouped = GROUPS.iter().flat_map(|group| group.counters);
         let sums = SUMS.iter().map(|(counter, ..)| *counter);
         for counter in single
-            .chain(reasons.map(|(counter, _)| *counter))
+            .chain(grouped.map(|(counter, _)| *counter))
             .chain(sums)
         {
             *places.entry(counter).or_default() += 1;
@@ -326,9 +351,71 @@ mod tests {
     fn a_sum_is_that_of_reasons_that_there_are() {
         for (counter, family, prefix) in SUMS {
             let group = GROUPS.iter().find(|group| group.family == *family).unwrap();
-            let reasons = group.reasons.iter();
+            let reasons = group.counters.iter();
             let reasons = reasons.filter(|(_, reason)| reason.starts_with(prefix));
             assert!(reasons.count() > 1, "{counter}");
+        }
+    }
+
+    /// Everything of a server that has just begun.
+    fn exposition() -> String {
+        let server: Server<TcpStream> = Server::new(Limits::default(), false, Instant::now());
+        let running = Running {
+            turns: &Histogram::default(),
+            draining: false,
+            reloads: Reloads::default(),
+            process: ProcessFigures::read(),
+        };
+        expose(&server.figures(), &running)
+    }
+
+    /// What a table of the page says of a counter.
+    fn meaning(counter: &str) -> String {
+        let mut told = Counters::told();
+        let (_, what) = told.find(|(name, _)| *name == counter).unwrap();
+        what.strip_prefix("Of these: ").unwrap_or(what).to_owned()
+    }
+
+    #[test]
+    fn the_page_on_metrics_tells_of_all_of_them_and_of_no_others() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+        let page = fs::read_to_string(page).unwrap();
+        let exposition = exposition();
+        let mut lines = exposition.lines();
+        let mut families = BTreeSet::new();
+        while let Some(line) = lines.next() {
+            let Some(help) = line.strip_prefix("# HELP ") else {
+                continue;
+            };
+            let (name, help) = help.split_once(' ').unwrap();
+            let kind = lines.next().unwrap();
+            let kind = kind.strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            let row = format!("\n| `{name}` | {kind} | {help} |\n");
+            assert!(page.contains(&row), "docs/metrics.md lacks{row}");
+            families.insert(name);
+        }
+        for group in GROUPS {
+            let heading = format!("\n### `{}`\n", group.family);
+            let (_, section) = page.split_once(&heading).expect(&heading);
+            let section = section.split("\n#").next().unwrap();
+            for (counter, value) in group.counters {
+                let row = format!("\n| `{value}` | `{counter}` | {} |\n", meaning(counter));
+                assert!(
+                    section.contains(&row),
+                    "docs/metrics.md, {heading}lacks{row}"
+                );
+            }
+            let rows = section.lines().filter(|line| line.starts_with("| `"));
+            assert_eq!(rows.count(), group.counters.len(), "{}", group.family);
+        }
+        let words = page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = words.filter(|w| w.starts_with("mynah_") || w.starts_with("process_"));
+        for word in named {
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end))
+                .unwrap_or(word);
+            assert!(families.contains(family), "docs/metrics.md names {word}");
         }
     }
 

@@ -24,7 +24,7 @@ use crate::store::{self, Done, Job, Known, Password, Secret};
 
 /// Passwords that wait at the most: as many as the helper takes, less the one entry of a plain file that may be
 /// with it besides.
-const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
+pub(super) const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A guest wants to be let in as the owner of an account, or to make one.
@@ -81,9 +81,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             },
         });
         let exists = known.is_some();
+        let is_changed = accounts.is_being_changed(name.as_str());
         let free = hub.find(LOBBY, name.as_str()).is_none();
-        let may_register =
-            !exists && free && accounts.settings.open && !accounts.settings.accounts.is_full();
+        let may_register = !exists
+            && free
+            && !is_changed
+            && accounts.settings.open
+            && !accounts.settings.accounts.is_full();
         // Nothing can be saved yet. That is no secret, and no fault of who asks.
         if may_register && accounts.settings.accounts.plain_left() > 0 {
             accounts.attempts.withdrawn(name.as_str(), from);
@@ -154,7 +158,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.note_not_hashed(&error);
                 return self.settle_login(key, Err(Refusal::Busy));
             }
-            Done::Hashed { .. } | Done::Saved { .. } => (false, None),
+            Done::Hashed { .. } | Done::Saved { .. } | Done::BansSaved { .. } => (false, None),
         };
         if let Some(phc) = rehashed
             && good
@@ -215,7 +219,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.note_not_hashed(&error);
                 return self.settle_login(guest, Err(Refusal::Busy));
             }
-            Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
+            Done::Hashed { .. }
+            | Done::Verified { .. }
+            | Done::Saved { .. }
+            | Done::BansSaved { .. } => false,
         };
         if !inserted {
             accounts.withdraw_registration(&name, from);
@@ -315,6 +322,7 @@ mod tests {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
             served: true,
+            kept: true,
             open: true,
             cost: HashCost {
                 memory_kib: 8,

@@ -3,6 +3,8 @@
 use std::io;
 
 use super::accounts::AccountSettings;
+use super::book::BanSettings;
+use super::control::About;
 use super::counters::Counters;
 use super::doors::Door;
 use super::driver::Driver;
@@ -17,6 +19,10 @@ pub struct House {
     pub isolate: bool,
     /// Without it, nobody can log in and no name is kept.
     pub accounts: Option<AccountSettings>,
+    /// Who is not let in, and where that is kept.
+    pub bans: BanSettings,
+    /// What it tells of itself.
+    pub about: About,
     /// Who reads the configuration again. Without it, SIGHUP ends the process as it ends any.
     pub reread: Option<Reread>,
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::doors::{Door, OpenError, Place, Purpose, Wanted};
 use super::driver::{Driver, Opened};
 use super::reload::{Reread, Revision, Terms};
+use crate::control::{ErrorKind, Last};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{Helper, Urgency};
 
@@ -61,6 +62,7 @@ impl Driver {
             Ok(()) => {
                 self.reloads.done += 1;
                 self.manager.reloaded(None, now);
+                self.tell_reloaders(&Last::done(), now);
             }
             Err(reason) => self.refuse(&reason, now),
         }
@@ -73,6 +75,8 @@ impl Driver {
     pub(super) fn forget_reload(&mut self, now: Instant) {
         if self.reading.take().is_some() {
             self.refuse("the server is about to stop", now);
+            let last = Last::error(ErrorKind::Failed, "the server is about to stop");
+            self.tell_reloaders(&last, now);
         }
     }
 
@@ -80,6 +84,19 @@ impl Driver {
         self.reloads.refused += 1;
         log::error!("not reloaded, everything stays as it is: {reason}");
         self.manager.reloaded(Some(reason), now);
+        let why = format!("everything stays as it is: {reason}");
+        self.tell_reloaders(&Last::error(ErrorKind::Failed, why), now);
+    }
+
+    /// Tells those who asked for it how it went. Who asked while it was read hears of the next one.
+    fn tell_reloaders(&mut self, last: &Last, now: Instant) {
+        let reloaders = std::mem::take(&mut self.reloaders);
+        for (asker, next) in reloaders {
+            match next {
+                true => self.reloaders.push((asker, false)),
+                false => self.annex.answer(asker.into(), last.to_line(), now),
+            }
+        }
     }
 
     /// Changes everything to what the revision says, or nothing.
@@ -98,8 +115,11 @@ impl Driver {
         }
         let mut doors = Vec::new();
         for wanted in &missing {
-            let door = wanted.open(terms.rules.limits.dead_peer);
-            doors.push(door.map_err(|error| self.explain(&error))?);
+            match wanted.open(terms.rules.limits.dead_peer) {
+                Ok(door) => doors.push(door),
+                Err(error) if wanted.is_optional() => log::warn!("{error}"),
+                Err(error) => return Err(self.explain(&error)),
+            }
         }
         let opened = self.take_in(doors)?;
         // From here on nothing is refused any more.
@@ -147,7 +167,10 @@ impl Driver {
                 continue;
             };
             // Each stands for one: two on port 0 are two.
-            match missing.iter().position(|other| other == wanted) {
+            match missing
+                .iter()
+                .position(|other| other.is_at_the_door(wanted))
+            {
                 Some(at) => drop(missing.remove(at)),
                 None => unwanted.push(door),
             }

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::file::make_folder;
+use super::file::{make_folder, own_as_folder};
 
 /// Nobody else keeps accounts there for as long as this lives. The kernel ends it with the process, however that
 /// ends (flock(2)).
@@ -45,6 +45,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 log::debug!("{}: kept for this process alone", folder.display());
+                own_as_folder(&file, folder);
                 Ok(Lock { _file: file })
             }
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
@@ -60,12 +61,12 @@ impl fmt::Display for LockError {
         match self {
             LockError::Held { folder } => write!(
                 f,
-                "{}: another server keeps its accounts there; choose another --data-dir, or no udp-login",
+                "{}: another server keeps its accounts and bans there; choose another --data-dir",
                 folder.display()
             ),
             LockError::Refused { folder, error } => write!(
                 f,
-                "{}: accounts cannot be kept there: {error}",
+                "{}: accounts and bans cannot be kept there: {error}",
                 folder.display()
             ),
         }

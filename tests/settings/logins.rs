@@ -3,25 +3,25 @@
 use std::fs;
 
 use crate::memory_house::{ANN, House, SECOND, UDP_LOGIN};
-use crate::{Row, in_house, row};
+use crate::{Config, Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("accounts.registration", "\"closed\"", |text| in_cheap_house(text, |house| registrations(house, 1)), "1", "0"),
-    row("accounts.argon2_memory_kib", "1024", |text| in_house(text, kept), "m=19456,t=2,p=1", "m=1024,t=2,p=1"),
-    row("accounts.argon2_passes", "1", |text| in_house(text, kept), "m=19456,t=2,p=1", "m=19456,t=1,p=1"),
-    row("accounts.argon2_lanes", "2", |text| in_house(text, kept), "m=19456,t=2,p=1", "m=19456,t=2,p=2"),
-    row("limits.registrations_per_hour", "2", |text| in_cheap_house(text, |house| registrations(house, 8)), "5", "2"),
-    row("limits.wrong_passwords_per_name", "2", |text| in_cheap_house(text, guesses_at_one_name), "5", "2"),
-    row("limits.wrong_passwords_per_address", "2", |text| in_cheap_house(&format!("limits.max_per_address = 100\n{text}"), guesses_from_one_address), "20", "2"),
-    row("limits.longest_login_wait", "4", |text| in_cheap_house(text, guesses_in_a_while), "10", "15"),
-    row("limits.answer_keeping_time", "3", |text| in_cheap_house(text, asks_again), "the same", "looked at again"),
+    row("accounts.registration", "\"closed\"", |config| in_cheap_house(config, |house| registrations(house, 1)), "1", "0"),
+    row("accounts.argon2_memory_kib", "1024", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=1024,t=2,p=1"),
+    row("accounts.argon2_passes", "1", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=19456,t=1,p=1"),
+    row("accounts.argon2_lanes", "2", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=19456,t=2,p=2"),
+    row("limits.registrations_per_hour", "2", |config| in_cheap_house(config, |house| registrations(house, 8)), "5", "2"),
+    row("limits.wrong_passwords_per_name", "2", |config| in_cheap_house(config, guesses_at_one_name), "5", "2"),
+    row("limits.wrong_passwords_per_address", "2", |config| in_cheap_house(&config.over("limits.max_per_address = 100\n"), guesses_from_one_address), "20", "2"),
+    row("limits.longest_login_wait", "4", |config| in_cheap_house(config, guesses_in_a_while), "10", "15"),
+    row("limits.answer_keeping_time", "3", |config| in_cheap_house(config, asks_again), "the same", "looked at again"),
 ];
 
 /// What is seen where a password costs little.
-fn in_cheap_house<T: ToString>(text: &str, see: impl FnOnce(&mut House) -> T) -> String {
+fn in_cheap_house<T: ToString>(config: &Config, see: impl FnOnce(&mut House) -> T) -> String {
     let cheap = "accounts.argon2_memory_kib = 1024\naccounts.argon2_passes = 1\n";
-    in_house(&format!("{cheap}{text}"), see)
+    in_house(&config.over(cheap), see)
 }
 
 /// Somebody tries a password; what it is answered.

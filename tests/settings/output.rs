@@ -8,13 +8,13 @@ use crate::{Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("limits.backlog_bytes", "16384", |text| in_house(text, |house| behind(house, 100, 0)), "stays", "slow_backlog"),
-    row("limits.stall_bytes", "4096", |text| in_house(text, |house| behind(house, 10, 40)), "stays", "slow_stalled"),
-    row("limits.stall_time", "5", |text| in_house(text, |house| behind(house, 100, 20)), "stays", "slow_stalled"),
-    row("limits.outbox_bytes", "16384", |text| in_house(text, told_alone), "stays", "slow_outbox"),
-    row("limits.output_bytes", "5000000", |text| in_house(text, deaf_crowd), "stays", "slow_over_budget"),
-    row("limits.unsent_bytes", "4096", |text| in_house(text, speaks_and_does_not_read), "heard", "not heard"),
-    row("limits.mailing_bytes", "16384", |text| in_house(text, mail), "40 of 40", "16 of 40"),
+    row("limits.backlog_bytes", "16384", |config| in_house(config, |house| behind(house, 100, 0)), "stays", "slow_backlog"),
+    row("limits.stall_bytes", "4096", |config| in_house(config, |house| behind(house, 10, 40)), "stays", "slow_stalled"),
+    row("limits.stall_time", "5", |config| in_house(config, |house| behind(house, 100, 20)), "stays", "slow_stalled"),
+    row("limits.outbox_bytes", "16384", |config| in_house(config, told_alone), "stays", "slow_outbox"),
+    row("limits.output_bytes", "5000000", |config| in_house(config, deaf_crowd), "stays", "slow_over_budget"),
+    row("limits.unsent_bytes", "4096", |config| in_house(config, speaks_and_does_not_read), "heard", "not heard"),
+    row("limits.mailing_bytes", "16384", |config| in_house(config, mail), "40 of 40", "16 of 40"),
 ];
 
 /// Somebody who takes nothing any more.

@@ -8,14 +8,14 @@ use crate::{Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("limits.message_burst", "3", |text| in_house(text, |house| messages(house).0), "50", "3"),
-    row("limits.messages_per_second", "5", |text| in_house(text, |house| messages(house).1), "20", "5"),
-    row("limits.messages_per_second", "0", |text| in_house(text, |house| messages(house).1), "20", "60"),
-    row("limits.datagram_burst", "3", |text| in_house(text, |house| datagrams(house).0), "1000", "3"),
-    row("limits.datagrams_per_second", "5", |text| in_house(text, |house| datagrams(house).1), "500", "5"),
-    row("limits.datagrams_per_second", "0", |text| in_house(text, |house| datagrams(house).1), "500", "1100"),
-    row("limits.pace_burst_bytes", "8192", |text| in_house(text, |house| lines_heard(house).0), "64", "8"),
-    row("limits.pace_bytes_per_second", "1024", |text| in_house(text, |house| lines_heard(house).1), "40", "10"),
+    row("limits.message_burst", "3", |config| in_house(config, |house| messages(house).0), "50", "3"),
+    row("limits.messages_per_second", "5", |config| in_house(config, |house| messages(house).1), "20", "5"),
+    row("limits.messages_per_second", "0", |config| in_house(config, |house| messages(house).1), "20", "60"),
+    row("limits.datagram_burst", "3", |config| in_house(config, |house| datagrams(house).0), "1000", "3"),
+    row("limits.datagrams_per_second", "5", |config| in_house(config, |house| datagrams(house).1), "500", "5"),
+    row("limits.datagrams_per_second", "0", |config| in_house(config, |house| datagrams(house).1), "500", "1100"),
+    row("limits.pace_burst_bytes", "8192", |config| in_house(config, |house| lines_heard(house).0), "64", "8"),
+    row("limits.pace_bytes_per_second", "1024", |config| in_house(config, |house| lines_heard(house).1), "40", "10"),
 ];
 
 /// How many of sixty at once are heard, and how many of as many a second later.

@@ -9,17 +9,17 @@ use crate::{Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("limits.max_per_address", "3", |text| in_house(text, connections_of_one_address), "16", "3"),
-    row("limits.mesh_names_per_address", "2", |text| in_house(text, names_from_one_mesh), "256", "2"),
-    row("limits.rooms", "3", |text| in_house(text, |house| rooms_of(house, HERE, 5)), "5", "2"),
-    row("limits.rooms_per_address", "3", |text| in_house(text, |house| rooms_of(house, ANN, 5)), "5", "3"),
-    row("limits.secrets_per_address", "2", |text| in_house(text, |house| rooms_of(house, ANN, 20)), "16", "2"),
-    row("limits.unproven_members", "2", |text| in_house(text, members_of_udp_room), "3", "2"),
-    row("limits.members_per_room", "2", |text| in_house(text, members_of_the_lobby), "3", "2"),
-    row("isolate", "true", |text| in_house(text, meets), "bob is taken and hears ann", "bob is free and hears nobody"),
-    row("group.advertise", "\"claimed\"", |text| in_house(text, shown_of_bob), "192.0.2.2:7", "198.51.100.9:7"),
-    row("mesh.name", "\"gate\"", |text| in_house(text, who_is_in_the_mesh), "mynah", "gate"),
-    row("mesh.broadcast", "\"192.0.2.255\"", |text| in_house(text, where_the_mesh_is), "255.255.255.255:5238", "192.0.2.255:5238"),
+    row("limits.max_per_address", "3", |config| in_house(config, connections_of_one_address), "16", "3"),
+    row("limits.mesh_names_per_address", "2", |config| in_house(config, names_from_one_mesh), "256", "2"),
+    row("limits.rooms", "3", |config| in_house(config, |house| rooms_of(house, HERE, 5)), "5", "2"),
+    row("limits.rooms_per_address", "3", |config| in_house(config, |house| rooms_of(house, ANN, 5)), "5", "3"),
+    row("limits.secrets_per_address", "2", |config| in_house(config, |house| rooms_of(house, ANN, 20)), "16", "2"),
+    row("limits.unproven_members", "2", |config| in_house(config, members_of_udp_room), "3", "2"),
+    row("limits.members_per_room", "2", |config| in_house(config, members_of_the_lobby), "3", "2"),
+    row("isolate", "true", |config| in_house(config, meets), "bob is taken and hears ann", "bob is free and hears nobody"),
+    row("group.advertise", "\"claimed\"", |config| in_house(config, shown_of_bob), "192.0.2.2:7", "198.51.100.9:7"),
+    row("mesh.name", "\"gate\"", |config| in_house(config, who_is_in_the_mesh), "mynah", "gate"),
+    row("mesh.broadcast", "\"192.0.2.255\"", |config| in_house(config, where_the_mesh_is), "255.255.255.255:5238", "192.0.2.255:5238"),
 ];
 
 fn connections_of_one_address(house: &mut House) -> usize {

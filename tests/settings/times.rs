@@ -8,15 +8,15 @@ use crate::{Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("limits.name_time", "5", |text| in_house(text, |house| silent_after(house, TcpRoom, &471_i32.to_le_bytes())), "60", "5"),
-    row("limits.first_frame_time", "5", |text| in_house(text, |house| silent_after(house, Group, b"")), "10", "5"),
-    row("limits.frame_time", "5", |text| in_house(text, |house| silent_after(house, TcpRoom, &half_a_frame())), "20", "5"),
-    row("limits.joining_time", "5", |text| in_house(text, |house| silent_after(house, Group, b"HELLO\r\n")), "300", "5"),
-    row("limits.closing_time", "5", |text| in_house(text, closes_late), "2", "5"),
-    row("limits.lingering_time", "5", |text| in_house(text, lingers), "1", "5"),
-    row("limits.udp_idle", "10", |text| in_house(text, idle_in_udp_room), "900", "10"),
-    row("limits.login_idle", "10", |text| in_house(text, idle_after_login), "300", "10"),
-    row("limits.registering_time", "5", |text| in_house(text, token_is_kept), "60", "5"),
+    row("limits.name_time", "5", |config| in_house(config, |house| silent_after(house, TcpRoom, &471_i32.to_le_bytes())), "60", "5"),
+    row("limits.first_frame_time", "5", |config| in_house(config, |house| silent_after(house, Group, b"")), "10", "5"),
+    row("limits.frame_time", "5", |config| in_house(config, |house| silent_after(house, TcpRoom, &half_a_frame())), "20", "5"),
+    row("limits.joining_time", "5", |config| in_house(config, |house| silent_after(house, Group, b"HELLO\r\n")), "300", "5"),
+    row("limits.closing_time", "5", |config| in_house(config, closes_late), "2", "5"),
+    row("limits.lingering_time", "5", |config| in_house(config, lingers), "1", "5"),
+    row("limits.udp_idle", "10", |config| in_house(config, idle_in_udp_room), "900", "10"),
+    row("limits.login_idle", "10", |config| in_house(config, idle_after_login), "300", "10"),
+    row("limits.registering_time", "5", |config| in_house(config, token_is_kept), "60", "5"),
 ];
 
 /// The first second in which something is so.
