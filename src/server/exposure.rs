@@ -322,7 +322,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fs;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use mio::net::TcpStream;
 
@@ -377,7 +377,14 @@ mod tests {
             turns: &Histogram::default(),
             draining: false,
             reloads: Reloads::default(),
-            process: ProcessFigures::read(),
+            process: ProcessFigures {
+                cpu: Some(Duration::from_secs(1)),
+                resident_bytes: Some(1),
+                virtual_bytes: Some(1),
+                open_descriptors: Some(1),
+                max_descriptors: Some(1),
+                started: Some(Duration::from_secs(1)),
+            },
         };
         expose(&server.figures(), &running)
     }
