@@ -3,7 +3,7 @@
 #[path = "support/memory_house.rs"]
 mod memory_house;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use memory_house::frames::{CREATE, JOIN, say, ucrp};
 use memory_house::{
     ANN, BOB, EVE, HERE, House, MESH, OWN, Peer, SECOND, UCRP, UDP_LOGIN, UDP_ROOM,
 };
-use mynah::protocol::registry::Protocol::{Group, TcpRoom, Tcrp};
+use mynah::protocol::registry::Protocol::{self, Group, TcpRoom, Tcrp};
 use mynah::protocol::tcrp::datagram::{LEAVE, REGISTER};
 use mynah::protocol::udp_mesh::frame as mesh;
-use mynah::server::{Counters, Limits};
+use mynah::server::{Access, Ban, Counters, Limits, Whom};
 use rustix::io::Errno;
 
 /// A counter, what it comes to, and how.
@@ -478,6 +478,92 @@ const ROWS: &[Row] = &[
             log_in(house, ANN, "ann", "a password");
         })
     }),
+    ("banned", 1, || {
+        with(|house| {
+            house.server.ban(ban(), house.now).unwrap();
+            assert!(house.come(Group, ANN).is_none());
+        })
+    }),
+    ("dropped_banned", 1, || {
+        with(|house| {
+            house.server.ban(ban(), house.now).unwrap();
+            house.give(UDP_ROOM, ANN, "UN| ann");
+        })
+    }),
+    ("not_allowed", 1, || {
+        with(|house| {
+            house.server.let_in(&nobody_from_ann(), house.now);
+            assert!(house.come(Group, ANN).is_none());
+        })
+    }),
+    ("dropped_not_allowed", 1, || {
+        with(|house| {
+            house.server.let_in(&nobody_from_ann(), house.now);
+            house.give(UDP_ROOM, ANN, "UN| ann");
+        })
+    }),
+    ("refused_draining", 2, || {
+        with(|house| {
+            house.server.drain(SECOND, house.now);
+            house.join(TcpRoom, ANN, "ann");
+            house.give(UDP_ROOM, BOB, "UN| bob");
+        })
+    }),
+    ("kicked", 2, || {
+        with(|house| {
+            house.join(TcpRoom, ANN, "ann");
+            house.come(Group, ANN);
+            house.server.ban(ban(), house.now).unwrap();
+        })
+    }),
+    ("guests_kicked", 2, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.login(ANN, "too");
+            house.server.kick(&Whom::From(ban().net), "", house.now);
+        })
+    }),
+    ("port_closed", 1, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.server.close_port(UDP_ROOM, house.now);
+        })
+    }),
+    ("deliveries", 4, || {
+        with(|house| {
+            let ann = house.join(TcpRoom, ANN, "ann");
+            house.join(Group, BOB, "bob");
+            house.give(UDP_ROOM, EVE, "UN| eve");
+            house.say(&ann, &say(TcpRoom, "ann", "to two others"));
+            house.say(&ann, &say(TcpRoom, "ann", "to two others"));
+        })
+    }),
+    ("received_tcp_bytes", 24, || {
+        with(|house| drop(house.join(Group, ANN, "ann")))
+    }),
+    ("sent_tcp_bytes", SENT, || {
+        with(|house| {
+            let peers = ["a", "b", "c"].map(|name| (house.join(Group, ANN, name), name));
+            for (peer, name) in &peers {
+                house.say(peer, &say(Group, name, "four"));
+            }
+            // One that takes nothing, one who has it all later.
+            peers[2].0.stream.refuse();
+            house.say(&peers[0].0, &say(Group, "a", "four"));
+        })
+    }),
+    ("received_udp_bytes", 9, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, BOB, "hi");
+        })
+    }),
+    ("sent_udp_bytes", 3 * 23, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, BOB, "UN| bob");
+        })
+    }),
     ("never_came", 1, || {
         with(|house| {
             house.reserve(ANN, CREATE, "den", "ann").unwrap();
@@ -485,6 +571,31 @@ const ROWS: &[Row] = &[
         })
     }),
 ];
+
+/// Three lists, `:a:0.0.0.0:0` and so on in each; two who hear of the second and one of the third; what three say goes to two
+/// each; and one more to the one who takes something.
+const SENT: u64 = {
+    let (list, one) = ("LIST\r\n".len(), ":a:0.0.0.0:0".len());
+    let joined = "UPDATE:JOIN".len() + one + "\r\n".len();
+    let said = "BROADCAST:a:4:four\r\n".len();
+    (3 * list + 6 * one + 3 * joined + 7 * said) as u64
+};
+
+fn ban() -> Ban {
+    Ban {
+        net: "192.0.2.1/32".parse().unwrap(),
+        reason: String::new(),
+        until: None,
+    }
+}
+
+fn nobody_from_ann() -> BTreeMap<Protocol, Access> {
+    let deny = Access {
+        deny: vec![ban().net],
+        ..Access::default()
+    };
+    Protocol::ALL.iter().map(|of| (*of, deny.clone())).collect()
+}
 
 fn with(scenario: impl FnOnce(&mut House)) -> House {
     limited(Limits::default(), scenario)

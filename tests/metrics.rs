@@ -103,6 +103,11 @@ fn figures_move_with_those_who_come_talk_are_refused_and_go() {
     );
     let said = scrape(figures);
     assert_eq!(said["mynah_messages_total"], 1.0);
+    assert!(said["mynah_deliveries_total"] >= 1.0);
+    for way in ["received", "sent"] {
+        let bytes = format!("mynah_{way}_bytes_total{{transport=\"tcp\"}}");
+        assert!(said[&bytes] > come[&bytes], "{bytes}");
+    }
 
     stranger.join("ann");
     assert_eq!(stranger.read_verdict(), 0);

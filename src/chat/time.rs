@@ -1,6 +1,7 @@
 //! Owns the time of day that a line of chat carries. Knows no clock: somebody else reads it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A local wall-clock time, 00:00:00 to 23:59:59, as `HH:MM:SS` on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,17 @@ impl TimeOfDay {
             minute: part(minute, 60)?,
             second: part(second, 60)?,
         })
+    }
+
+    /// What a clock shows so much later, whole seconds of it.
+    pub fn after(self, time: Duration) -> TimeOfDay {
+        let [hour, minute, second] = [self.hour, self.minute, self.second].map(u64::from);
+        let seconds = (hour * 3600 + minute * 60 + second + time.as_secs()) % (24 * 3600);
+        TimeOfDay {
+            hour: (seconds / 3600) as u8,
+            minute: (seconds / 60 % 60) as u8,
+            second: (seconds % 60) as u8,
+        }
     }
 
     /// Reads exactly `HH:MM:SS`; anything else is `None`, and the server's own time is used.
@@ -66,6 +78,15 @@ impl fmt::Display for TimeOfDay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_goes_on_over_midnight() {
+        let at = |text| TimeOfDay::parse(text).unwrap();
+        let after = |text, seconds| at(text).after(Duration::from_secs(seconds));
+        assert_eq!(after("23:59:58", 1), at("23:59:59"));
+        assert_eq!(after("23:59:58", 3 + 24 * 3600), at("00:00:01"));
+        assert_eq!(after("12:34:56", 3725), at("13:37:01"));
+    }
 
     #[test]
     fn only_the_exact_form_is_a_time() {

@@ -26,6 +26,8 @@ pub enum AskError {
     Denied { path: PathBuf, owner: Option<u32> },
     /// A path that no socket can have.
     TooLong { path: PathBuf },
+    /// It has hung up without reading what was asked: it stops, or is too busy. Nothing was done.
+    Unheard { path: PathBuf },
     /// It does not answer in time.
     Silent { path: PathBuf },
     /// The answer ended too early, or is none: nothing is known of what became of the request.
@@ -44,6 +46,8 @@ pub fn ask(
     let socket = connect(path)?;
     let at = |error: io::Error| match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => AskError::Silent { path: path.into() },
+        // What the kernel says of a Unix socket that was closed with something unread in it (unix(7)).
+        ErrorKind::ConnectionReset => AskError::Unheard { path: path.into() },
         _ => lost(path, error),
     };
     match (&socket).write_all(&request.encode()) {
@@ -133,6 +137,11 @@ impl fmt::Display for AskError {
                  with `control` in the configuration, or --control",
                 path.display(),
                 path.as_os_str().len()
+            ),
+            AskError::Unheard { path } => write!(
+                f,
+                "{}: the server has hung up, for it stops or is too busy; nothing was done",
+                path.display()
             ),
             AskError::Silent { path } => write!(
                 f,

@@ -2,6 +2,7 @@
 //! reads it.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::control::AskError;
@@ -24,6 +25,13 @@ pub enum Failure {
 
 /// What the server is set to.
 pub fn settings(place: &PlaceArgs) -> Result<Settings, Failure> {
+    // Where it is said where the server is, nothing else is needed to find it.
+    if let (Some(control), None, None) = (&place.control, &place.config, &place.data_dir) {
+        return Ok(Settings {
+            control: Some(absolute(control)),
+            ..Settings::default()
+        });
+    }
     let args = ServeArgs {
         config: place.config.clone(),
         data_dir: place.data_dir.clone(),
@@ -33,9 +41,14 @@ pub fn settings(place: &PlaceArgs) -> Result<Settings, Failure> {
     let mut settings =
         settings.map_err(|error: ConfigError| Failure::Configuration(error.to_string()))?;
     if let Some(control) = &place.control {
-        settings.control = Some(control.clone());
+        settings.control = Some(absolute(control));
     }
     Ok(settings)
+}
+
+/// A flag is as seen from here, where what stands in the configuration is as seen from the data directory.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
 /// Says why, and ends.

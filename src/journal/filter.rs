@@ -29,7 +29,6 @@ pub const TARGETS: &[&str] = &[
     "server::hosting",
     "server::login",
     "server::manager",
-    "server::order",
     "server::posting",
     "server::receiving",
     "server::registrar",

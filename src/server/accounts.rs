@@ -380,7 +380,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 );
             }
         }
-        self.settle_changes(generation, result.as_ref().map(|()| ()));
+        self.settle_changes(generation, result.as_ref().err());
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };

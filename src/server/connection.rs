@@ -112,11 +112,19 @@ pub enum CloseReason {
     Stopping,
 }
 
-/// The bytes of a log from an offset to its end.
+/// The bytes of a log from an offset to its end, while they are offered to one member after the other; and how many bytes
+/// the kernel took. That costs those nothing who take all of it, as almost all do: they are counted by how many others
+/// there are.
 #[derive(Debug)]
 pub(super) struct Tail<'a> {
     from: u64,
     bytes: &'a [u8],
+    /// How many members were left to be offered something when it was these bytes for the first time, and how many of those
+    /// since did not take just these.
+    left: usize,
+    others: usize,
+    /// What was taken of other bytes before, and of what these others were offered.
+    sent: u64,
 }
 
 impl Tail<'_> {
@@ -124,7 +132,36 @@ impl Tail<'_> {
     pub(super) const NONE: Tail<'static> = Tail {
         from: u64::MAX,
         bytes: &[],
+        left: 0,
+        others: 0,
+        sent: 0,
     };
+
+    /// One of the members was not offered anything.
+    #[inline]
+    pub(super) fn pass_over(&mut self) {
+        self.others += 1;
+    }
+
+    /// How many bytes the kernel took, once `left` members are left.
+    pub(super) fn sent(&self, left: usize) -> u64 {
+        let whole = self.left.saturating_sub(left + self.others);
+        self.sent + (whole * self.bytes.len()) as u64
+    }
+}
+
+impl<'a> Tail<'a> {
+    /// Other bytes from now on, when there are `left` members, the one among them that needs them.
+    #[cold]
+    fn turn(&mut self, log: &'a Log, from: u64, left: usize) {
+        *self = Tail {
+            from,
+            bytes: log.slice(from, log.end()),
+            left,
+            others: 0,
+            sent: self.sent(left),
+        };
+    }
 }
 
 /// What came of offering a connection what it is due.
@@ -178,15 +215,20 @@ impl<S: Stream> Connection<S> {
     }
 
     /// One write for all that is due; what it came to for the one before is `news`, and almost always the same here.
-    pub(super) fn offer_news<'a>(&mut self, log: &'a Log, news: &mut Tail<'a>) -> Offered {
+    /// `left` are those who are to be offered news after this one.
+    #[inline]
+    pub(super) fn offer_news<'a>(
+        &mut self,
+        log: &'a Log,
+        news: &mut Tail<'a>,
+        left: impl ExactSizeIterator,
+    ) -> Offered {
         let Some(cursor) = self.feed.cursor() else {
-            return self.offer(log);
+            news.others += 1;
+            return self.offer(log, &mut news.sent);
         };
         if cursor != news.from {
-            *news = Tail {
-                from: cursor,
-                bytes: log.slice(cursor, log.end()),
-            };
+            news.turn(log, cursor, left.len() + 1);
         }
         if news.bytes.is_empty() {
             return Offered::Done;
@@ -196,12 +238,15 @@ impl<S: Stream> Connection<S> {
                 self.feed.reach_end(log);
                 Offered::Done
             }
-            result => self.note_sent(log, news.bytes.len(), result),
+            result => {
+                news.others += 1;
+                self.note_sent(log, news.bytes.len(), result, &mut news.sent)
+            }
         }
     }
 
-    /// One write for all that is due.
-    pub(super) fn offer(&mut self, log: &Log) -> Offered {
+    /// One write for all that is due. Adds what was taken of it to `sent_bytes`.
+    pub(super) fn offer(&mut self, log: &Log, sent_bytes: &mut u64) -> Offered {
         let (offered, result) = if let Some(plain) = self.feed.plain(log) {
             (plain.len(), self.stream.send(plain))
         } else {
@@ -213,12 +258,19 @@ impl<S: Stream> Connection<S> {
             };
             (pieces.bytes(), result)
         };
-        self.note_sent(log, offered, result)
+        self.note_sent(log, offered, result, sent_bytes)
     }
 
-    fn note_sent(&mut self, log: &Log, offered: usize, result: io::Result<usize>) -> Offered {
+    fn note_sent(
+        &mut self,
+        log: &Log,
+        offered: usize,
+        result: io::Result<usize>,
+        sent_bytes: &mut u64,
+    ) -> Offered {
         match result {
             Ok(sent) => {
+                *sent_bytes += sent as u64;
                 self.feed.advance(log, sent);
                 if sent < offered {
                     self.blocked = true;

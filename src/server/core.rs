@@ -110,6 +110,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) notes_due: bool,
     pub(super) now: Instant,
     pub(super) wall: TimeOfDay,
+    /// When it was that.
+    wall_at: Instant,
     pub(super) census: Census,
     /// The same of rooms, by who opened them.
     pub(super) hosts: Census,
@@ -197,6 +199,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             notes_due: false,
             now,
             wall: TimeOfDay::MIDNIGHT,
+            wall_at: now,
             census: Census::default(),
             hosts: Census::default(),
             mesh_names: Census::default(),
@@ -321,6 +324,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub fn turn(&mut self, now: Instant, wall: TimeOfDay) {
         self.now = now;
         self.wall = wall;
+        self.wall_at = now;
         self.take_in();
         self.take_in_datagrams();
         self.fall_due();
@@ -550,6 +554,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
     }
 
+    /// What the clock on the wall shows now, between turns too.
+    pub(super) fn wall_now(&self) -> TimeOfDay {
+        let since = self.now.saturating_duration_since(self.wall_at);
+        self.wall.after(since)
+    }
+
     /// Now, as guests remember it.
     pub(super) fn moment(&self) -> Moment {
         Moment::new(self.start, self.now)
@@ -643,6 +653,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             Ok(0) if lingering => self.doom(key),
             Ok(0) => self.begin_close(key, CloseReason::Left),
             Ok(read) => {
+                self.counters.received_tcp_bytes += read as u64;
                 // A short read is the last one (epoll(7)), unless the peer has ended: of that the
                 // kernel does not tell again.
                 let more = read == room.len() || connection.read_closed;

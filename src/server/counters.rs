@@ -7,7 +7,7 @@ use super::connection::CloseReason;
 use super::guest::Departure;
 use super::order::Bar;
 use super::receiving::DropReason;
-use crate::chat::Refusal;
+use crate::chat::{Refusal, Said};
 use crate::fanout::SlowConsumer;
 use crate::protocol::registry::ViolationKind;
 use crate::protocol::{Deadline, DropKind, Dropped};
@@ -83,6 +83,16 @@ counters! {
     joined,
     /// Messages that rooms and members were told.
     messages,
+    /// Deliveries: to how many others each message went, all together.
+    deliveries,
+    /// Bytes read from connections.
+    received_tcp_bytes,
+    /// Bytes that the kernel took from us for connections.
+    sent_tcp_bytes,
+    /// Bytes of datagrams received, whatever became of them.
+    received_udp_bytes,
+    /// Bytes of datagrams sent.
+    sent_udp_bytes,
     /// Messages dropped: their sender was over its rate.
     over_rate,
     /// Messages that bore the name of somebody other than their sender: not obeyed.
@@ -250,6 +260,14 @@ impl Counters {
             Bar::Banned => &mut self.banned,
             Bar::NotAllowed => &mut self.not_allowed,
         } += 1;
+    }
+
+    /// What became of something said.
+    pub(super) fn count_said(&mut self, said: Said) {
+        if let Said::ToOthers(others) = said {
+            self.messages += 1;
+            self.deliveries += others as u64;
+        }
     }
 
     /// How a connection ends. Why somebody was refused is counted when it is told.

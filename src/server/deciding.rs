@@ -184,7 +184,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Said::NobodyThere;
         };
         let said = hub.say(id, text, time, &mut delivery);
-        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        self.counters.count_said(said);
         said
     }
 
@@ -207,7 +207,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Said::NobodyThere;
         };
         let said = hub.direct(id, to, text, time, &mut delivery);
-        self.counters.messages += u64::from(matches!(said, Said::ToOthers(_)));
+        self.counters.count_said(said);
         said
     }
 
@@ -305,7 +305,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Contact { ip, ..claimed }
     }
 
-    /// The name somebody wants in a room, unless an account keeps it for somebody else.
+    /// The name somebody wants in a room, unless an account keeps it for somebody else, or the server speaks under it.
     pub(super) fn name_for(
         &self,
         house: usize,
@@ -318,7 +318,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             .accounts
             .as_ref()
             .is_some_and(|accounts| accounts.house() == house && accounts.exists(name.as_str()));
-        match lobby && kept {
+        match lobby && (kept || self.is_a_gateways(house, name.as_str())) {
             true => Err(Refusal::NameTaken),
             false => Ok(name),
         }

@@ -43,6 +43,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         id
     }
 
+    /// Whether the server itself speaks under that name to a mesh: nobody else in the lobby shall.
+    pub(super) fn is_a_gateways(&self, house: usize, name: &str) -> bool {
+        self.ports.iter().any(|port| {
+            let gateway = port.gateway.as_ref().filter(|_| port.house == house);
+            gateway.is_some_and(|gateway| gateway.session.is_called(name))
+        })
+    }
+
     /// A datagram on a port of a mesh.
     pub(super) fn handle_mesh_datagram(&mut self, id: PortId, from: SocketAddr, bytes: &[u8]) {
         let now = self.now;

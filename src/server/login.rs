@@ -15,7 +15,7 @@
 
 use std::net::IpAddr;
 
-use super::accounts::{Pending, Unsaved};
+use super::accounts::{Accounts, Pending, Unsaved};
 use super::core::Server;
 use super::guest::GuestPlace;
 use crate::chat::{Choice, Contact, LOBBY, MemberId, Name, Refusal};
@@ -49,6 +49,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let from = guest.peer.ip();
         let name = Name::parse(name).map_err(Refusal::NotAName)?;
         let password = Password::new(password).map_err(|_| Refusal::Denied)?;
+        let house = self.accounts.as_ref().map(Accounts::house);
+        let ours = house.is_some_and(|house| self.is_a_gateways(house, name.as_str()));
         let Server {
             accounts,
             houses,
@@ -86,6 +88,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         let may_register = !exists
             && free
             && !is_changed
+            && !ours
             && accounts.settings.open
             && !accounts.settings.accounts.is_full();
         // Nothing can be saved yet. That is no secret, and no fault of who asks.

@@ -13,7 +13,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// [`notice_lines`]. A mesh hears it in its gateway's name.
     pub fn tell_all(&mut self, text: &str, now: Instant) {
         self.now = now;
-        let time = self.wall;
+        let time = self.wall_now();
         for house in 0..self.houses.len() {
             let Some((hub, mut delivery)) = self.desk(house) else {
                 continue;
@@ -54,7 +54,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// Says something to one who is in. Whether there was a way.
     pub(super) fn notify(&mut self, key: Key, text: &str) -> bool {
-        let time = self.wall;
+        let time = self.wall_now();
         let Some((_, mut delivery)) = self.house_with(key).and_then(|house| self.desk(house))
         else {
             return false;

@@ -180,6 +180,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             bytes,
             truncated,
         } = datagram;
+        self.counters.received_udp_bytes += bytes.len() as u64;
         let Some(port) = self.ports.get(id) else {
             return;
         };

@@ -199,7 +199,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// The disk has the accounts of that generation, or would not take them.
-    pub(super) fn settle_changes(&mut self, generation: u64, result: Result<(), &std::io::Error>) {
+    pub(super) fn settle_changes(&mut self, generation: u64, refused: Option<&std::io::Error>) {
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
@@ -210,9 +210,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         accounts.changes = left;
         let settled: Vec<Change> = settled;
         for change in settled {
-            let last = match result {
-                Ok(()) => self.conclude(&change),
-                Err(error) => {
+            let last = match refused {
+                None => self.conclude(&change),
+                Some(error) => {
                     let last = Last::error(
                         ErrorKind::Failed,
                         format!("nothing is changed, for it could not be saved: {error}"),

@@ -58,23 +58,27 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 }
                 let (log, backlog) = (audience.log(), self.limits.lag.backlog_bytes);
                 let mut news = Tail::NONE;
-                for &key in audience.members() {
+                let mut members = audience.members().iter();
+                while let Some(&key) = members.next() {
                     let Some(member) = self.tenants.get_mut(key) else {
+                        news.pass_over();
                         continue;
                     };
                     // The writable edge will tell, but who is over the limit is asked once more.
                     if member.blocked && member.feed.behind(log) <= backlog {
+                        news.pass_over();
                         if !member.behind {
                             self.offers.push((key, Offered::Refused));
                         }
                         continue;
                     }
                     member.blocked = false;
-                    match member.offer_news(log, &mut news) {
+                    match member.offer_news(log, &mut news, members.clone()) {
                         Offered::Done if !member.readable || member.in_ready => {}
                         offered => self.offers.push((key, offered)),
                     }
                 }
+                self.counters.sent_tcp_bytes += news.sent(0);
             }
             if let Some(time) = postponed {
                 exchange.postpone(room);
@@ -112,7 +116,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return;
         }
         connection.blocked = false;
-        let offered = connection.offer(log);
+        let offered = connection.offer(log, &mut self.counters.sent_tcp_bytes);
         if let Some(room) = room
             && connection.behind
         {

@@ -114,7 +114,7 @@ fn by_whoever_has_the_lock(
         let late = Instant::now() >= deadline;
         match settings.control_path() {
             Some(path) => match ask(&path, request, shown) {
-                Err(AskError::NoServer { .. }) if !late => {}
+                Err(AskError::NoServer { .. } | AskError::Unheard { .. }) if !late => {}
                 Err(AskError::NoServer { path }) => return Err(unreachable(held, Some(path))),
                 answered => return Ok(answered?),
             },

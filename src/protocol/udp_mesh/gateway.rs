@@ -63,6 +63,11 @@ impl Gateway {
         }
     }
 
+    /// Whether that is as whom it answers.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name.same_as(name)
+    }
+
     /// Takes one datagram. A newcomer that it gives is one that may be answered, which counts as its answer.
     pub fn handle_datagram<'a>(
         &mut self,
