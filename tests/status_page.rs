@@ -292,7 +292,7 @@ fn the_picture_of_the_documentation() {
     let server = Server::start();
     let _load = Load::on(&server);
     let mut browser = Browser::start();
-    let size = json!({"width": 1100, "height": 860, "deviceScaleFactor": 1, "mobile": false});
+    let size = json!({"width": 1200, "height": 830, "deviceScaleFactor": 1, "mobile": false});
     browser.call("Emulation.setDeviceMetricsOverride", size);
     browser.open(&server.url());
     browser.expect(LIVE);
