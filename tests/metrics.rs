@@ -1,6 +1,9 @@
 //! Figures over HTTP, from the real server: they move as they should, whatever else is asked for is refused, and nobody
 //! who asks badly keeps those who chat waiting.
 
+// The frames are in both, for tests that use one of them.
+#![allow(clippy::duplicate_mod)]
+
 #[path = "support/memory_house.rs"]
 mod memory_house;
 mod support;

@@ -1,6 +1,6 @@
 //! Owns the connections of those who do not chat but ask something about the server: the annex, beside the house.
 //! Knows nothing of what is asked there, nor of who answers; a connection it knows as a
-//! [`Stream`](crate::reactor::Stream), and a desk by when a question is whole.
+//! [`Stream`], and a desk by when a question is whole.
 //!
 //! Each asks once and is answered once. Whatever they do, the annex holds [`VISITORS`] of them per desk, each for a
 //! bounded time and with a bounded question; each turn takes one read and one write of each at the most, and gives out

@@ -29,7 +29,7 @@ pub struct House {
 
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
-/// `ready` is called once everything is set up. What each signal does is told by [`Driver`].
+/// `ready` is called once everything is set up. What each signal does is told by `Driver`.
 pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
     let driver = Driver::new(doors, house)?;
     ready();

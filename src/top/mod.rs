@@ -7,7 +7,7 @@
 //!  HTTP ───────────┘
 //! ```
 //!
-//! All but [`source`] and [`run()`] are pure: text and times go in, figures and rows come out.
+//! All but `source` and [`run()`] are pure: text and times go in, figures and rows come out.
 
 #![cfg_attr(
     not(test),
