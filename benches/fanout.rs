@@ -17,11 +17,11 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crowd::{Crowd, Place};
 use memory_room::{Room, speech};
-use mynah::chat::{Name, TimeOfDay};
+use mynah::chat::TimeOfDay;
 use mynah::fanout::{Audience, Feed};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::tcp_room::frame;
-use mynah::server::{self, Advertise, Door, House, Limits};
+use mynah::server::{self, About, BanSettings, Door, House, Terms};
 use speech::{FANNED_OUT, TEXT};
 
 /// Append once, offer to everybody, forget.
@@ -119,22 +119,27 @@ static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
     let open = |protocol| Door::open(protocol, any).expect("a port is free");
     let tokens = open(Protocol::Tcrp);
     let mut doors: Vec<Door> = FANNED_OUT.into_iter().map(open).collect();
-    let places = doors.iter().map(|door| Place {
-        protocol: door.protocol(),
-        address: door.address(),
-        tokens: (door.protocol() == Protocol::Ucrp).then(|| tokens.address()),
-    });
+    let address = |door: &Door| door.place().address().expect("an address");
+    let places = FANNED_OUT
+        .into_iter()
+        .zip(&doors)
+        .map(|(protocol, door)| Place {
+            protocol,
+            address: address(door),
+            tokens: (protocol == Protocol::Ucrp).then(|| address(&tokens)),
+        });
     let places = places.collect();
     doors.push(tokens);
     let (ready, is_ready) = mpsc::channel();
     thread::spawn(move || {
         let house = House {
-            limits: Limits::default(),
+            terms: Terms::default(),
             // One protocol's members are not told what is said in another.
             isolate: true,
-            advertise: Advertise::default(),
             accounts: Some(memory_room::accounts(CROWD)),
-            mesh_name: Name::parse("mynah").expect("a name"),
+            bans: BanSettings::default(),
+            about: About::default(),
+            reread: None,
         };
         server::run(doors, house, || {
             let _ = ready.send(());

@@ -4,16 +4,18 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use log::LevelFilter;
 
 use crate::chat::{Name, NameError};
-use crate::config::{Advertise, LEVELS, Listen, Registration, Shares, Target, count, duration};
+use crate::config::{Advertise, Listen, Registration, Shares, Target, count, duration};
+use crate::control::Prefix;
+use crate::journal::Filter;
+use crate::top::Source;
+use crate::version;
 
 /// A chat server and the clients of its protocols.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = version::long())]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -23,23 +25,57 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server: every protocol on this machine, unless told otherwise
+    #[command(after_long_help = SOURCES, after_help = SOURCES)]
     Serve(ServeArgs),
+    /// Show the configuration: what there is to set, and what is set
+    Config(ConfigArgs),
     /// Talk to others through a server
     Chat(ChatArgs),
     /// Measure a server: members of any protocol come in, talk, and count every delivery
     Bench(BenchArgs),
+    /// Keep order in a running server: see who is in, kick, ban, speak to all, stop
+    Ctl(CtlArgs),
+    /// Make and change accounts, whether a server runs or not
+    Account(AccountArgs),
+    /// Watch a server: its figures live in this terminal
+    Top(TopArgs),
     /// The bare write loop that `bench` measures beside a server
     #[command(hide = true)]
     BenchFloor(BenchFloorArgs),
 }
 
-/// `mynah serve`
+/// Where settings come from, for whoever asks what `serve` takes.
+const SOURCES: &str = "\
+Settings: a flag goes before the environment (MYNAH_LIMITS_ROOMS=7 is limits.rooms), that before the file, the file \
+before the default. The file is the first of --config FILE, $MYNAH_CONFIG, $XDG_CONFIG_HOME/mynah/mynah.toml (or \
+~/.config/mynah/mynah.toml) and /etc/mynah/mynah.toml; none is fine. `mynah config default` prints one with all keys, \
+`mynah config check` what holds and where it comes from.";
+
+/// `mynah config`
 #[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to show of the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print a configuration file with all keys, their defaults and what they are, commented out
+    Default,
+    /// Read the configuration as `serve` with the same flags would, and print what holds and where each value comes
+    /// from; exit status 78 if something is wrong
+    #[command(after_long_help = SOURCES, after_help = SOURCES)]
+    Check(ServeArgs),
+}
+
+/// `mynah serve`
+#[derive(Clone, Debug, Default, Args)]
 pub struct ServeArgs {
-    /// Read settings from a file in TOML; a flag goes before what stands there
+    /// Read settings from this file in TOML, and no other; - is standard input
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp or udp-mesh;
+    /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics;
     /// repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on
     /// 127.0.0.1]
     #[arg(long, value_name = "NAME=ADDR:PORT")]
@@ -51,9 +87,10 @@ pub struct ServeArgs {
     /// Give each protocol rooms and names of its own
     #[arg(long)]
     pub isolate: bool,
-    /// What is told on standard error [default: info]
-    #[arg(long, value_name = "LEVEL", ignore_case = true, value_parser = levels())]
-    pub log_level: Option<LevelFilter>,
+    /// What is told on standard error: off, error, warn, info, debug or trace, and levels of their own for parts of
+    /// the program, as info,store=debug,server::driver=off [default: info]
+    #[arg(long, value_name = "LEVEL[,TARGET=LEVEL...]")]
+    pub log_level: Option<Filter>,
     /// Who may make an account [default: open]
     #[arg(long, value_name = "WHO")]
     pub registration: Option<Registration>,
@@ -69,6 +106,154 @@ pub struct ServeArgs {
     /// End when this process does, which has started us
     #[arg(long, value_name = "PID", hide = true)]
     pub parent: Option<u32>,
+}
+
+/// Where the server is, for whoever is to talk to it as its administrator.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// Its configuration file
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Its data directory
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Its control socket [default: mynah.sock in the data directory]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub control: Option<PathBuf>,
+}
+
+/// `mynah ctl`
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Show the answer as the server gives it: lines of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+/// What a running server is asked.
+#[derive(Debug, Subcommand)]
+pub enum CtlCommand {
+    /// Who is in: name, protocol, address, room, and the bytes that it is behind
+    Members,
+    /// Which rooms there are, and how many are in each
+    Rooms,
+    /// Put somebody out, who may come back
+    Kick {
+        /// A name; with --address an address, or an address with its port
+        whom: String,
+        /// WHOM is an address: everybody from there, or the one at ADDR:PORT
+        #[arg(long, short, conflicts_with = "room")]
+        address: bool,
+        /// In this room alone
+        #[arg(long, value_name = "ROOM", value_parser = name)]
+        room: Option<Name>,
+        /// What it is told
+        reason: Vec<String>,
+    },
+    /// Let nobody in from an address or prefix, and put out who is in; it is kept in the data directory
+    Ban {
+        /// As 192.0.2.7, 192.0.2.0/24 or 2001:db8::/48
+        #[arg(value_name = "ADDR[/BITS]", value_parser = Prefix::parse)]
+        net: Prefix,
+        /// What those are told who are in
+        reason: Vec<String>,
+        /// For so long, as 30m, 12h or 7d [default: for good]
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        time: Option<Duration>,
+        /// Even if it is this machine, or a large part of all
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take a ban back
+    Unban {
+        /// As it was banned
+        #[arg(value_name = "ADDR[/BITS]", value_parser = Prefix::parse)]
+        net: Prefix,
+    },
+    /// Who is banned, since when, until when and why
+    Bans,
+    /// Tell everybody something
+    Say {
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Read the configuration again, as SIGHUP
+    Reload,
+    /// Let nobody in any more, and stop when all have left, as SIGUSR2
+    Drain,
+    /// Stop, as SIGTERM
+    Stop,
+    /// The figures, as Prometheus reads them
+    Metrics,
+    /// What server it is, since when, and where it listens
+    Status,
+    /// Which accounts there are
+    Accounts,
+}
+
+/// `mynah account`
+#[derive(Debug, Args)]
+pub struct AccountArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// Show the answer as lines of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: AccountCommand,
+}
+
+/// What is done to accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make an account; its password is asked for
+    Add {
+        #[arg(value_parser = name)]
+        name: Name,
+        /// Read the password from the first line of this file; - is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Give an account another password; who is in with the old one stays
+    Passwd {
+        #[arg(value_parser = name)]
+        name: Name,
+        /// Read the password from the first line of this file; - is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Take an account away, and let its owner go
+    Delete { name: String },
+    /// Which accounts there are; never what their passwords are known by
+    List,
+}
+
+/// `mynah top`
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Ask the metrics socket there, over HTTP, as 127.0.0.1:9464 or http://host/metrics [default: the control
+    /// socket of the server on this machine]
+    #[arg(value_name = "ADDR:PORT|URL", conflicts_with_all = ["control", "data_dir", "config"])]
+    pub target: Option<Source>,
+    /// How long from one look to the next
+    #[arg(long, short, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Print one table and leave; the rates in it are of one interval. Always so when the output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// The server's control socket [default: as in its configuration]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["data_dir", "config"])]
+    pub control: Option<PathBuf>,
+    /// The server's data directory, where its control socket is
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The server's configuration file, which says where its control socket is
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// `mynah bench`
@@ -285,12 +470,18 @@ pub struct ChatOptions {
     pub json: bool,
 }
 
-fn name(text: &str) -> Result<Name, NameError> {
-    Name::parse(text)
+/// Not so short that asking is all that a server does.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    match interval {
+        _ if interval < Duration::from_millis(100) => Err("it is 100ms at least".into()),
+        _ if interval > Duration::from_secs(3600) => Err("it is 1h at most".into()),
+        _ => Ok(interval),
+    }
 }
 
-fn levels() -> impl TypedValueParser<Value = LevelFilter> {
-    PossibleValuesParser::new(LEVELS).map(|name| name.parse().unwrap_or(LevelFilter::Info))
+fn name(text: &str) -> Result<Name, NameError> {
+    Name::parse(text)
 }
 
 #[cfg(test)]

@@ -12,12 +12,17 @@
 //! | [`store`] | accounts: passwords, their file, attempts slowed down | protocols, sockets, clocks |
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
+//! | [`metrics`] | the text format of figures, the histogram | sockets, clocks, what is counted |
+//! | [`http`] | requests and answers of HTTP, as bytes, and the status page | sockets, clocks |
 //! | [`client`] | a session, a transport and a terminal, tied together | |
 //! | [`load`] | the load generator: members, a pace, every delivery counted | the server's inside |
 //! | [`report`] | the load generator's table, JSON and plot | sockets, clocks, files |
+//! | [`control`] | what an administrator and the server say to each other, both halves | sockets, clocks |
+//! | [`top`] | the live view of a server's figures in a terminal | the server's inside |
 //! | [`journal`] | the log on standard error, which never blocks | |
 //! | [`config`], [`cli`] | flags, configuration file, and the settings that they become | what is done with them |
 //! | [`commands`] | one thin file per subcommand | |
+//! | [`version`] | what it says of itself: version, commit, target | |
 //!
 //! The never-rules are greps in `tests/architecture.rs`. The road that data takes:
 //!
@@ -47,11 +52,16 @@ pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod config;
+pub mod control;
 pub mod fanout;
+pub mod http;
 pub mod journal;
 pub mod load;
+pub mod metrics;
 pub mod protocol;
 pub mod reactor;
 pub mod report;
 pub mod server;
 pub mod store;
+pub mod top;
+pub mod version;

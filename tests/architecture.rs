@@ -1,8 +1,11 @@
 //! The never-rules of the house, as greps: what a room may not know is worth more than what it knows.
 //! Comments count too, so that nobody explains one room in the words of another.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use mynah::journal::TARGETS;
 
 /// Every Rust file below a folder of `src`, with its text.
 fn files(room: &str) -> Vec<(PathBuf, String)> {
@@ -62,7 +65,7 @@ fn without_tests(text: &str) -> &str {
 fn the_rooms_are_where_they_should_be() {
     for room in [
         "chat", "protocol", "fanout", "store", "reactor", "server", "client", "load", "report",
-        "commands",
+        "commands", "control",
     ] {
         assert!(
             !files(room).is_empty(),
@@ -89,7 +92,9 @@ fn the_pure_rooms_know_no_sockets_and_no_clock() {
         "Local::now",
         "Utc::now",
     ];
-    for room in ["chat", "protocol", "fanout", "store", "report"] {
+    for room in [
+        "chat", "protocol", "fanout", "store", "report", "http", "control", "metrics",
+    ] {
         forbid(
             &format!("{room} names a socket"),
             lines_with(room, &sockets),
@@ -295,7 +300,10 @@ fn r49_the_lints_against_panics_stand() {
         ("protocol/mod.rs", &all),
         ("fanout/mod.rs", &all),
         ("store/mod.rs", &all),
+        ("control/mod.rs", &all),
         ("server/mod.rs", &all),
+        ("http/mod.rs", &all),
+        ("metrics/mod.rs", &all),
         ("journal/mod.rs", &all),
         ("reactor/mod.rs", &without_indexing),
         ("client/mod.rs", &without_indexing),
@@ -361,4 +369,39 @@ fn r39_every_hash_is_keyed() {
         }
     }
     forbid("a table of hashbrown's", found);
+}
+
+/// What the log is asked for is what logs, and all of it: a filter with a target that tells nothing is a mistake that
+/// nobody notices.
+#[test]
+fn the_targets_of_the_log_are_the_modules_that_log() {
+    let mut logging = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (path, text) in files("") {
+        let path = path.strip_prefix(&root).unwrap().with_extension("");
+        let module = path.to_str().unwrap().replace('/', "::");
+        let module = module.strip_suffix("::mod").unwrap_or(&module);
+        let text = without_tests(&text);
+        let mut calls = ["error", "warn", "info", "debug", "trace"]
+            .into_iter()
+            .flat_map(|level| {
+                text.split(&format!("log::{level}!("))
+                    .skip(1)
+                    .collect::<Vec<_>>()
+            });
+        if calls.any(|call| !call.trim_start().starts_with("target:")) {
+            logging.insert(module.to_owned());
+        }
+        // Those of whoever logs for others are in quotes.
+        let of_others = TARGETS
+            .iter()
+            .filter(|target| text.contains(&format!("\"{target}\"")));
+        if module != "journal::filter" {
+            logging.extend(of_others.map(|target| (*target).to_owned()));
+        }
+    }
+    // What was dropped is told by the journal itself; and mio is no part of this crate.
+    logging.extend(["journal", "mio::poll"].map(str::to_owned));
+    let known: Vec<&str> = logging.iter().map(String::as_str).collect();
+    assert_eq!(TARGETS, known);
 }

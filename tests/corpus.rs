@@ -31,6 +31,7 @@ replays! {
     the_corpus_of_accounts: "accounts" => mynah::store::fuzz,
     the_corpus_of_clients: "clients" => fuzz::clients::run,
     the_corpus_of_config: "config" => mynah::config::fuzz,
+    the_corpus_of_control: "control" => mynah::control::fuzz,
     the_corpus_of_group: "group" => group::frame::fuzz,
     the_corpus_of_group_direct: "group_direct" => group::direct::fuzz,
     the_corpus_of_server: "server" => fuzz::server::run,

@@ -36,8 +36,8 @@ impl Log for Keeper {
     fn flush(&self) {}
 }
 
-/// Time and level, which the journal puts before a message, and the end of the line.
-const AROUND: usize = 40;
+/// Time, level and target, which the journal puts before a message, and the end of the line.
+const AROUND: usize = 60;
 
 /// Where somebody hosts a room.
 const HOST: &str = "192.0.2.8:8";

@@ -213,7 +213,7 @@ fn what_a_row_counts_and_bounds_is_there_with_its_default() {
         }
     }
     let unused: Vec<_> = mynah::config::names()
-        .filter(|key| key.starts_with("limits.") && !bounded.contains(key))
+        .filter(|key| key.starts_with("limits.") && !bounded.contains(*key))
         .collect();
     assert!(
         unused.is_empty(),

@@ -2,31 +2,19 @@
 
 mod support;
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::ops::{Deref, DerefMut};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use support::{Server, until, wait_for_exit};
+use rustix::process::Signal;
+use support::pty::Pty;
+use support::{Server, until};
 
 /// A terminal of 40 columns with the client on it.
 struct Terminal {
-    child: Child,
-    keyboard: File,
-    /// Kept open, so that the terminal outlives the client and can be looked at.
-    line: File,
-    shown: mpsc::Receiver<Vec<u8>>,
+    pty: Pty,
     parser: vte::Parser,
     screen: Screen,
 }
@@ -38,39 +26,11 @@ impl Terminal {
 
     /// With these variables in the environment.
     fn start_where(args: &[&str], environment: &[(&str, &str)]) -> Terminal {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&keyboard).unwrap();
-        unlockpt(&keyboard).unwrap();
-        let name = ptsname(&keyboard, Vec::new()).unwrap();
-        let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let line = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NOCTTY)
-            .open(path)
-            .unwrap();
-        let mut terminal = Terminal {
-            child: Command::new(env!("CARGO_BIN_EXE_mynah"))
-                .args(args)
-                .env("TERM", "xterm")
-                .env_remove("NO_COLOR")
-                .env_remove("MYNAH_PASSWORD")
-                .envs(environment.iter().copied())
-                .stdin(Stdio::from(line.try_clone().unwrap()))
-                .stdout(Stdio::from(line.try_clone().unwrap()))
-                .stderr(Stdio::from(line.try_clone().unwrap()))
-                // A group of its own with its parent in the session: one that can be stopped.
-                .process_group(0)
-                .spawn()
-                .unwrap(),
-            shown: read_pieces(keyboard.try_clone().unwrap()),
-            keyboard: keyboard.into(),
-            line,
+        Terminal {
+            pty: Pty::start(args, environment, (40, 24)),
             parser: vte::Parser::new(),
             screen: Screen::default(),
-        };
-        terminal.set_columns(40);
-        terminal
+        }
     }
 
     /// Joined as alice, with the editor on the screen.
@@ -80,24 +40,6 @@ impl Terminal {
         let peer = server.accept_joined("alice");
         terminal.expect(&["* joined lobby as alice", "> "]);
         (terminal, peer)
-    }
-
-    fn set_columns(&mut self, columns: u16) {
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&self.line, size).unwrap();
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until the screen's last rows are these, and the cursor is at the end of the last one.
@@ -111,45 +53,26 @@ impl Terminal {
         let deadline = Instant::now() + support::PATIENCE;
         while !(self.screen.ends_with(rows) && self.screen.column == column) {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.shown.recv_timeout(left) {
+            match self.pty.shown.recv_timeout(left) {
                 Ok(bytes) => self.parser.advance(&mut self.screen, &bytes),
                 Err(_) => panic!("not {rows:?} and column {column} but {:?}", self.screen),
             }
         }
     }
+}
 
-    fn is_raw(&self) -> bool {
-        let modes = tcgetattr(&self.line).unwrap().local_modes;
-        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
-    }
+impl Deref for Terminal {
+    type Target = Pty;
 
-    /// Waits for the end; the terminal is as it was.
-    fn expect_exit(&mut self, status: i32) {
-        assert_eq!(wait_for_exit(&mut self.child).code(), Some(status));
-        let modes = tcgetattr(&self.line).unwrap().local_modes;
-        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
+    fn deref(&self) -> &Pty {
+        &self.pty
     }
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl DerefMut for Terminal {
+    fn deref_mut(&mut self) -> &mut Pty {
+        &mut self.pty
     }
-}
-
-fn read_pieces(from: OwnedFd) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    let mut from = File::from(from);
-    thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// Rows as a terminal would show them, of any length, and what it was asked for besides.
@@ -310,7 +233,7 @@ fn a_long_line_scrolls_and_another_width_shows_more_of_it() {
     terminal.press(&line);
     // 37 columns are left for text; the window moves by 18.
     terminal.expect(&[&format!("> {}", &line[18..])]);
-    terminal.set_columns(80);
+    terminal.set_size(80, 24);
     terminal.signal(Signal::WINCH);
     terminal.expect(&[&format!("> {line}")]);
     terminal.press("\x0cx");
@@ -381,12 +304,7 @@ fn ctrl_z_gives_the_terminal_back_for_a_while() {
     terminal.press("half");
     terminal.expect(&["> half"]);
     terminal.press("\x1a");
-    let pid = Pid::from_child(&terminal.child);
-    until("stop", || {
-        let options = WaitOptions::UNTRACED | WaitOptions::NOHANG;
-        let (_, status) = waitpid(Some(pid), options).unwrap()?;
-        status.stopped().then_some(())
-    });
+    terminal.wait_for_stop();
     assert!(!terminal.is_raw());
     terminal.signal(Signal::CONT);
     peer.say("12:00:00", "bob", "back?");

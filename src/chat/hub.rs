@@ -318,6 +318,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         self.members.len()
     }
 
+    /// How many rooms there are, the lobby among them.
+    pub fn room_count(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// How many hold a name in a room.
     pub fn count(&self, room: RoomId) -> usize {
         self.room(room).map_or(0, |room| room.count)

@@ -1,7 +1,6 @@
 //! Owns the person's side: what is typed comes in as lines, what is to be seen goes out, whether that is a
 //! terminal with an editor or a pair of pipes. Knows no session and no connection.
 
-use std::env;
 use std::io;
 
 use mio::Token;
@@ -259,9 +258,7 @@ fn style(as_json: bool) -> Style {
     if as_json {
         return Style::Json;
     }
-    // Set to whatever but nothing (no-color.org).
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Style::Human {
-        colours: terminal::understands_sequences() && !no_color,
+        colours: terminal::wants_colours(),
     }
 }

@@ -232,7 +232,9 @@ impl Conversation {
 
     fn handle_signal(&mut self, signal: Signal) {
         match signal {
-            Signal::Interrupt | Signal::Terminate | Signal::Hangup => self.interrupt(),
+            Signal::Interrupt | Signal::Terminate | Signal::Hangup | Signal::User2 => {
+                self.interrupt()
+            }
             Signal::WindowChange => self.console.resize(),
         }
     }

@@ -4,6 +4,7 @@
 use std::env;
 use std::io;
 use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once, TryLockError};
 
 use rustix::process::{self, Signal};
@@ -21,7 +22,14 @@ pub struct RawMode(());
 /// guard both have to get at it.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
+/// Whether the screen is ours, all of it. Static for the same reason.
+static SCREEN_TAKEN: AtomicBool = AtomicBool::new(false);
+
 static RESTORE_ON_PANIC: Once = Once::new();
+
+/// Another screen than the one of the shell, without a cursor (xterm).
+const TAKE_SCREEN: &[u8] = b"\x1b[?1049h\x1b[?25l";
+const GIVE_SCREEN_BACK: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 impl RawMode {
     /// Fails when standard input is no terminal, or one that is gone.
@@ -67,11 +75,38 @@ pub fn understands_sequences() -> bool {
     termios::isatty(stdout()) && !dumb
 }
 
+/// Whether there are to be colours: set to whatever but nothing, `NO_COLOR` forbids them (no-color.org).
+pub fn wants_colours() -> bool {
+    let forbidden = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    understands_sequences() && !forbidden
+}
+
 /// The width of the terminal of standard output; 80 when it does not know.
 pub fn columns() -> usize {
+    size().0
+}
+
+/// Columns and rows of the terminal of standard output; 80 and 24 when it does not know.
+pub fn size() -> (usize, usize) {
     match termios::tcgetwinsize(stdout()) {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col),
-        _ => 80,
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_col), usize::from(size.ws_row))
+        }
+        _ => (80, 24),
+    }
+}
+
+/// Appends what takes the whole screen; what stood on it comes back with [`give_screen_back`], or when the program
+/// panics.
+pub fn take_screen(out: &mut Vec<u8>) {
+    SCREEN_TAKEN.store(true, Ordering::Relaxed);
+    out.extend_from_slice(TAKE_SCREEN);
+}
+
+/// Appends what shows the screen as it was before.
+pub fn give_screen_back(out: &mut Vec<u8>) {
+    if SCREEN_TAKEN.swap(false, Ordering::Relaxed) {
+        out.extend_from_slice(GIVE_SCREEN_BACK);
     }
 }
 
@@ -86,6 +121,10 @@ fn remember(modes: Option<Termios>) -> Option<Termios> {
 }
 
 fn restore() {
+    if SCREEN_TAKEN.swap(false, Ordering::Relaxed) {
+        // Nothing more can be done about one that does not take it.
+        let _ = rustix::io::write(stdout(), GIVE_SCREEN_BACK);
+    }
     if let Some(before) = remember(None) {
         // A terminal that is gone has no modes to restore.
         let _ = termios::tcsetattr(stdin(), OptionalActions::Now, &before);

@@ -4,14 +4,28 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::cli::ServeArgs;
-use crate::config::{Listen, Registration, Service, Settings};
-use crate::journal;
-use crate::protocol::registry::Protocol;
-use crate::reactor::{give_back_code, give_back_free_memory, raise_descriptor_limit};
-use crate::server::{self, AccountSettings, Door, House};
+use crate::config::{
+    Change, Listen, Merged, Origin, Registration, Reload, Service, Settings, changed, keys,
+};
+use crate::journal::{self, Journal};
+use crate::protocol::registry::{Protocol, Transport};
+use crate::reactor::{
+    Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
+};
+use crate::server::{
+    self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Reread, Revision,
+    Rules, Terms, Wanted,
+};
 use crate::store::{self, Accounts, Lock, LockError};
+
+/// `mynah account` has the data directory's lock for some tens of milliseconds, which is no reason not to start.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// So many accounts that nobody can use are named in the log.
 const DENIED_TOLD: usize = 10;
@@ -25,62 +39,125 @@ enum Failure {
     Other(String),
 }
 
-/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration or the
-/// accounts' file are wrong), standard error says why.
+/// Serves until a signal ends it (exit status 0). When it cannot (1; 78 where the configuration, the accounts' file or
+/// what the service manager hands over are wrong), standard error says why.
 pub fn run(args: ServeArgs) -> ExitCode {
+    // Before anything else is opened: their numbers are all that tells them from other descriptors.
+    let inherited = inherited();
     let parent = args.parent.map_or(Ok(()), super::parent::end_with);
     let result = parent
         .map_err(|error| Failure::Other(error.to_string()))
         .and_then(|()| {
-            Settings::of_serve(args).map_err(|error| Failure::Configuration(error.to_string()))
+            Merged::read(&args).map_err(|error| Failure::Configuration(error.to_string()))
         })
-        .and_then(|settings| {
-            // Dropped last: what is logged until then gets out.
-            let _journal = journal::start(settings.log_level)
+        .and_then(|merged| {
+            let inherited = inherited.map_err(|error| {
+                Failure::Configuration(format!("the sockets that were handed over: {error}"))
+            })?;
+            // What is logged until the end gets out.
+            let journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
-            serve(&settings)
+            tell_of(&merged);
+            let journal = Arc::new(journal);
+            let served = serve(args, &merged, inherited, &journal);
+            // Whoever reads a file that nobody answers for has it still.
+            journal.flush();
+            served
         });
     let (reason, status) = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Configuration(reason)) => (reason, 78),
         Err(Failure::Other(reason)) => (reason, 1),
     };
-    // Standard error may be closed, which changes nothing.
-    let _ = writeln!(io::stderr(), "mynah: {reason}");
+    journal::tell_last(format_args!("{reason}"));
     ExitCode::from(status)
 }
 
-fn serve(settings: &Settings) -> Result<(), Failure> {
+/// What there is to say about where the settings come from.
+fn tell_of(merged: &Merged) {
+    for warning in &merged.warnings {
+        log::warn!("{warning}");
+    }
+    match &merged.file {
+        Some(path) => log::debug!("configuration: {}", path.display()),
+        None => log::debug!("configuration: no file"),
+    }
+}
+
+fn serve(
+    args: ServeArgs,
+    merged: &Merged,
+    inherited: Vec<Inherited>,
+    journal: &Arc<Journal>,
+) -> Result<(), Failure> {
     match raise_descriptor_limit() {
         Ok(limit) => log::debug!("up to {limit} descriptors"),
         Err(error) => log::warn!("the descriptor limit stays as it is: {error}"),
     }
+    let settings = &merged.settings;
     log::debug!("data directory: {}", settings.data_dir.display());
-    let logs_in = |listen: &Listen| listen.service == Service::Chat(Protocol::UdpLogin);
+    let mut doors = Vec::new();
+    for one in inherited {
+        doors.push(hand_over(one, settings)?);
+    }
+    let handed: Vec<(Purpose, Place)> = doors
+        .iter()
+        .map(|door| (door.purpose(), door.place().clone()))
+        .collect();
+    let mut terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
+    let wanted = terms.doors.iter().map(Wanted::purpose);
+    let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
+    let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
     // Kept until the end.
-    let _lock = match settings.listen.iter().any(logs_in) {
-        true => lock(&settings.data_dir)?,
-        false => None,
+    let lock = match (logs_in, settings.control_path()) {
+        (true, _) => lock(&settings.data_dir)?,
+        (false, Some(_)) => lock_if_free(&settings.data_dir),
+        (false, None) => None,
     };
+    terms
+        .doors
+        .extend(control(settings, lock.is_some(), &handed));
     let accounts = load_accounts(settings)?;
     log::debug!("{} accounts", accounts.len());
-    let mut doors = Vec::new();
-    for listen in &settings.listen {
-        doors.push(open(listen, settings)?);
+    let bans = BanSettings {
+        bans: store::load_bans(&settings.bans_path())
+            .map_err(|error| Failure::Configuration(error.to_string()))?,
+        path: lock.as_ref().map(|_| settings.bans_path()),
+    };
+    for wanted in &terms.doors {
+        match wanted.open(terms.rules.limits.dead_peer) {
+            Ok(door) => doors.push(door),
+            Err(error) if wanted.is_optional() => {
+                log::warn!("{error}; `mynah ctl` does not reach this server");
+            }
+            Err(error) => return Err(Failure::Other(error.to_string())),
+        }
     }
     let listening = listening(&doors);
+    let about = About {
+        version: crate::version::VERSION.to_owned(),
+        data_dir: settings.data_dir.display().to_string(),
+    };
     let house = House {
-        limits: settings.limits,
-        advertise: settings.advertise,
+        terms,
         isolate: settings.isolate,
         accounts: Some(AccountSettings {
             accounts,
             path: settings.accounts_path(),
-            served: settings.listen.iter().any(logs_in),
+            served: logs_in,
+            kept: lock.is_some(),
             open: settings.registration == Registration::Open,
             cost: settings.hash_cost,
         }),
-        mesh_name: settings.mesh.name.clone(),
+        bans,
+        about,
+        reread: Some(reread(
+            args,
+            settings.clone(),
+            lock.is_some(),
+            handed,
+            journal,
+        )),
     };
     // What is needed from here on is needed for long.
     give_back_free_memory();
@@ -88,51 +165,181 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
         announce(&listening);
         give_back_code();
     };
+    // Until the end.
+    let _lock = lock;
     let counters = server::run(doors, house, ready)
         .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
     Ok(())
 }
 
-fn open(listen: &Listen, settings: &Settings) -> Result<Door, Failure> {
-    let Listen { service, address } = *listen;
-    let Service::Chat(protocol) = service else {
-        return Err(Failure::Other(format!("{service} is not served yet")));
-    };
-    let door = match (protocol, address) {
-        (Protocol::UdpMesh, SocketAddr::V4(address)) => {
-            Door::open_gateway(address, settings.mesh.broadcast)
-        }
-        (Protocol::UdpMesh, SocketAddr::V6(address)) => {
-            return Err(Failure::Other(format!(
-                "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
-            )));
-        }
-        _ => Door::open_with(protocol, address, settings.limits.dead_peer),
-    };
-    if !address.ip().is_loopback() {
-        match protocol {
-            Protocol::UdpRoom => log::warn!(
-                "udp-room on {address}: nobody there can prove who he is, and what is said crosses the network in clear"
-            ),
-            Protocol::UdpLogin => log::warn!(
-                "udp-login on {address}: what is said, passwords too, crosses the network in clear"
-            ),
-            _ => {}
+/// A door that the service manager has opened.
+fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure> {
+    let mesh = (settings.mesh.broadcast, settings.mesh.name.clone());
+    let door = Door::of_inherited(inherited, settings.limits.dead_peer, mesh);
+    door.map_err(|error| Failure::Configuration(error.to_string()))
+}
+
+/// How the configuration is read again: by the same flags, and compared with what is in force.
+fn reread(
+    args: ServeArgs,
+    settings: Settings,
+    has_folder: bool,
+    handed: Vec<(Purpose, Place)>,
+    journal: &Arc<Journal>,
+) -> Reread {
+    let in_force = Arc::new(Mutex::new(settings));
+    let journal = Arc::clone(journal);
+    Reread::new(move || {
+        let merged = Merged::read(&args).map_err(|error| error.to_string())?;
+        let running = lock_settings(&in_force).clone();
+        let changes = changed(&running, &merged.settings);
+        let names_sockets = names_sockets(&merged);
+        let settings = merged.settings.clone().as_reloaded(&running);
+        let mut terms = terms(&settings, names_sockets, &handed)?;
+        terms.doors.extend(control(&settings, has_folder, &handed));
+        let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
+        Ok(Revision {
+            terms,
+            in_force: Box::new(move || {
+                tell_of(&merged);
+                // At the level that held or at the one that holds now, whichever is louder: here at the former.
+                tell_changes(&changes);
+                journal.set_filter(settings.log_level.clone());
+                *lock_settings(&in_force) = settings;
+            }),
+        })
+    })
+}
+
+fn lock_settings(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
+    settings.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line for each.
+fn tell_changes(changes: &[Change]) {
+    for change in changes {
+        match change.reload() {
+            Reload::Now | Reload::NewConnections => log::info!("reloaded: {change}"),
+            Reload::Restart => log::warn!("not reloaded: {change}"),
         }
     }
-    door.map_err(|error| Failure::Other(error.to_string()))
+    if changes.is_empty() {
+        log::info!("reloaded: nothing has changed");
+    }
+}
+
+/// Whether somebody has said what to listen for.
+fn names_sockets(merged: &Merged) -> bool {
+    let mut keys = keys();
+    let listen = keys.find(|key| key.name() == "listen");
+    listen.is_some_and(|key| !matches!(merged.origin(key), Origin::Default))
+}
+
+/// What the settings say that a reload may change. Where sockets were handed over, only those are opened besides that
+/// somebody has named and that are not among them.
+fn terms(
+    settings: &Settings,
+    names_sockets: bool,
+    handed: &[(Purpose, Place)],
+) -> Result<Terms, String> {
+    let mut doors = Vec::new();
+    if handed.is_empty() || names_sockets {
+        for listen in &settings.listen {
+            doors.push(wanted(listen, settings)?);
+        }
+    }
+    doors.retain(|door| !handed.contains(&(door.purpose(), door.place())));
+    let access = settings.access.iter();
+    Ok(Terms {
+        doors,
+        rules: Rules {
+            limits: settings.limits,
+            advertise: settings.advertise,
+            registration_open: settings.registration == Registration::Open,
+            hash_cost: settings.hash_cost,
+        },
+        welcome: settings.welcome.clone(),
+        access: access
+            .map(|(service, access)| (purpose(*service), access.clone()))
+            .collect(),
+        drain_timeout: settings.drain_timeout,
+    })
+}
+
+/// The door of `mynah ctl`, if there is to be one. That in the data directory is of the server that has the directory,
+/// and one that was handed over is enough.
+fn control(settings: &Settings, has_folder: bool, handed: &[(Purpose, Place)]) -> Option<Wanted> {
+    let asked = settings.control.is_some();
+    let is_handed = handed
+        .iter()
+        .any(|(purpose, _)| *purpose == Purpose::Control);
+    let path = settings
+        .control_path()
+        .filter(|_| asked || has_folder && !is_handed)?;
+    let wanted = Wanted::Control { path, asked };
+    (!handed.contains(&(Purpose::Control, wanted.place()))).then_some(wanted)
+}
+
+fn purpose(service: Service) -> Purpose {
+    match service {
+        Service::Chat(protocol) => Purpose::Chat(protocol),
+        Service::Metrics => Purpose::Metrics,
+    }
+}
+
+/// The door that somebody wants to be listened at.
+fn wanted(listen: &Listen, settings: &Settings) -> Result<Wanted, String> {
+    let Listen { service, address } = *listen;
+    match (service, address) {
+        (Service::Metrics, address) => Ok(Wanted::Metrics { address }),
+        (Service::Chat(Protocol::UdpMesh), SocketAddr::V4(address)) => Ok(Wanted::Gateway {
+            address,
+            broadcast: settings.mesh.broadcast,
+            name: settings.mesh.name.clone(),
+        }),
+        (Service::Chat(Protocol::UdpMesh), SocketAddr::V6(address)) => Err(format!(
+            "cannot listen for udp-mesh on {address}: it broadcasts, which IPv6 does not have"
+        )),
+        (Service::Chat(protocol), address) => Ok(Wanted::Chat { protocol, address }),
+    }
 }
 
 /// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no
 /// reason not to serve.
 fn lock(data_dir: &Path) -> Result<Option<Lock>, Failure> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        match Lock::take(data_dir) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::Held { .. }) if tries > 0 => {
+                tries -= 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(error @ LockError::Held { .. }) => return Err(Failure::Other(error.to_string())),
+            Err(error @ LockError::Refused { .. }) => {
+                log::warn!("{error}: nobody can register");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// The same where nobody can log in. Several such servers may have one data directory: the first has it to itself, and
+/// is the one that `mynah ctl` finds there.
+fn lock_if_free(data_dir: &Path) -> Option<Lock> {
     match Lock::take(data_dir) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(error @ LockError::Held { .. }) => Err(Failure::Other(error.to_string())),
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { folder }) => {
+            log::info!(
+                "{}: another server keeps its accounts and bans there, and has its control socket there",
+                folder.display()
+            );
+            None
+        }
         Err(error @ LockError::Refused { .. }) => {
-            log::warn!("{error}: nobody can register");
-            Ok(None)
+            log::warn!("{error}: bans last as long as this server");
+            None
         }
     }
 }
@@ -166,15 +373,29 @@ fn load_accounts(settings: &Settings) -> Result<Accounts, Failure> {
     Ok(loaded.accounts)
 }
 
-/// A line for each socket.
+/// A line for each socket that people come to from elsewhere. Where the control socket is, the log says.
 fn listening(doors: &[Door]) -> Vec<u8> {
     let mut out = Vec::new();
     for door in doors {
-        let protocol = door.protocol();
-        let transport = protocol.transport();
-        let _ = writeln!(out, "listening {protocol} {transport} {}", door.address());
+        let line = line_of(door);
+        if door.purpose() == Purpose::Control {
+            log::debug!("listening {line}");
+            continue;
+        }
+        let _ = writeln!(out, "listening {line}");
     }
     out
+}
+
+/// What a socket is for, what carries it, and where it is.
+fn line_of(door: &Door) -> String {
+    let (purpose, place) = (door.purpose(), door.place());
+    let carrier = match (purpose, place) {
+        (_, Place::Path(_)) => "unix".to_owned(),
+        (Purpose::Chat(protocol), _) => protocol.transport().to_string(),
+        _ => Transport::Tcp.to_string(),
+    };
+    format!("{purpose} {carrier} {place}")
 }
 
 /// Says on standard output where the server listens. Whoever started it may have closed its end of that:

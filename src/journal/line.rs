@@ -6,8 +6,8 @@ use std::fmt::{self, Write};
 /// must not fill the disk.
 pub const MAX_LINE_BYTES: usize = 1024;
 
-/// The message's part of it. The rest is for the time (30 bytes), the level (8), the module's name
-/// (that of a debug record) and the end of the line.
+/// The message's part of it. The rest is for the time and the level, the module's name, and the
+/// end of the line.
 const MAX_MESSAGE_BYTES: usize = MAX_LINE_BYTES - 128;
 
 /// Ends a message that was cut.
@@ -17,8 +17,18 @@ const CUT: &str = "…";
 /// begin a line of their own, or command the administrator's terminal), and so are those that turn
 /// the direction of writing around. Longer than its part of the line it is cut, between characters.
 pub(super) fn harmless(message: fmt::Arguments<'_>) -> String {
+    escaped(message, MAX_MESSAGE_BYTES)
+}
+
+/// The same of what no peer can cause, which is as long as it is.
+pub(super) fn harmless_and_whole(message: fmt::Arguments<'_>) -> String {
+    escaped(message, usize::MAX)
+}
+
+fn escaped(message: fmt::Arguments<'_>, most: usize) -> String {
     let mut line = Line {
         text: String::new(),
+        most,
     };
     if line.write_fmt(message).is_err() {
         line.text.push_str(CUT);
@@ -28,6 +38,8 @@ pub(super) fn harmless(message: fmt::Arguments<'_>) -> String {
 
 struct Line {
     text: String,
+    /// Bytes of it.
+    most: usize,
 }
 
 impl Write for Line {
@@ -43,7 +55,7 @@ impl Write for Line {
         } else {
             self.text.extend(escape(c));
         }
-        if self.text.len() > MAX_MESSAGE_BYTES - CUT.len() {
+        if self.text.len() > self.most - CUT.len() {
             self.text.truncate(before);
             return Err(fmt::Error);
         }
@@ -128,5 +140,8 @@ mod tests {
         let message = "x".repeat(MAX_MESSAGE_BYTES - CUT.len());
         assert_eq!(harmless(format_args!("{message}")), message);
         assert!(harmless(format_args!("{message}x")).ends_with(CUT));
+        let long = message.repeat(2) + "\n";
+        let whole = harmless_and_whole(format_args!("{long}"));
+        assert_eq!(whole, message.repeat(2) + "\\n");
     }
 }

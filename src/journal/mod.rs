@@ -22,49 +22,75 @@
     )
 )]
 
+mod filter;
+mod form;
 mod limited;
 mod line;
 mod queue;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 
-use chrono::{SecondsFormat, Utc};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, Log, Metadata, Record};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::stderr;
-use simplelog::{ConfigBuilder, WriteLogger};
 
+pub use filter::{Filter, FilterError, LEVELS, TARGETS};
 pub use limited::{Limited, MAX_BYTES_PER_MINUTE};
 pub use line::MAX_LINE_BYTES;
 
-use queue::{Lines, Queue};
+use form::{Form, Formatter};
+use queue::Queue;
 
 /// The log of a running program. Its end is the log's end: when it is dropped, what is still on its
 /// way has half a second to get out.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
+    filter: Arc<RwLock<Filter>>,
 }
 
-/// From now on what is logged at `level` or above goes to standard error, one line per record:
-/// `2026-02-03T04:05:06.789Z [WARN] message`.
+/// From now on what the filter lets through goes to standard error, one line per record:
+/// `2026-02-03T04:05:06.789Z [WARN] server::driver: message`, with the module that has logged it. Where standard error is
+/// the system's journal it is `<4>[WARN] server::driver: message`: the journal adds the time, and takes the prefix for the
+/// level. What a panic says goes the same way, and so no text of anybody's reaches standard error but as such a line.
 ///
 /// Fails when the system has no thread to give, or the process has a logger already.
-pub fn start(level: LevelFilter) -> io::Result<Journal> {
-    let queue = Arc::new(Queue::new(stamp));
+pub fn start(filter: Filter) -> io::Result<Journal> {
+    let form = Form::of_standard_error();
+    let queue = Arc::new(Queue::new(move || form.stamp(Level::Warn, module_path!())));
     let theirs = Arc::clone(&queue);
     thread::Builder::new()
         .name("journal".to_owned())
         .spawn(move || theirs.drain(StandardError))?;
-    log::set_boxed_logger(Box::new(Logger::new(level, &queue))).map_err(io::Error::other)?;
-    log::set_max_level(level);
-    Ok(Journal { queue })
+    let loudest = filter.max_level();
+    let filter = Arc::new(RwLock::new(filter));
+    let logger = Logger {
+        formatter: form.formatter(&queue),
+        filter: Arc::clone(&filter),
+        queue: Arc::clone(&queue),
+    };
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    log::set_max_level(loudest);
+    let panics = Arc::clone(&queue);
+    panic::set_hook(Box::new(move |panic| tell_panic(panic, form, &panics)));
+    Ok(Journal { queue, filter })
 }
 
 impl Journal {
+    /// From now on it is this that is let through.
+    pub fn set_filter(&self, filter: Filter) {
+        let loudest = filter.max_level();
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+        // What is louder costs whoever logs it no more than a look at this.
+        log::set_max_level(loudest);
+    }
+
     /// Waits until everything logged so far is written, half a second at most.
     pub fn flush(&self) {
         self.queue.flush();
@@ -77,29 +103,51 @@ impl Drop for Journal {
     }
 }
 
-/// Makes every message harmless before it is formatted into a line.
-struct Logger {
-    formatter: Box<WriteLogger<Lines>>,
-    queue: Arc<Queue>,
+/// Why this process cannot go on, in one line whatever stands in it: `mynah: reason`. What a path or a configuration
+/// has in it is escaped like all else.
+pub fn tell_last(reason: fmt::Arguments<'_>) {
+    let stamp = Form::of_standard_error().last_stamp();
+    let line = format!("{stamp}{}\n", line::harmless_and_whole(reason));
+    // It may be closed, which changes nothing.
+    let _ = StandardError.write_all(line.as_bytes());
 }
 
-impl Logger {
-    fn new(level: LevelFilter, queue: &Arc<Queue>) -> Logger {
-        let config = ConfigBuilder::new()
-            .set_time_format_rfc3339()
-            .set_thread_level(LevelFilter::Off)
-            .set_location_level(LevelFilter::Off)
-            .build();
-        Logger {
-            formatter: WriteLogger::new(level, config, Lines::new(Arc::clone(queue))),
-            queue: Arc::clone(queue),
-        }
+/// A bug, in the line of a record like any other; a backtrace, if the environment asks for one, in more of them. What
+/// is logged already goes out before, and standard error may hold this up for as long as the end of the program.
+fn tell_panic(panic: &PanicHookInfo<'_>, form: Form, queue: &Queue) {
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    let place = panic.location().map(ToString::to_string);
+    let place = place.unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let tell = |what: fmt::Arguments<'_>| {
+        let stamp = form.stamp(Level::Error, module_path!());
+        queue.push(format!("{stamp}{}\n", line::harmless(what)).into_bytes());
+    };
+    tell(format_args!(
+        "thread {thread} panicked at {place}: {message}"
+    ));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        let backtrace = backtrace.to_string();
+        backtrace
+            .lines()
+            .for_each(|line| tell(format_args!("{line}")));
     }
+    queue.flush();
+}
+
+/// Makes every message harmless before it is formatted into a line.
+struct Logger {
+    formatter: Formatter,
+    filter: Arc<RwLock<Filter>>,
+    queue: Arc<Queue>,
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.formatter.enabled(metadata)
+        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
+        filter.lets_through(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -118,12 +166,6 @@ impl Log for Logger {
     fn flush(&self) {
         self.queue.flush();
     }
-}
-
-/// What a warning begins with that the journal itself has to say, as simplelog writes it.
-fn stamp() -> String {
-    let now = Utc::now().to_rfc3339_opts(SecondsFormat::Nanos, true);
-    format!("{now} [WARN] ")
 }
 
 /// Standard error without the lock and without the panic of the standard library's: the journal's
@@ -159,7 +201,7 @@ mod tests {
     use std::io::Read;
     use std::time::{Duration, Instant};
 
-    use log::Level;
+    use log::LevelFilter;
 
     use super::*;
 
@@ -174,10 +216,14 @@ mod tests {
     }
 
     /// A logger whose records come out at the end of a pipe.
-    fn piped(level: LevelFilter) -> (Logger, io::PipeReader) {
+    fn piped(filter: impl Into<Filter>) -> (Logger, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
         let queue = Arc::new(Queue::new(String::new));
-        let logger = Logger::new(level, &queue);
+        let logger = Logger {
+            formatter: Form::Plain.formatter(&queue),
+            filter: Arc::new(RwLock::new(filter.into())),
+            queue: Arc::clone(&queue),
+        };
         thread::spawn(move || queue.drain(writer));
         (logger, reader)
     }
@@ -208,7 +254,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(
             after_time(lines[0]),
-            r"[WARN] ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
+            r"[WARN] test: ada\n2026-02-03T04:05:06Z [ERROR] forged\u{1b}[2J"
         );
         assert!(lines[1].len() < MAX_LINE_BYTES);
         assert!(lines[1].ends_with("xxx…"));
@@ -241,7 +287,7 @@ mod tests {
                 if let Some((count, _)) = line.split_once(" log records dropped") {
                     missing += count.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
                 } else {
-                    let message = after_time(line).strip_prefix("[INFO] ").unwrap();
+                    let message = after_time(line).strip_prefix("[INFO] test: ").unwrap();
                     let number: usize = message.split(' ').next().unwrap().parse().unwrap();
                     assert_eq!(number, next);
                     next += 1;

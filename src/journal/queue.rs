@@ -16,8 +16,10 @@ pub(super) struct Queue {
     /// Everything is written.
     emptied: Condvar,
     /// What a line of the queue's own begins with: the time, and how loud it is.
-    stamp: fn() -> String,
+    stamp: Stamp,
 }
+
+type Stamp = Box<dyn Fn() -> String + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -42,17 +44,17 @@ const FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 impl Queue {
     /// Empty. `stamp` gives what a line begins with that the queue itself has to say.
-    pub(super) fn new(stamp: fn() -> String) -> Queue {
+    pub(super) fn new(stamp: impl Fn() -> String + Send + Sync + 'static) -> Queue {
         Queue {
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
-            stamp,
+            stamp: Box::new(stamp),
         }
     }
 
     /// Puts a line at the end, or drops it.
-    fn push(&self, line: Vec<u8>) {
+    pub(super) fn push(&self, line: Vec<u8>) {
         let mut state = self.lock();
         let room = if state.dropped == 0 {
             MAX_LINES
@@ -63,7 +65,7 @@ impl Queue {
             state.dropped += 1;
             return;
         }
-        if let Some(notice) = state.take_notice(self.stamp) {
+        if let Some(notice) = state.take_notice(&self.stamp) {
             state.lines.push_back(notice);
         }
         state.lines.push_back(line);
@@ -107,7 +109,7 @@ impl Queue {
         let line = state
             .lines
             .pop_front()
-            .or_else(|| state.take_notice(self.stamp));
+            .or_else(|| state.take_notice(&self.stamp));
         line.expect("invariant: the wait ends with a line or a notice")
     }
 
@@ -120,7 +122,7 @@ impl Queue {
 
 impl State {
     /// A line about the lines that were dropped where it stands, if any were.
-    fn take_notice(&mut self, stamp: fn() -> String) -> Option<Vec<u8>> {
+    fn take_notice(&mut self, stamp: &Stamp) -> Option<Vec<u8>> {
         let records = match mem::take(&mut self.dropped) {
             0 => return None,
             1 => "1 log record".to_owned(),
@@ -140,13 +142,16 @@ impl fmt::Debug for Queue {
 /// Gathers the pieces in which a formatter writes until a line is whole, and queues it.
 pub(super) struct Lines {
     queue: Arc<Queue>,
+    /// What each of them begins with.
+    prefix: &'static str,
     line: Vec<u8>,
 }
 
 impl Lines {
-    pub(super) fn new(queue: Arc<Queue>) -> Lines {
+    pub(super) fn new(queue: Arc<Queue>, prefix: &'static str) -> Lines {
         Lines {
             queue,
+            prefix,
             line: Vec::new(),
         }
     }
@@ -154,6 +159,9 @@ impl Lines {
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.line.is_empty() {
+            self.line.extend_from_slice(self.prefix.as_bytes());
+        }
         self.line.extend_from_slice(bytes);
         // A message has no line end of its own (they are escaped), so this is the formatter's.
         if self.line.last() == Some(&b'\n') {
@@ -202,13 +210,13 @@ mod tests {
     fn a_line_is_one_write_however_it_came() {
         let queue = Arc::new(Queue::new(String::new));
         let writes = drained(&queue);
-        let mut lines = Lines::new(Arc::clone(&queue));
+        let mut lines = Lines::new(Arc::clone(&queue), "<4>");
         for piece in ["time ", "[level] ", "first", "\n", "second\n"] {
             lines.write_all(piece.as_bytes()).unwrap();
         }
         queue.flush();
         let writes: Vec<String> = writes.try_iter().collect();
-        assert_eq!(writes, ["time [level] first\n", "second\n"]);
+        assert_eq!(writes, ["<4>time [level] first\n", "<4>second\n"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mio::event::Source;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use zeroize::Zeroize;
 
 use super::destination::Destination;
@@ -202,8 +202,13 @@ impl UdpPort {
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
+        UdpPort::of(socket)
+    }
+
+    /// One that has its port already, whoever bound it.
+    pub(super) fn of(socket: Socket) -> io::Result<UdpPort> {
+        socket.set_nonblocking(true)?;
         Ok(UdpPort {
             inner: UdpSocket::from_std(socket.into()),
             batching: true,
@@ -212,10 +217,23 @@ impl UdpPort {
         })
     }
 
+    /// The same of one that may send to broadcast addresses; nothing of it crosses a router.
+    pub(super) fn of_broadcast(socket: Socket) -> io::Result<UdpPort> {
+        socket.set_broadcast(true)?;
+        socket.set_ttl_v4(1)?;
+        UdpPort::of(socket)
+    }
+
     /// Has the kernel keep what ICMP tells of those who were sent to, for
     /// [`next_told`](DatagramPort::next_told).
     pub fn hear_of_unreachable(&self) -> io::Result<()> {
-        sys::keep_errors(self.inner.as_fd(), self.local_addr()?.is_ipv6())
+        let ipv6 = self.local_addr()?.is_ipv6();
+        sys::keep_errors(self.inner.as_fd(), ipv6)?;
+        // One that was handed over may take both families, and IPv4 has an option of its own.
+        if ipv6 && !SockRef::from(&self.inner).only_v6()? {
+            sys::keep_errors(self.inner.as_fd(), false)?;
+        }
+        Ok(())
     }
 
     /// A client's port at `local` (port 0 is any free one) that hears `server` alone.
@@ -247,9 +265,7 @@ impl UdpPort {
 
     fn bind_broadcast_on(interface: Option<CString>, addr: SocketAddrV4) -> io::Result<UdpPort> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_broadcast(true)?;
         socket.set_reuse_address(true)?;
-        socket.set_ttl_v4(1)?;
         if let Some(interface) = interface {
             // An address may have a label of its own, as `eth0:1`. No interface has a colon in its name.
             let name = interface.as_bytes().split(|byte| *byte == b':').next();
@@ -259,14 +275,8 @@ impl UdpPort {
                 result => result?,
             }
         }
-        socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
-        Ok(UdpPort {
-            inner: UdpSocket::from_std(socket.into()),
-            batching: true,
-            twin: None,
-            twin_is_next: false,
-        })
+        UdpPort::of_broadcast(socket)
     }
 
     /// Receives what `twin` does, too. Registered together, they are one port.

@@ -59,15 +59,15 @@ struct Queues<T> {
 }
 
 impl<T: Send + 'static> Helper<T> {
-    /// Starts the thread; `waker` ends the loop's wait whenever a job is finished.
+    /// Starts the thread; `waker` ends the loop's wait whenever a job is finished. Several helpers may share it.
     ///
     /// Fails when the system has no thread to give.
-    pub fn start(waker: Waker) -> io::Result<Helper<T>> {
+    pub fn start(waker: impl Into<Arc<Waker>>) -> io::Result<Helper<T>> {
         let shared = Arc::new(Shared {
             queues: Mutex::new(Queues::default()),
             changed: Condvar::new(),
         });
-        let theirs = Arc::clone(&shared);
+        let (theirs, waker) = (Arc::clone(&shared), waker.into());
         thread::Builder::new()
             .name("helper".to_owned())
             .spawn(move || theirs.work(&waker))?;

@@ -9,7 +9,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::descriptors::Reserve;
 use super::stream::{Stream, retrying};
@@ -106,6 +106,21 @@ impl Listener {
         Ok(Listener {
             inner: TcpListener::from_std(socket.into()),
         })
+    }
+
+    /// One that somebody else has bound and that listens already. Whether an IPv6 one takes IPv4 too was decided there;
+    /// those who come are [`plain`] all the same.
+    pub(super) fn of(socket: Socket, dead_peer: DeadPeer) -> io::Result<Listener> {
+        set_inherited_options(&socket, dead_peer)?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener {
+            inner: TcpListener::from_std(socket.into()),
+        })
+    }
+
+    /// From now on the peers of those who are accepted are given up as that says.
+    pub fn give_up_peers(&self, dead_peer: DeadPeer) -> io::Result<()> {
+        set_inherited_options(&SockRef::from(&self.inner), dead_peer)
     }
 
     /// Where it listens, with the real port.
@@ -284,8 +299,6 @@ mod tests {
     use std::io::Read;
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Instant;
-
-    use socket2::SockRef;
 
     use super::*;
     use crate::reactor::Poller;

@@ -1,5 +1,5 @@
 //! Owns everything that touches the kernel: the poll, sockets, listeners, batched datagrams, timers,
-//! signals and the one helper thread.
+//! signals, the one helper thread, and what a service manager hands over and is told.
 //! Knows nothing of what the bytes mean: no message, no member, no wire format.
 //!
 //! Everything is edge-triggered, as mio is: after a readiness whoever owns the socket goes on until
@@ -21,14 +21,19 @@ mod descriptors;
 mod destination;
 mod failure;
 mod helper;
+mod inherited;
 mod key;
 mod listener;
 mod memory;
+mod notify;
 mod poller;
+mod private;
+mod process;
 mod signals;
 mod stream;
 mod sys;
 mod timers;
+mod wire;
 
 pub use datagram::{
     BATCH, DatagramPort, Inbox, Incoming, MAX_DATAGRAM, Outgoing, SEND_BATCH, Told, UdpPort,
@@ -38,10 +43,15 @@ pub use descriptors::{Reserve, raise_descriptor_limit};
 pub use destination::Destination;
 pub use failure::SendFailure;
 pub use helper::{Busy, Helper, MAX_WAITING_JOBS, Urgency};
+pub use inherited::{Inherited, Misfit, inherited};
 pub use key::{Key, Slots};
 pub use listener::{Accept, DeadPeer, Listener, Pause, plain};
 pub use memory::{give_back_code, give_back_free_memory};
+pub use notify::{Notifier, watchdog_period};
 pub use poller::{Poller, Readiness};
-pub use signals::{Signal, Signals};
+pub use private::{MAX_SOCKET_PATH, PrivateListener, is_trusted};
+pub use process::ProcessFigures;
+pub use signals::{Signal, Signals, is_ignored};
 pub use stream::Stream;
 pub use timers::{TimerId, Timers};
+pub use wire::Wire;

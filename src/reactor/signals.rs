@@ -12,6 +12,7 @@ use rustix::process::Signal as Number;
 use signal_hook_mio::v1_0;
 
 use super::Poller;
+use super::sys;
 
 /// A signal that somebody sent us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +21,20 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: end in good order.
     Terminate,
-    /// SIGHUP: the terminal is gone.
+    /// SIGHUP: the terminal is gone; a daemon is to read its configuration again.
     Hangup,
+    /// SIGUSR2: what the program says it is.
+    User2,
     /// SIGWINCH: the terminal has another size.
     WindowChange,
 }
 
 impl Signal {
-    const ALL: [Signal; 4] = [
+    const ALL: [Signal; 5] = [
         Signal::Interrupt,
         Signal::Terminate,
         Signal::Hangup,
+        Signal::User2,
         Signal::WindowChange,
     ];
 
@@ -39,6 +43,7 @@ impl Signal {
             Signal::Interrupt => Number::INT,
             Signal::Terminate => Number::TERM,
             Signal::Hangup => Number::HUP,
+            Signal::User2 => Number::USR2,
             Signal::WindowChange => Number::WINCH,
         };
         number.as_raw()
@@ -55,9 +60,15 @@ impl fmt::Display for Signal {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
             Signal::Hangup => "SIGHUP",
+            Signal::User2 => "SIGUSR2",
             Signal::WindowChange => "SIGWINCH",
         })
     }
+}
+
+/// Whether the process was told to ignore it, as nohup(1) tells SIGHUP. To be asked before it is caught.
+pub fn is_ignored(signal: Signal) -> bool {
+    sys::is_ignored(signal.number())
 }
 
 /// Those of the signals that this program catches. What is not caught does what it always does.
@@ -120,6 +131,13 @@ mod tests {
             }
             assert_eq!(caught, [Signal::WindowChange]);
         }
+    }
+
+    #[test]
+    fn what_is_ignored_is_known() {
+        // The standard library has SIGPIPE ignored.
+        assert!(sys::is_ignored(Number::PIPE.as_raw()));
+        assert!(!sys::is_ignored(Number::TERM.as_raw()));
     }
 
     #[test]

@@ -60,6 +60,30 @@ impl Stream for mio::net::TcpStream {
     }
 }
 
+/// The same over a Unix socket. What was sent there is the peer's already, so there is nothing to forget.
+impl Stream for mio::net::UnixStream {
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.try_io(|| {
+            retrying(|| {
+                let (count, _) = rustix::net::recv(&*self, &mut *buffer, RecvFlags::empty())?;
+                Ok(count)
+            })
+        })
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_io(|| retrying(|| Ok(rustix::net::send(&*self, bytes, SendFlags::NOSIGNAL)?)))
+    }
+
+    fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        retrying(|| self.write_vectored(pieces))
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
 /// A system call again and again until no signal came between (signal(7)).
 pub(super) fn retrying<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {

@@ -1,5 +1,6 @@
 //! Owns the system calls that no crate has safely for us: many datagrams at once, what ICMP tells of those
-//! that were sent, the addresses of this machine, memory given back. The only file of the program with `unsafe` in it. Knows
+//! that were sent, the addresses of this machine, memory given back, descriptors that the process was started with, signals
+//! that it was told to ignore. The only file of the program with `unsafe` in it. Knows
 //! nothing beyond their arguments.
 
 #![allow(unsafe_code)]
@@ -7,11 +8,15 @@
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem, ptr};
 
 use super::datagram::{BATCH, Outgoing, ROOM, SEND_BATCH};
 use super::memory::code;
+
+// C libraries differ in the integers of these structures and calls, hence `as _`: musl has the flags of recvmmsg(2) and
+// sendmmsg(2) unsigned and lengths of 32 bits where glibc has them signed and of 64. Each value fits both.
 
 /// recvmmsg(2): fills the first of `buffers` with what has arrived, and tells `arrived` from whom
 /// and how long each is. Never waits; at least one datagram, or an error.
@@ -55,7 +60,7 @@ pub(super) fn recv_many(
             socket.as_raw_fd(),
             headers.as_mut_ptr(),
             count as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            libc::MSG_DONTWAIT as _,
             ptr::null_mut(),
         )
     };
@@ -96,7 +101,7 @@ pub(super) fn send_many(socket: BorrowedFd<'_>, outgoing: &[Outgoing<'_>]) -> io
             socket.as_raw_fd(),
             headers.as_mut_ptr().cast::<libc::mmsghdr>(),
             count as libc::c_uint,
-            libc::MSG_DONTWAIT,
+            libc::MSG_DONTWAIT as _,
         )
     };
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
@@ -269,6 +274,30 @@ pub(super) fn forget_code() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the descriptors that the process was started with ours: `count` of them from `first` on. They are there (who
+/// asks has made them close-on-exec already). Nobody gets them a second time.
+pub(super) fn adopt(first: RawFd, count: usize) -> Vec<OwnedFd> {
+    static ADOPTED: AtomicBool = AtomicBool::new(false);
+    if ADOPTED.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let descriptors = (first..).take(count);
+    // SAFETY: the environment says that the process was started with them for its own use (sd_listen_fds(3)); they were
+    // open before anything here was, so nothing else owns them, and as this runs once nothing else will.
+    descriptors
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .collect()
+}
+
+/// sigaction(2): whether that signal does nothing to this process.
+pub(super) fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: a plain C structure of integers and a pointer to a function, for which all zeros (the default) is a value.
+    let mut action = unsafe { mem::zeroed::<libc::sigaction>() };
+    // SAFETY: without a new action the kernel only writes what there is, to a structure of the right size.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), &mut action) };
+    result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// malloc_trim(3): gives free memory of the heap back to the kernel, where the C library can.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::figures::{Figures, Latency};
 use super::{Case, Faults, Report};
 use crate::load::{Outcome, Pace, Plan};
+use crate::version::VERSION;
 
 /// Appends a line for each run, in the order in which they were done, and the summary's.
 pub fn write_json(report: &Report, out: &mut Vec<u8>) {
@@ -271,7 +272,7 @@ impl<'a> Summary<'a> {
         let machine = &report.machine;
         Summary {
             r#type: "summary",
-            version: env!("CARGO_PKG_VERSION"),
+            version: VERSION,
             command: &report.command,
             crowd: &report.crowd,
             server: &report.server,

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::core::{Server, Timer};
+use super::registrar::Change;
 use crate::chat::{Name, Refusal};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
@@ -25,6 +26,8 @@ pub struct AccountSettings {
     /// Whether their owners can log in. Otherwise they do no more than keep their names from others, and nothing of
     /// them is changed.
     pub served: bool,
+    /// Whether the file is ours to write: an administrator can change accounts.
+    pub kept: bool,
     /// Whether new ones may be made.
     pub open: bool,
     /// What a hash costs.
@@ -44,6 +47,8 @@ pub(super) struct Accounts {
     pub(super) jobs: VecDeque<Job>,
     /// Passwords with the helper, or waiting for it.
     pub(super) hashing: usize,
+    /// What an administrator has done to some of them, and is not on the disk.
+    pub(super) changes: Vec<Change>,
     /// A save is with the helper.
     saving: bool,
     pending: HashMap<u64, Pending>,
@@ -78,6 +83,10 @@ pub(super) enum Pending {
     },
     /// An entry of a plain file.
     Plain {
+        name: Name,
+    },
+    /// What an administrator does to an account.
+    Change {
         name: Name,
     },
     Save,
@@ -118,6 +127,7 @@ impl Accounts {
             saving: false,
             pending: HashMap::new(),
             unsaved: Vec::new(),
+            changes: Vec::new(),
             next_ticket: 0,
         }
     }
@@ -211,6 +221,13 @@ impl Accounts {
         false
     }
 
+    /// Begins to hash a plain file where nobody has: nobody could log in there.
+    pub(super) fn begin_with_plain(&mut self, salt: [u8; 16]) {
+        if !self.hashing_plain && self.put_off.is_empty() {
+            self.hash_plain(salt);
+        }
+    }
+
     /// An entry of a plain file was hashed, or could not be.
     fn end_plain(&mut self, name: Name, done: Done) {
         self.hashing_plain = false;
@@ -247,14 +264,23 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     /// What may take long and is to be done elsewhere, oldest first.
     pub fn next_job(&mut self) -> Option<Job> {
+        if let Some(job) = self.orders.book.next_job() {
+            return Some(job);
+        }
         self.accounts.as_mut()?.jobs.pop_front()
+    }
+
+    /// How many jobs are not done: those that the helper has, and those that it will have.
+    pub(super) fn jobs(&self) -> usize {
+        let accounts = self.accounts.as_ref();
+        accounts.map_or(0, |accounts| accounts.pending.len())
     }
 
     /// Whether somebody waits for a job to be done, or it is a save. A plain file can be hashed another day.
     pub fn has_jobs_under_way(&self) -> bool {
         let pending = self.accounts.iter().flat_map(|a| a.pending.values());
         let mut awaited = pending.filter(|pending| !matches!(pending, Pending::Plain { .. }));
-        awaited.next().is_some()
+        awaited.next().is_some() || self.orders.book.is_waited_for()
     }
 
     /// Whether that name has an account, as the protocol gives away.
@@ -266,6 +292,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Takes what a job came to.
     pub fn handle_done(&mut self, done: Done, now: Instant) {
         self.now = now;
+        let done = match done {
+            Done::BansSaved { result, .. } => return self.bans_saved(result),
+            done => done,
+        };
         let Some(accounts) = self.accounts.as_mut() else {
             return;
         };
@@ -288,6 +318,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             (Pending::Registration { guest, name, from }, done) => {
                 accounts.hashing -= 1;
                 self.end_hashing(guest, name, from, done);
+            }
+            (Pending::Change { name }, done) => {
+                accounts.hashing -= 1;
+                self.end_change_hash(name, done);
             }
             (Pending::Plain { name }, done) => {
                 accounts.end_plain(name, done);
@@ -346,8 +380,13 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 );
             }
         }
+        self.settle_changes(generation, result.as_ref().err());
+        let Some(accounts) = self.accounts.as_mut() else {
+            return;
+        };
         // What has changed since: somebody waits for it, or it is no hurry.
-        match result.is_ok() || !accounts.unsaved.is_empty() {
+        let is_awaited = !accounts.unsaved.is_empty() || accounts.has_changes_to_save();
+        match result.is_ok() || is_awaited {
             true => accounts.save(),
             false => self.try_accounts_again(),
         }

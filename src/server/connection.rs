@@ -300,6 +300,11 @@ impl<S: Stream> Connection<S> {
         self.carry.as_ref().map_or(0, |carry| carry.bytes.len())
     }
 
+    /// Whether it is in a room.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.place, Place::In { .. })
+    }
+
     /// Whose log it hears, if any.
     pub(super) fn room(&self) -> Option<RoomId> {
         match self.place {

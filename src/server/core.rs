@@ -2,6 +2,7 @@
 //! How it goes out is in `sending`, how connections end in `closing`.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,14 @@ use super::address::{Census, PeerAddress};
 use super::bans::Bans;
 use super::budget::Stuck;
 use super::connection::{Carry, CloseReason, Connection, Offered, Place, State};
+use super::control::Orders;
 use super::counters::Counters;
 use super::entropy::Entropy;
 use super::exchange::{Delivery, Exchange, Post};
 use super::guest::{GuestPlace, Moment};
 use super::limits::{Advertise, Limits};
 use super::notes::Notes;
+use super::order::Bar;
 use super::port::{Allowances, Port, Ports};
 use super::sources::Sources;
 use super::tenants::Tenants;
@@ -68,6 +71,8 @@ pub struct Server<S, D = UdpPort> {
     pub(super) unshown: Census,
     pub(super) sources: Sources,
     pub(super) accounts: Option<Accounts>,
+    /// What an administrator has asked for.
+    pub(super) orders: Orders,
     pub(super) entropy: Entropy,
     /// The memory of what waits to be sent to connections.
     pub(super) tally: Tally,
@@ -170,6 +175,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             unshown: Census::default(),
             sources: Sources::default(),
             accounts: None,
+            orders: Orders::default(),
             entropy: Entropy::default(),
             houses: std::iter::repeat_with(house).take(houses).collect(),
             tally,
@@ -230,10 +236,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.now = now;
         let peer = PeerAddress::new(peer);
         if let Some(bar) = self.bars(protocol, &peer) {
-            self.counters.count_barred(bar);
-            self.notes
-                .barred(now, format_args!("{protocol} {peer}"), bar);
-            self.watch_notes();
+            self.note_barred(format_args!("{protocol} {peer}"), bar);
             return None;
         }
         if !self.census.enter(&peer, self.limits.max_per_address) {
@@ -264,17 +267,29 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
+    /// Counts a connection for something else than chat that the owner closed: nobody is let in there from its address.
+    pub fn note_not_let_in(&mut self, who: impl fmt::Display, now: Instant) {
+        self.now = now;
+        self.note_barred(format_args!("{who}"), Bar::NotAllowed);
+    }
+
+    fn note_barred(&mut self, who: fmt::Arguments<'_>, bar: Bar) {
+        self.counters.count_barred(bar);
+        self.notes.barred(self.now, who, bar);
+        self.watch_notes();
+    }
+
     /// Counts a connection that could not be taken in, and has the log told that for so long none will be.
     pub fn note_not_accepted(
         &mut self,
-        protocol: Protocol,
+        whom: impl fmt::Display,
         error: &std::io::Error,
         pause: Duration,
         now: Instant,
     ) {
         self.now = now;
         self.counters.shed += 1;
-        let what = format_args!("{protocol}: not accepting for {pause:?}: {error}");
+        let what = format_args!("{whom}: not accepting for {pause:?}: {error}");
         self.notes.not_accepted(now, what);
         self.watch_notes();
     }
@@ -328,6 +343,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             || !self.ready.is_empty()
             || !self.pending.is_empty()
             || !self.doomed.is_empty()
+            || self.has_answers()
             || self.houses.iter().any(|house| house.exchange.is_touched());
         if at_once {
             return Some(self.now);
@@ -357,6 +373,14 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// How many connections there are.
     pub fn len(&self) -> usize {
         self.tenants.connections()
+    }
+
+    /// How many are in, and in how many rooms.
+    pub(super) fn population(&self) -> (usize, usize) {
+        let hubs = self.houses.iter().map(|house| &house.hub);
+        hubs.fold((0, 0), |(members, rooms), hub| {
+            (members + hub.total(), rooms + hub.room_count())
+        })
     }
 
     /// What happened so far.

@@ -15,19 +15,24 @@ use crate::reactor::SendFailure;
 
 /// Counters by their names and what they count: a struct with a field for each, and a list of them all.
 macro_rules! counters {
-    ($($(#[$what:meta])+ $name:ident,)+) => {
+    ($($(#[doc = $what:literal])+ $name:ident,)+) => {
         /// What happened since the start. Every limit that was reached stands here.
         ///
         /// A connection that was taken in ends once, for one reason: see [`ended`](Counters::ended).
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
-            $($(#[$what])+ pub $name: u64,)+
+            $($(#[doc = $what])+ pub $name: u64,)+
         }
 
         impl Counters {
             /// Each with its name, whether it happened or not.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
+            }
+
+            /// Each name with what is counted, in the order of [`all`](Counters::all).
+            pub fn told() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), concat!($($what),+).trim_ascii()),)+].into_iter()
             }
         }
     };
@@ -78,7 +83,7 @@ counters! {
     joined,
     /// Messages that rooms and members were told.
     messages,
-    /// To how many others each of them went, all together.
+    /// Deliveries: to how many others each message went, all together.
     deliveries,
     /// Bytes read from connections.
     received_tcp_bytes,
@@ -144,7 +149,7 @@ counters! {
     stopped,
     /// Datagrams received.
     datagrams,
-    /// Of these: a mesh's, the same as one of our own broadcasts of the last minute.
+    /// Datagrams of a mesh, the same as one of our own broadcasts of the last minute.
     mesh_echoes,
     /// Datagrams that made no sense, or that nobody could have sent: not answered.
     dropped,

@@ -117,6 +117,11 @@ impl Guest {
         }
     }
 
+    /// Whether it is in a room.
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.place, GuestPlace::In { .. })
+    }
+
     /// Which of the server's houses it belongs to.
     pub(super) fn house(&self) -> usize {
         usize::from(self.house)

@@ -24,7 +24,7 @@ use crate::store::{self, Done, Job, Known, Password, Secret};
 
 /// Passwords that wait at the most: as many as the helper takes, less the one entry of a plain file that may be
 /// with it besides.
-const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
+pub(super) const MAX_HASHING: usize = MAX_WAITING_JOBS - 1;
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// A guest wants to be let in as the owner of an account, or to make one.
@@ -83,9 +83,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             },
         });
         let exists = known.is_some();
+        let is_changed = accounts.is_being_changed(name.as_str());
         let free = hub.find(LOBBY, name.as_str()).is_none();
         let may_register = !exists
             && free
+            && !is_changed
             && !ours
             && accounts.settings.open
             && !accounts.settings.accounts.is_full();
@@ -159,7 +161,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.note_not_hashed(&error);
                 return self.settle_login(key, Err(Refusal::Busy));
             }
-            Done::Hashed { .. } | Done::Saved { .. } => (false, None),
+            Done::Hashed { .. } | Done::Saved { .. } | Done::BansSaved { .. } => (false, None),
         };
         if let Some(phc) = rehashed
             && good
@@ -220,7 +222,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
                 self.note_not_hashed(&error);
                 return self.settle_login(guest, Err(Refusal::Busy));
             }
-            Done::Hashed { .. } | Done::Verified { .. } | Done::Saved { .. } => false,
+            Done::Hashed { .. }
+            | Done::Verified { .. }
+            | Done::Saved { .. }
+            | Done::BansSaved { .. } => false,
         };
         if !inserted {
             accounts.withdraw_registration(&name, from);
@@ -320,6 +325,7 @@ mod tests {
             accounts: store::Accounts::new(),
             path: folder.path().join(store::FILE_NAME),
             served: true,
+            kept: true,
             open: true,
             cost: HashCost {
                 memory_kib: 8,

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::connection::Place;
+use super::connection::{Connection, Place};
 use super::core::Server;
-use super::guest::GuestPlace;
+use super::guest::{Guest, GuestPlace};
 use super::nets;
 use crate::chat::{MemberId, RoomId};
 use crate::protocol::registry::Protocol;
@@ -32,6 +32,8 @@ pub enum Whom {
     Name { name: String, room: Option<String> },
     /// All who come from there, those included who have connected and no name yet.
     From(IpNet),
+    /// Who comes from that address and port.
+    At(SocketAddr),
 }
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
@@ -40,35 +42,47 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     ///
     /// For how long they are in is not known: to remember it would cost each idle member memory.
     pub fn members(&self) -> impl Iterator<Item = MemberRow<'_>> {
-        let connections = self.tenants.iter().filter_map(|(_, connection)| {
-            let Place::In { room, id, .. } = connection.place else {
-                return None;
-            };
-            let house = self.houses.get(connection.house())?;
-            let log = house.exchange.log(Some(room), connection.protocol);
-            let (name, room) = self.name_and_room(connection.house(), id, room)?;
-            Some(MemberRow {
-                name,
-                protocol: connection.protocol,
-                address: connection.peer.socket_address(),
-                room,
-                lag_bytes: Some(connection.feed.unsent(log)),
-            })
-        });
-        let guests = self.tenants.iter_guests().filter_map(|(_, guest)| {
-            let GuestPlace::In { room, id, .. } = guest.place else {
-                return None;
-            };
-            let (name, room) = self.name_and_room(guest.house(), id, room)?;
-            Some(MemberRow {
-                name,
-                protocol: guest.protocol,
-                address: guest.peer.socket_address(),
-                room,
-                lag_bytes: None,
-            })
-        });
-        connections.chain(guests)
+        let connections = self.tenants.iter().filter_map(|(_, of)| self.connected(of));
+        let guests = self.tenants.iter_guests();
+        connections.chain(guests.filter_map(|(_, of)| self.without_connection(of)))
+    }
+
+    /// One of them, if it is still in.
+    pub(super) fn member(&self, key: Key) -> Option<MemberRow<'_>> {
+        match self.tenants.get(key) {
+            Some(connection) => self.connected(connection),
+            None => self.without_connection(self.tenants.guest(key)?),
+        }
+    }
+
+    fn connected(&self, connection: &Connection<S>) -> Option<MemberRow<'_>> {
+        let Place::In { room, id, .. } = connection.place else {
+            return None;
+        };
+        let house = self.houses.get(connection.house())?;
+        let log = house.exchange.log(Some(room), connection.protocol);
+        let (name, room) = self.name_and_room(connection.house(), id, room)?;
+        Some(MemberRow {
+            name,
+            protocol: connection.protocol,
+            address: connection.peer.socket_address(),
+            room,
+            lag_bytes: Some(connection.feed.unsent(log)),
+        })
+    }
+
+    fn without_connection(&self, guest: &Guest) -> Option<MemberRow<'_>> {
+        let GuestPlace::In { room, id, .. } = guest.place else {
+            return None;
+        };
+        let (name, room) = self.name_and_room(guest.house(), id, room)?;
+        Some(MemberRow {
+            name,
+            protocol: guest.protocol,
+            address: guest.peer.socket_address(),
+            room,
+            lag_bytes: None,
+        })
     }
 
     fn name_and_room(&self, house: usize, id: MemberId, room: RoomId) -> Option<(&str, &str)> {
@@ -80,6 +94,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     pub(super) fn find(&self, whom: &Whom) -> Vec<Key> {
         let is_meant = |house: usize, id: Option<MemberId>, address: SocketAddr| match whom {
             Whom::From(net) => nets::contains(*net, address.ip()),
+            Whom::At(at) => *at == address,
             Whom::Name { name, room } => {
                 let hub = self.houses.get(house).map(|house| &house.hub);
                 hub.zip(id).is_some_and(|(hub, id)| {

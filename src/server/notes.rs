@@ -45,6 +45,9 @@ enum Class {
     PutOut,
 }
 
+/// The module that ends connections.
+const CLOSING: &str = "server::closing";
+
 const CLASSES: usize = Class::PutOut as usize + 1;
 
 // Whatever peers do, the log does not grow by more than 100 kB in a minute.
@@ -54,25 +57,28 @@ impl Notes {
     pub(super) fn new() -> Notes {
         let classes = const {
             [
-                Limited::new("members turned away"),
-                Limited::new("rooms not opened"),
-                Limited::new("messages over their rate"),
-                Limited::new("violations"),
-                Limited::new("connections timed out"),
-                Limited::new("guests silent or unreachable"),
-                Limited::new("slow consumers"),
-                Limited::new("connections closed late"),
-                Limited::new("datagrams dropped"),
-                Limited::new("datagrams forged, or with a bad token"),
-                Limited::new("turns with datagrams not sent"),
-                Limited::new("turns with datagrams not received"),
-                Limited::new("logins refused"),
-                Limited::new("accounts made"),
-                Limited::new("passwords not looked at"),
-                Limited::new("times that accounts were not saved"),
-                Limited::new("times that no connection was accepted"),
-                Limited::new("connections and datagrams from where nobody is let in"),
-                Limited::new("members put out"),
+                Limited::new("server::core", "members turned away"),
+                Limited::new("server::hosting", "rooms not opened"),
+                Limited::new("server::deciding", "messages over their rate"),
+                Limited::new(CLOSING, "violations"),
+                Limited::new(CLOSING, "connections timed out"),
+                Limited::new("server::hosting", "guests silent or unreachable"),
+                Limited::new(CLOSING, "slow consumers"),
+                Limited::new(CLOSING, "connections closed late"),
+                Limited::new("server::receiving", "datagrams dropped"),
+                Limited::new("server::receiving", "datagrams forged, or with a bad token"),
+                Limited::new("server::posting", "turns with datagrams not sent"),
+                Limited::new("server::posting", "turns with datagrams not received"),
+                Limited::new("server::login", "logins refused"),
+                Limited::new("server::accounts", "accounts made"),
+                Limited::new("server::login", "passwords not looked at"),
+                Limited::new("server::accounts", "times that accounts were not saved"),
+                Limited::new("server::core", "times that no connection was accepted"),
+                Limited::new(
+                    "server::core",
+                    "connections and datagrams from where nobody is let in",
+                ),
+                Limited::new(CLOSING, "members put out"),
             ]
         };
         Notes { classes }
@@ -196,7 +202,7 @@ impl Notes {
             | CloseReason::Refused(_)
             | CloseReason::Lost(_)
             | CloseReason::Stopping => {
-                log::debug!("{who}: {reason}");
+                log::debug!(target: CLOSING, "{who}: {reason}");
                 return;
             }
         };

@@ -145,7 +145,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     }
 
     /// Ends what there is with those, and tells them why.
-    fn put_out(&mut self, keys: Vec<Key>, word: &str, reason: &str) -> usize {
+    pub(super) fn put_out(&mut self, keys: Vec<Key>, word: &str, reason: &str) -> usize {
         let reason = harmless(cut(reason, MAX_REASON_BYTES));
         let why = match reason.trim() {
             "" => word.to_string(),

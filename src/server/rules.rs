@@ -19,6 +19,17 @@ pub struct Rules {
     pub hash_cost: HashCost,
 }
 
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            limits: Limits::default(),
+            advertise: Advertise::default(),
+            registration_open: true,
+            hash_cost: HashCost::default(),
+        }
+    }
+}
+
 impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// Changes the rules at once. Nobody is let go by it: what it means for those who are over a lowered limit is said
     /// with each of the [`Limits`].

@@ -89,6 +89,12 @@ impl<S> Tenants<S> {
         self.guests.iter()
     }
 
+    /// The keys of all, connections first.
+    pub(super) fn all_keys(&self) -> Vec<Key> {
+        let guests = self.guests.iter().map(|(key, _)| key);
+        self.connections.keys().into_iter().chain(guests).collect()
+    }
+
     /// The keys of all connections, in slab order.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.connections.keys()

@@ -60,6 +60,14 @@ pub enum Secret {
     Plain(Password),
 }
 
+/// What was [taken](Accounts::take) out of the accounts.
+#[derive(Debug)]
+pub enum Taken {
+    Account(Arc<Account>),
+    /// With its place.
+    Denied(usize, Arc<Denied>),
+}
+
 /// Why there is no new account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
@@ -196,6 +204,55 @@ impl Accounts {
         true
     }
 
+    /// Takes an account out, one that nobody can use included (by its exact name). It can be put back.
+    pub fn take(&mut self, name: &str) -> Option<Taken> {
+        let hash = Name::hash_of(name, &self.hasher);
+        let same = |account: &Arc<Account>| account.name.same_as(name);
+        let taken = match self.by_name.find_entry(hash, same) {
+            Ok(entry) => {
+                let (account, _) = entry.remove();
+                self.plain -= usize::from(matches!(account.secret, Secret::Plain(_)));
+                Taken::Account(account)
+            }
+            Err(_) => {
+                let at = self.denied.iter().position(|denied| denied.name == name)?;
+                Taken::Denied(at, self.denied.remove(at))
+            }
+        };
+        self.generation += 1;
+        Some(taken)
+    }
+
+    /// Gives an account another hash, and returns what it was: [`put_back`](Accounts::put_back) undoes it.
+    pub fn exchange_hash(&mut self, name: &str, phc: Phc) -> Option<Taken> {
+        let hash = Name::hash_of(name, &self.hasher);
+        let same = |account: &Arc<Account>| account.name.same_as(name);
+        let old = Arc::clone(self.by_name.find(hash, same)?);
+        self.set_hash(name, phc);
+        Some(Taken::Account(old))
+    }
+
+    /// Undoes a change that did not get to the disk.
+    pub fn put_back(&mut self, taken: Taken) {
+        match taken {
+            Taken::Account(account) => {
+                let name = account.name.clone();
+                self.remove(name.as_str());
+                // It was there, so there is room and its name is free.
+                let _ = self.add(name, account.secret.clone());
+            }
+            Taken::Denied(at, denied) => {
+                self.denied.insert(at.min(self.denied.len()), denied);
+                self.generation += 1;
+            }
+        }
+    }
+
+    /// All that can be used, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.by_name.iter().map(|account| &**account)
+    }
+
     /// What there is now is what the file holds.
     pub(super) fn begin_generations(&mut self) {
         self.generation = 0;
@@ -267,6 +324,37 @@ impl Snapshot {
     }
 }
 
+impl Taken {
+    /// As it was written.
+    pub fn name(&self) -> &str {
+        match self {
+            Taken::Account(account) => account.name.as_str(),
+            Taken::Denied(_, denied) => &denied.name,
+        }
+    }
+}
+
+impl Denied {
+    /// As it stands in the file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why nobody can use it.
+    pub fn denial(&self) -> &Denial {
+        &self.denial
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Denial::NoName(error) => write!(f, "it is no name: {error}"),
+            Denial::SameAs(first) => write!(f, "it is the same name as {:?}", first.as_str()),
+        }
+    }
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Denied { name, denial, .. } = self;
@@ -298,6 +386,7 @@ impl std::error::Error for StillPlain {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::HashCost;
     use super::super::hash::tests::CHEAP;
     use super::*;
 
@@ -322,6 +411,44 @@ mod tests {
         assert!(accounts.get("zoe").is_none());
         assert!(accounts.get("").is_none());
         assert!(accounts.get(&"x".repeat(1000)).is_none());
+    }
+
+    #[test]
+    fn what_was_taken_or_exchanged_can_be_put_back() {
+        let mut accounts = Accounts::new();
+        let other = HashCost {
+            memory_kib: 16,
+            ..CHEAP
+        };
+        let new = Phc::dummy(other);
+        accounts.insert(name("Zoë"), phc()).unwrap();
+        let denial = Denial::SameAs(name("Zoë"));
+        accounts.deny("ZOË", new.clone(), denial).unwrap();
+        accounts
+            .deny("a b", phc(), Denial::NoName(NameError::Empty))
+            .unwrap();
+        let before = accounts.snapshot().unwrap();
+        let hash = |accounts: &Accounts| match accounts.get("zoë").unwrap().secret() {
+            Secret::Hashed(phc) => phc.clone(),
+            Secret::Plain(_) => panic!("it is hashed"),
+        };
+        let old = accounts.exchange_hash("ZOË", new.clone()).unwrap();
+        assert_eq!((old.name(), hash(&accounts)), ("Zoë", new.clone()));
+        accounts.put_back(old);
+        assert_eq!(hash(&accounts), phc());
+        for taken in ["zoë", "ZOË", "a b"] {
+            let generation = accounts.generation();
+            let taken = accounts.take(taken).unwrap();
+            assert!(accounts.generation() > generation);
+            assert_eq!(accounts.snapshot().unwrap().sorted().len(), 2);
+            accounts.put_back(taken);
+            assert_eq!(accounts.snapshot().unwrap().sorted(), before.sorted());
+        }
+        assert!(accounts.take("nobody").is_none());
+        assert!(accounts.exchange_hash("a b", new).is_none());
+        // Only once the account is gone that all its writings lead to, the other is found by its own.
+        assert_eq!(accounts.take("ZOË").unwrap().name(), "Zoë");
+        assert_eq!(accounts.take("ZOË").unwrap().name(), "ZOË");
     }
 
     #[test]

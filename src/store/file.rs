@@ -17,7 +17,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -108,6 +108,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         path: path.into(),
         damaged,
     })?;
+    log::debug!("{}: {} accounts", path.display(), accounts.len());
     Ok(Loaded {
         accounts,
         form: Some(form),
@@ -122,19 +123,38 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// the file is the old one, or, if only the last step failed, the new one, and it is whole either way.
 /// Every save writes a new file, so that trying again is sound whatever went wrong before.
 pub fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, Keep::LastGood)
+}
+
+/// What is kept of the file that is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// The last good one, if it holds accounts.
+    LastGood,
+    /// Nothing.
+    Nothing,
+}
+
+/// Replaces a file, whole or not at all, as it is told of [`save`].
+pub(super) fn replace(path: &Path, bytes: &[u8], keep: Keep) -> io::Result<()> {
     let place = follow(path)?;
     let folder = folder_of(&place);
     make_folder(folder)?;
     let new = beside(&place, "new");
     let result = write_new(&new, bytes)
-        .and_then(|()| keep_copy(&place))
+        .and_then(|()| match keep {
+            Keep::LastGood => keep_copy(&place),
+            Keep::Nothing => Ok(()),
+        })
         .and_then(|()| fs::rename(&new, &place));
     if let Err(error) = result {
         // A full disk needs the room. If this fails too, the next save does it.
         let _ = fs::remove_file(&new);
         return Err(error);
     }
-    File::open(folder)?.sync_all()
+    File::open(folder)?.sync_all()?;
+    log::debug!("{}: {} bytes are on the disk", path.display(), bytes.len());
+    Ok(())
 }
 
 /// Where the file itself is, behind symbolic links.
@@ -175,8 +195,19 @@ fn write_new(new: &Path, bytes: &[u8]) -> io::Result<()> {
         }
         opened => opened?,
     };
+    own_as_folder(&file, folder_of(new));
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Gives a new file to whoever owns its folder: what root does in the folder of a server must not keep the server out.
+/// Anybody else may not give files away, and need not.
+pub(super) fn own_as_folder(file: &File, folder: &Path) {
+    if let (Ok(own), Ok(above)) = (file.metadata(), fs::metadata(folder))
+        && (own.uid(), own.gid()) != (above.uid(), above.gid())
+    {
+        let _ = fchown(file, Some(above.uid()), Some(above.gid()));
+    }
 }
 
 /// The present file gets a second name, if it is good and of the hashed form.

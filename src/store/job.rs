@@ -5,7 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{
-    HashCost, HashError, Password, Phc, Snapshot, encode, hash, save, verify, verify_plain,
+    HashCost, HashError, Password, Phc, Snapshot, encode, hash, save, save_bans, verify,
+    verify_plain,
 };
 
 /// Something to be done where waiting holds up nobody. Saves go first ([`is_save`](Job::is_save)).
@@ -29,6 +30,12 @@ pub enum Job {
         ticket: u64,
         path: PathBuf,
         snapshot: Snapshot,
+    },
+    /// Put these bans on the disk.
+    SaveBans {
+        ticket: u64,
+        path: PathBuf,
+        bytes: Vec<u8>,
     },
 }
 
@@ -64,12 +71,14 @@ pub enum Done {
         generation: u64,
         result: io::Result<()>,
     },
+    /// Whether the disk has the bans.
+    BansSaved { ticket: u64, result: io::Result<()> },
 }
 
 impl Job {
-    /// Whether somebody's registration hangs on it.
+    /// Whether it writes to the disk: somebody's registration hangs on it, or a ban.
     pub fn is_save(&self) -> bool {
-        matches!(self, Job::Save { .. })
+        matches!(self, Job::Save { .. } | Job::SaveBans { .. })
     }
 
     /// Does it, however long it takes.
@@ -113,6 +122,14 @@ impl Job {
                 generation: snapshot.generation(),
                 result: save(&path, &encode(&snapshot)),
             },
+            Job::SaveBans {
+                ticket,
+                path,
+                bytes,
+            } => Done::BansSaved {
+                ticket,
+                result: save_bans(&path, &bytes),
+            },
         }
     }
 }
@@ -124,7 +141,8 @@ impl Done {
             Done::Verified { ticket, .. }
             | Done::Hashed { ticket, .. }
             | Done::NotHashed { ticket, .. }
-            | Done::Saved { ticket, .. } => *ticket,
+            | Done::Saved { ticket, .. }
+            | Done::BansSaved { ticket, .. } => *ticket,
         }
     }
 }

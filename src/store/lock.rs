@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::file::make_folder;
+use super::file::{make_folder, own_as_folder};
 
 /// Nobody else keeps accounts there for as long as this lives. The kernel ends it with the process, however that
 /// ends (flock(2)).
@@ -43,7 +43,11 @@ impl Lock {
             .open(folder.join(FILE_NAME))
             .map_err(refused)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => {
+                log::debug!("{}: kept for this process alone", folder.display());
+                own_as_folder(&file, folder);
+                Ok(Lock { _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(LockError::Held {
                 folder: folder.into(),
             }),
@@ -57,12 +61,12 @@ impl fmt::Display for LockError {
         match self {
             LockError::Held { folder } => write!(
                 f,
-                "{}: another server keeps its accounts there; choose another --data-dir, or no udp-login",
+                "{}: another server keeps its accounts and bans there; choose another --data-dir",
                 folder.display()
             ),
             LockError::Refused { folder, error } => write!(
                 f,
-                "{}: accounts cannot be kept there: {error}",
+                "{}: accounts and bans cannot be kept there: {error}",
                 folder.display()
             ),
         }

@@ -1,4 +1,4 @@
-//! Owns the accounts: who has one, what its password is known by, and the file that outlives the process.
+//! Owns the accounts (who has one, what its password is known by) and the bans, and the files that outlive the process.
 //! Knows no sockets, no protocols and no clock: times and random bytes come in as arguments. It reads and
 //! writes files, so whoever drives it runs a [`Job`] where waiting for a disk holds up nobody.
 //!
@@ -25,6 +25,7 @@
 
 mod accounts;
 mod attempts;
+mod bans;
 mod document;
 mod file;
 mod hash;
@@ -34,8 +35,10 @@ mod password;
 
 pub use accounts::{
     Account, Accounts, Denial, Denied, InsertError, MAX_ACCOUNTS, Secret, Snapshot, StillPlain,
+    Taken,
 };
 pub use attempts::{AttemptLimits, Attempts, Registrations, TryAgain};
+pub use bans::{BANS_FILE_NAME, BansError, KeptBan, encode_bans, load_bans, save_bans};
 pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};
 pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};

@@ -33,6 +33,11 @@ impl Password {
         }
     }
 
+    /// The password itself, for whoever has to say it to a server. Whatever it is copied to is to be wiped, too.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// For the hash alone.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()

@@ -158,7 +158,7 @@ fn r26_a_registration_is_not_acknowledged_before_the_disk_has_it() {
         let told = told(&home, "cannot be written", 1);
         assert_eq!(told.len(), 1, "{told:?}");
         for part in [
-            "[ERROR]",
+            "[ERROR] server::accounts: ",
             "chat_users.json",
             "Input/output error",
             "registrations refused: 1",

@@ -90,8 +90,10 @@ impl Disk {
         self.begin(now);
         if !job.is_save() && self.fails(8) {
             self.not_hashed += 1;
-            let (Job::Verify { ticket, .. } | Job::Hash { ticket, .. } | Job::Save { ticket, .. }) =
-                job;
+            let (Job::Verify { ticket, .. }
+            | Job::Hash { ticket, .. }
+            | Job::Save { ticket, .. }
+            | Job::SaveBans { ticket, .. }) = job;
             let error = HashError;
             return Some(Done::NotHashed { ticket, error });
         }

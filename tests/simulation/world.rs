@@ -664,6 +664,7 @@ fn start(
         accounts: disk.load(),
         path: "accounts in memory".into(),
         served: true,
+        kept: true,
         open: true,
         cost: CHEAP,
     });

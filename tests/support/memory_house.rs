@@ -11,14 +11,15 @@ mod memory_port;
 mod memory_stream;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use mynah::chat::{LOBBY, Name, TimeOfDay};
+use mynah::chat::{LOBBY, TimeOfDay};
+use mynah::config::{Registration, Service, Settings};
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::{Key, Readiness};
-use mynah::server::{AccountSettings, Limits, Server};
+use mynah::server::{Access, AccountSettings, Limits, Rules, Server};
 use mynah::store::{self, Done, HashCost, HashError, Job};
 
 pub use memory_port::MemoryPort;
@@ -77,7 +78,21 @@ impl House {
 
     /// One whose accounts are not as usual.
     pub fn keeping(limits: Limits, change: impl FnOnce(&mut AccountSettings)) -> House {
-        let mut house = House::bare(limits);
+        let mut settings = Settings {
+            limits,
+            hash_cost: CHEAP,
+            ..Settings::default()
+        };
+        let broadcast: SocketAddrV4 = MESH_BROADCAST.parse().unwrap();
+        settings.mesh.broadcast = *broadcast.ip();
+        House::of(&settings, change)
+    }
+
+    /// One that is as a configuration says, but for where it listens.
+    pub fn of(settings: &Settings, change: impl FnOnce(&mut AccountSettings)) -> House {
+        let mut house = House::bare(settings.limits, settings.isolate);
+        house.server.advertise(settings.advertise);
+        house.receive_by(settings);
         let own = address(OWN);
         house.ports = (0..5)
             .map(|n| MemoryPort::at(SocketAddr::new(own.ip(), own.port() + n)))
@@ -91,31 +106,56 @@ impl House {
         for (port, protocol) in house.ports.iter().zip(kinds) {
             house.server.open_port(protocol, port.clone());
         }
-        let (gateway, name) = (house.port(MESH).clone(), Name::parse("mynah").unwrap());
-        let broadcast = MESH_BROADCAST.parse().unwrap();
-        house.server.open_gateway(gateway, name, broadcast);
+        let (gateway, name) = (house.port(MESH).clone(), settings.mesh.name.clone());
+        let broadcast =
+            SocketAddrV4::new(settings.mesh.broadcast, Protocol::UdpMesh.default_port());
+        house.server.open_gateway(gateway, name, broadcast.into());
         house.folder = Some(tempfile::tempdir().unwrap());
-        let mut settings = AccountSettings {
+        let mut accounts = AccountSettings {
             accounts: store::Accounts::new(),
             path: house.account_file(),
             served: true,
-            open: true,
-            cost: CHEAP,
+            kept: true,
+            open: settings.registration == Registration::Open,
+            cost: settings.hash_cost,
         };
-        change(&mut settings);
-        house.server.keep_accounts(settings);
+        change(&mut accounts);
+        house.server.keep_accounts(accounts);
         house
+    }
+
+    /// The configuration is another one from now on, as it is after a reload.
+    pub fn reconfigure(&mut self, settings: &Settings) {
+        let rules = Rules {
+            limits: settings.limits,
+            advertise: settings.advertise,
+            registration_open: settings.registration == Registration::Open,
+            hash_cost: settings.hash_cost,
+        };
+        self.server.reconfigure(rules, self.now);
+        self.receive_by(settings);
+    }
+
+    /// Who is let in, and what newcomers are told.
+    fn receive_by(&mut self, settings: &Settings) {
+        self.server.welcome_newcomers(&settings.welcome);
+        let to_chat = |(service, access): (&Service, &Access)| match service {
+            Service::Chat(protocol) => Some((*protocol, access.clone())),
+            Service::Metrics => None,
+        };
+        let access = settings.access.iter().filter_map(to_chat).collect();
+        self.server.let_in(&access, self.now);
     }
 
     /// One without ports or accounts, for connections alone.
     pub fn of_streams() -> House {
-        House::bare(Limits::default())
+        House::bare(Limits::default(), false)
     }
 
     /// Its secrets are the same in every run.
-    fn bare(limits: Limits) -> House {
+    fn bare(limits: Limits, isolate: bool) -> House {
         let now = Instant::now();
-        let mut server = Server::new(limits, false, now);
+        let mut server = Server::new(limits, isolate, now);
         let mut drawn = 0_u128;
         server.draw_secrets_from(move || {
             drawn += 1;
@@ -292,6 +332,10 @@ impl House {
                 generation: snapshot.generation(),
                 result: save(),
             },
+            Job::SaveBans { ticket, .. } => Done::BansSaved {
+                ticket,
+                result: save(),
+            },
             job @ (Job::Verify { .. } | Job::Hash { .. }) => job.run(),
         });
     }
@@ -303,7 +347,7 @@ impl House {
             Job::Verify { ticket, .. } | Job::Hash { ticket, .. } => {
                 Done::NotHashed { ticket, error }
             }
-            save @ Job::Save { .. } => save.run(),
+            save @ (Job::Save { .. } | Job::SaveBans { .. }) => save.run(),
         });
     }
 

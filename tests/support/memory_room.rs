@@ -215,6 +215,7 @@ pub fn accounts(members: usize) -> AccountSettings {
         // Nothing is ever saved: nobody registers.
         path: PathBuf::new(),
         served: true,
+        kept: true,
         open: false,
         cost,
     }

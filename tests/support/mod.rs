@@ -5,6 +5,7 @@
 
 pub mod frames;
 pub mod logins;
+pub mod pty;
 pub mod serve;
 
 use std::io::{self, Read, Write};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mynah::protocol::registry::Protocol;
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::{Line, PATIENCE, frames, wait_for_exit, within_patience};
 
@@ -16,6 +17,8 @@ pub struct Mynah {
     pub child: Child,
     /// What it said it listens on, in order.
     pub listening: Vec<String>,
+    /// What it keeps, unless a test says where. Tests that run at once must not find each other there.
+    _state: TempDir,
 }
 
 impl Mynah {
@@ -32,6 +35,17 @@ impl Mynah {
 
     /// Starts a command that comes to `mynah serve`, and waits until it is ready.
     pub fn start(mut command: Command) -> Mynah {
+        // A configuration of this machine is not ours.
+        if !command.get_envs().any(|(name, _)| name == "MYNAH_CONFIG") {
+            command.env("MYNAH_CONFIG", "/dev/null");
+        }
+        let state = tempfile::tempdir().unwrap();
+        let named = command
+            .get_envs()
+            .any(|(name, _)| name == "STATE_DIRECTORY");
+        if !named {
+            command.env("STATE_DIRECTORY", state.path());
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -42,7 +56,11 @@ impl Mynah {
             let lines = BufReader::new(stdout).lines().map(Result::unwrap);
             lines.take_while(|line| line != "ready").collect()
         });
-        Mynah { child, listening }
+        Mynah {
+            child,
+            listening,
+            _state: state,
+        }
     }
 
     /// Where the first socket is.

@@ -57,6 +57,7 @@ enum Failure {
 fn status_of(signal: Signal) -> u8 {
     match signal {
         Signal::Hangup => 129,
+        Signal::User2 => 140,
         Signal::Interrupt => 130,
         Signal::Terminate | Signal::WindowChange => 143,
     }

@@ -97,7 +97,7 @@ mod tests {
         let arguments = serve(&targets, &plan, home.path()).unwrap();
         let cli = Cli::try_parse_from(["mynah".to_string()].into_iter().chain(arguments)).unwrap();
         match cli.command {
-            Command::Serve(args) => Settings::of_serve(args).unwrap(),
+            Command::Serve(args) => Settings::read(&args).unwrap(),
             other => panic!("{other:?}"),
         }
     }

@@ -174,6 +174,7 @@ impl World {
             accounts: store::Accounts::new(),
             path: "accounts in memory".into(),
             served: true,
+            kept: true,
             open: kind & 2 == 0,
             cost: CHEAP,
         });

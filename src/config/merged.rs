@@ -1,0 +1,307 @@
+//! Owns the order in which flags, environment, file and defaults go before each other, and which of them each value
+//! came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::error::{ConfigError, Origin};
+use super::file::{self, Source};
+use super::key::Key;
+use super::{Settings, together, with_partners};
+use crate::cli::ServeArgs;
+
+/// All that was said, put together.
+#[derive(Clone, Debug, Default)]
+pub struct Merged {
+    /// What holds.
+    pub settings: Settings,
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// What should be told to somebody, and is no reason not to start: variables that are misspelt.
+    pub warnings: Vec<String>,
+    /// Of what is no default.
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Merged {
+    /// A flag goes before the environment, that before the file, and the file before the default. What was read once is
+    /// read again with the same flags.
+    ///
+    /// Fails where a file that is named is not there, one cannot be read, or something may not be.
+    pub fn read(args: &ServeArgs) -> Result<Merged, ConfigError> {
+        Merged::read_in(args, &Environment::of_process())
+    }
+
+    pub(super) fn read_in(
+        args: &ServeArgs,
+        environment: &Environment,
+    ) -> Result<Merged, ConfigError> {
+        let mut merged = Merged::default();
+        merged.settings.data_dir = default_data_dir(environment);
+        if let Some(source) = file::find(args.config.as_deref(), environment)? {
+            source.apply(&mut merged)?;
+            merged.file = Some(source.path);
+        }
+        environment.apply(&mut merged)?;
+        merged.take_flags(args);
+        merged.finish()?;
+        merged.warnings = environment.unknown();
+        Ok(merged)
+    }
+
+    /// What a file says alone, as if it had been read.
+    pub(super) fn of_file(bytes: &[u8]) -> Result<Merged, ConfigError> {
+        let mut merged = Merged::default();
+        Source::in_memory(bytes).apply(&mut merged)?;
+        merged.finish()?;
+        Ok(merged)
+    }
+
+    /// Where the value of a key comes from.
+    pub fn origin(&self, key: &Key) -> &Origin {
+        self.origins.get(key.name()).unwrap_or(&Origin::Default)
+    }
+
+    pub(super) fn came_from(&mut self, key: &Key, origin: Origin) {
+        self.origins.insert(key.name, origin);
+    }
+
+    /// What follows from all of it.
+    fn finish(&mut self) -> Result<(), ConfigError> {
+        together::without_empty_rates(&mut self.settings.limits);
+        self.settings.listen = with_partners(std::mem::take(&mut self.settings.listen));
+        together::check(self)
+    }
+
+    fn take_flags(&mut self, args: &ServeArgs) {
+        // All fields, so that no flag is forgotten.
+        let ServeArgs {
+            config: _,
+            listen,
+            data_dir,
+            isolate,
+            log_level,
+            registration,
+            advertise,
+            mesh_name,
+            mesh_broadcast,
+            parent: _,
+        } = args;
+        let Merged {
+            settings, origins, ..
+        } = self;
+        let mut said = |key: &'static str, flag| {
+            origins.insert(key, Origin::Flag(flag));
+        };
+        // Who names one socket gets that one and no others.
+        if !listen.is_empty() {
+            settings.listen.clone_from(listen);
+            said("listen", "--listen");
+        }
+        if let Some(data_dir) = data_dir {
+            settings.data_dir.clone_from(data_dir);
+            said("data_dir", "--data-dir");
+        }
+        if *isolate {
+            settings.isolate = true;
+            said("isolate", "--isolate");
+        }
+        if let Some(level) = log_level {
+            settings.log_level.clone_from(level);
+            said("log_level", "--log-level");
+        }
+        if let Some(registration) = registration {
+            settings.registration = *registration;
+            said("accounts.registration", "--registration");
+        }
+        if let Some(advertise) = advertise {
+            settings.advertise = *advertise;
+            said("group.advertise", "--advertise");
+        }
+        if let Some(name) = mesh_name {
+            settings.mesh.name.clone_from(name);
+            said("mesh.name", "--mesh-name");
+        }
+        if let Some(broadcast) = mesh_broadcast {
+            settings.mesh.broadcast = *broadcast;
+            said("mesh.broadcast", "--mesh-broadcast");
+        }
+    }
+}
+
+impl Settings {
+    /// What flags, environment, file and defaults say together: [`Merged::read`] without where it comes from. Called
+    /// again with the same flags it reads everything again, for a reload.
+    pub fn read(args: &ServeArgs) -> Result<Settings, ConfigError> {
+        Merged::read(args).map(|merged| merged.settings)
+    }
+}
+
+/// The entry for fuzzing: whatever the bytes are, they are settings or refused in a line that they have; a comment more
+/// changes nothing, and what is shown of the settings is read as the same.
+pub fn fuzz(input: &[u8]) {
+    match Merged::of_file(input) {
+        Ok(merged) => {
+            let again = Merged::of_file(&[input, b"\n# a comment\n"].concat());
+            let again = again.map(|again| again.settings);
+            assert_eq!(
+                again.ok().as_ref(),
+                Some(&merged.settings),
+                "a comment more"
+            );
+            let shown = merged.show();
+            let again = Merged::of_file(shown.as_bytes()).map(|again| again.settings);
+            assert_eq!(again.ok(), Some(merged.settings), "{shown}");
+        }
+        Err(error) => {
+            let lines = input.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let Origin::File {
+                line: Some(line), ..
+            } = error.origin
+            else {
+                unreachable!("what is wrong stands somewhere: {error}");
+            };
+            assert!((1..=lines).contains(&line), "{error}");
+            assert!(!error.to_string().is_empty());
+        }
+    }
+}
+
+/// The service manager's directory (systemd.exec(5), the first if there are several), else the user's
+/// (XDG Base Directory Specification), else the present one.
+pub(super) fn default_data_dir(environment: &Environment) -> PathBuf {
+    if let Some(state) = environment.get("STATE_DIRECTORY")
+        && let Some(first) = std::env::split_paths(state).find(|path| path.is_absolute())
+    {
+        return first;
+    }
+    let user = environment.absolute("XDG_STATE_HOME");
+    user.or_else(|| Some(environment.absolute("HOME")?.join(".local/state")))
+        .map_or_else(
+            || Path::new(DATA_DIR).to_owned(),
+            |state| state.join("mynah"),
+        )
+}
+
+/// Where there is neither.
+pub(super) const DATA_DIR: &str = "mynah-data";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::config::{Advertise, Registration, keys};
+
+    fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Merged, ConfigError> {
+        let cli = Cli::try_parse_from(["mynah", "serve"].iter().chain(flags));
+        match cli.unwrap_or_else(|error| panic!("{error}")).command {
+            Command::Serve(args) => Merged::read_in(&args, &Environment::of(variables)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_environment_and_that_before_the_file_and_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mynah.toml");
+        let text = r#"
+            listen = ["tcp-room=127.0.0.1:1"]
+            data_dir = "/file"
+            log_level = "warn"
+            group.advertise = "claimed"
+            accounts.registration = "closed"
+            limits.rooms = 7
+            limits.frame_time = 7
+            [mesh]
+            name = "file"
+            broadcast = "10.0.0.255"
+        "#;
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let of_file = read(&["--config", path], &[]).unwrap().settings;
+        assert_eq!(of_file.listen[0].address.port(), 1);
+        let accounts = of_file.accounts_path();
+        assert_eq!(accounts, PathBuf::from("/file/chat_users.json"));
+        assert_eq!(of_file.log_level, log::LevelFilter::Warn.into());
+        assert_eq!(of_file.advertise, Advertise::Claimed);
+        assert_eq!(of_file.registration, Registration::Closed);
+        assert_eq!(of_file.mesh.name.as_str(), "file");
+        let variables = [
+            ("MYNAH_CONFIG", path),
+            ("MYNAH_LISTEN", "tcp-room=127.0.0.1:3 group=[::1]:3"),
+            ("MYNAH_DATA_DIR", "/variable"),
+            ("MYNAH_LIMITS_ROOMS", "8"),
+            ("MYNAH_LIMITS_FRAMETIME", "8"),
+        ];
+        let merged = read(&[], &variables).unwrap();
+        assert_eq!(merged.settings.listen.len(), 2);
+        assert_eq!(merged.settings.data_dir, PathBuf::from("/variable"));
+        assert_eq!(merged.settings.limits.hub.rooms, 8);
+        assert_eq!(merged.warnings.len(), 1);
+        let flags = [
+            "--listen=tcp-room=127.0.0.1:2",
+            "--data-dir=/flag",
+            "--isolate",
+            "--log-level=debug",
+            "--advertise=connection",
+            "--registration=open",
+            "--mesh-name=flag",
+            "--mesh-broadcast=10.1.1.255",
+        ];
+        let all = read(&flags, &variables).unwrap();
+        let mut flags_alone = read(&flags, &[]).unwrap().settings;
+        assert_eq!(all.settings.listen.len(), 1);
+        assert_eq!(all.settings.data_dir, PathBuf::from("/flag"));
+        flags_alone.limits.hub.rooms = 8;
+        flags_alone.limits.frame_time = std::time::Duration::from_secs(7);
+        assert_eq!(all.settings, flags_alone);
+        let shown = all.show();
+        for (key, origin) in [
+            ("listen = [\"tcp-room=127.0.0.1:2\"]", "--listen"),
+            ("data_dir = \"/flag\"", "--data-dir"),
+            ("isolate = true", "--isolate"),
+            ("log_level = \"debug\"", "--log-level"),
+            ("group.advertise = \"connection\"", "--advertise"),
+            ("accounts.registration = \"open\"", "--registration"),
+            ("mesh.name = \"flag\"", "--mesh-name"),
+            ("mesh.broadcast = \"10.1.1.255\"", "--mesh-broadcast"),
+            ("limits.rooms = 8", "MYNAH_LIMITS_ROOMS"),
+            ("limits.frame_time = 7", &format!("{path}:8")),
+            ("limits.name_time = 60", "default"),
+        ] {
+            let line = format!("\n{key}  # {origin}\n");
+            assert!(shown.contains(&line), "{line} is not in {shown}");
+        }
+        assert!(shown.starts_with(&format!("# configuration file: {path}\n")));
+    }
+
+    #[test]
+    fn without_a_word_the_defaults_hold() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty");
+        std::fs::write(&empty, "").unwrap();
+        let merged = read(&[], &[("MYNAH_CONFIG", empty.to_str().unwrap())]).unwrap();
+        assert_eq!(merged.settings, Settings::default());
+        assert!(keys().all(|key| *merged.origin(key) == Origin::Default));
+        assert!(read(&["--config", "/nonexistent/x"], &[]).is_err());
+    }
+
+    #[test]
+    fn data_goes_where_the_service_manager_or_the_user_says() {
+        let data_dir = |set: &[(&str, &str)]| default_data_dir(&Environment::of(set));
+        let home = ("HOME", "/home/a");
+        assert_eq!(data_dir(&[]), PathBuf::from("mynah-data"));
+        let of_home = PathBuf::from("/home/a/.local/state/mynah");
+        assert_eq!(data_dir(&[home]), of_home);
+        let xdg = ("XDG_STATE_HOME", "/x");
+        assert_eq!(data_dir(&[home, xdg]), PathBuf::from("/x/mynah"));
+        let relative = ("XDG_STATE_HOME", "x");
+        assert_eq!(data_dir(&[home, relative]), of_home);
+        let systemd = ("STATE_DIRECTORY", "/var/lib/mynah:/var/lib/other");
+        let all = data_dir(&[home, xdg, systemd]);
+        assert_eq!(all, PathBuf::from("/var/lib/mynah"));
+    }
+}
