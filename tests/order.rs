@@ -220,7 +220,7 @@ fn newcomers_are_welcomed_behind_what_they_are_told_first() {
 }
 
 #[test]
-fn r38_a_welcome_waits_for_the_proof_of_an_address() {
+fn r12_a_welcome_waits_for_the_proof_of_an_address() {
     let mut house = House::new();
     house.server.welcome_newcomers(&"long ".repeat(600));
     let sid = house.login(EVE, "eve");

@@ -152,7 +152,6 @@ fn send_out<D: DatagramPort>(
         let done = match sent {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
-                counters.sent_udp_bytes += bytes_of(&batch, sent);
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -186,17 +185,6 @@ fn send_out<D: DatagramPort>(
         share = share.saturating_sub(seen.max(1));
         port.mailing.advance(seen);
     }
-}
-
-/// The bytes of the first so many letters. Eight at once are one addition each, and no more.
-fn bytes_of(letters: &[Outgoing<'_>; SEND_BATCH], count: usize) -> u64 {
-    let (eights, rest) = letters.get(..count).unwrap_or_default().as_chunks::<8>();
-    let bytes = |letter: &Outgoing<'_>| letter.bytes.len();
-    let of_eights = eights
-        .iter()
-        .map(|eight| -> usize { eight.iter().map(bytes).sum() });
-    let all = of_eights.sum::<usize>() + rest.iter().map(bytes).sum::<usize>();
-    all as u64
 }
 
 const NOTHING: Outgoing<'static> = Outgoing {

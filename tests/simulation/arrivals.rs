@@ -278,6 +278,7 @@ impl World {
             appetite: usize::MAX,
             ended: false,
             came: self.now,
+            kicked: false,
             impostor: false,
         });
     }

@@ -11,6 +11,7 @@ mod arrivals;
 mod chronicle;
 mod disk;
 mod oracle;
+mod order;
 mod outcome;
 mod peers;
 mod promises;

@@ -35,7 +35,10 @@ impl World {
             .collect();
         let order = &all[0].said;
         self.check_order(order);
+        self.check_notices(&all[0].notices);
         let mut outcome = self.count();
+        let notices = self.clients.iter().map(|client| client.notices);
+        outcome.notices_heard = notices.sum();
         self.check_scripted(&all, end, &mut outcome);
         self.check_houses(&all, &mut outcome);
         match self.isolate {
@@ -253,7 +256,7 @@ impl World {
             let at_peace = counters.slow + counters.closed_late + counters.timed_out == 0;
             let talker = matches!(peer.kind, Kind::Chatter | Kind::Flooder);
             let ended = peer.ended && end != End::Crash;
-            if talker && peer.plan.is_empty() && ended && at_peace {
+            if talker && peer.plan.is_empty() && ended && at_peace && !peer.kicked {
                 assert_eq!(heard.left, 0, "{what} got a torn frame");
                 if heard.verdict == Some(true) && end == End::Politely {
                     outcome.checked_tcp_room += 1;

@@ -66,6 +66,11 @@ outcome! {
     room_messages,
     /// What was heard in houses of one protocol, and was said there.
     heard_at_home,
+    /// What whoever keeps order did.
+    notices_heard,
+    reconfigured,
+    kicked,
+    drained,
     /// Lives that ended without being asked, and what happens to the processes.
     crashes,
     suspensions,

@@ -30,6 +30,16 @@ impl World {
         self.check_datagrams();
         if self.turns.is_multiple_of(NAMES_EVERY) {
             self.check_names();
+            self.check_drain();
+        }
+    }
+
+    /// Drained is who drains and has nobody in, but for those of a mesh.
+    fn check_drain(&self) {
+        if self.server.is_drained() {
+            let mut members = self.server.members();
+            assert!(self.server.is_draining());
+            assert!(members.all(|row| row.protocol == Protocol::UdpMesh));
         }
     }
 

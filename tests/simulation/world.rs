@@ -15,6 +15,7 @@ use mynah::store::HashCost;
 
 use crate::air::{self, Air, BROADCAST, SimPort};
 use crate::disk::{Crash, Disk};
+use crate::order::WELCOME;
 use crate::outcome::Outcome;
 use crate::peers::client::{Client, Fate, Mailbox, Phase};
 use crate::peers::hostile::{Intruder, Ports, attack};
@@ -62,6 +63,10 @@ pub struct World {
     pub(crate) left_unsent: bool,
     /// What happened that is counted nowhere else.
     pub(crate) outcome: Outcome,
+    /// What everybody was told since the witness came.
+    pub(crate) notices: Vec<String>,
+    /// Newcomers are told something.
+    pub(crate) welcomes: bool,
     /// Connections that are gone, of which the kernel may tell still.
     stale: Vec<Key>,
 }
@@ -78,7 +83,7 @@ pub enum End {
 }
 
 /// The least that Argon2 does.
-const CHEAP: HashCost = HashCost {
+pub const CHEAP: HashCost = HashCost {
     memory_kib: 8,
     passes: 1,
     lanes: 1,
@@ -150,6 +155,8 @@ impl World {
             turns: 0,
             left_unsent: false,
             outcome: Outcome::default(),
+            notices: Vec::new(),
+            welcomes: false,
             stale: Vec::new(),
         }
     }
@@ -172,6 +179,9 @@ impl World {
             true => End::Politely,
             false => End::InFullSwing,
         };
+        if self.rng.once_in(4) {
+            self.drain();
+        }
         if end == End::Politely {
             self.all_go();
         }
@@ -181,12 +191,17 @@ impl World {
     }
 
     fn live(&mut self, steps: usize) {
+        self.welcomes = self.rng.once_in(3);
+        if self.welcomes {
+            self.server.welcome_newcomers(WELCOME);
+        }
         self.give_jobs();
         if self.isolate {
             // One of the residents registers, which nobody can while passwords are in plain.
             self.pass(Duration::from_secs(1));
         }
         self.arrive_residents();
+        self.notices.clear();
         self.disk.failing = if self.calm { 0 } else { self.rng.below(6) };
         for _ in 0..steps {
             self.somebody_arrives();
@@ -194,6 +209,9 @@ impl World {
                 self.many_arrive();
             }
             self.act();
+            if self.rng.once_in(50) {
+                self.keep_order();
+            }
             if self.rng.once_in(250) {
                 self.many_go();
             }

@@ -4,13 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use mynah::chat::TimeOfDay;
+use mynah::chat::{SERVER_NAME, TimeOfDay};
 use mynah::protocol::registry::Protocol;
 use mynah::protocol::{ClientSession, Command, Context, Outbound, Told};
 use mynah::reactor::Key;
 
 use super::{mutants, private_text, text};
 use crate::air::{Air, Way};
+use crate::order::is_notice;
 use crate::rng::Rng;
 use crate::stream::PeerEnd;
 
@@ -135,6 +136,8 @@ pub struct Client {
     pub is_host: bool,
     /// Its program is broken: what it sends is damaged, now and then, by these numbers.
     pub mad: Option<Rng>,
+    /// Somebody has put it out.
+    pub kicked: bool,
     /// It asks for what it must not get: the name of somebody's account.
     pub impostor: bool,
     pub fate: Fate,
@@ -150,6 +153,8 @@ pub struct Client {
     /// Having said all, it leaves once in so many moments.
     pub leisure: usize,
     pub told: Vec<Told>,
+    /// How often the server itself said something to it.
+    pub notices: u64,
     /// Every datagram that reached it.
     pub raw: Vec<Vec<u8>>,
     /// Every byte that it read.
@@ -171,6 +176,7 @@ impl Client {
             room: None,
             is_host: false,
             mad: None,
+            kicked: false,
             impostor: false,
             fate: Fate::Leaves,
             phase: Phase::Running,
@@ -182,6 +188,7 @@ impl Client {
             said_privately: Vec::new(),
             leisure: 10,
             told: Vec::new(),
+            notices: 0,
             raw: Vec::new(),
             read: 0,
             session,
@@ -211,7 +218,7 @@ impl Client {
     /// Whether nothing comes between it and what it is due.
     pub fn is_perfect(&self) -> bool {
         let good_way = |mailbox: Mailbox| mailbox.way == Way::Perfect;
-        self.mad.is_none() && self.mailbox.is_none_or(good_way)
+        self.mad.is_none() && !self.kicked && self.mailbox.is_none_or(good_way)
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -236,7 +243,9 @@ impl Client {
                         session.datagram(address, &datagram, context);
                     });
                 }
-                self.raw.push(datagram);
+                if !is_notice(self.protocol, &datagram) {
+                    self.raw.push(datagram);
+                }
             }
         }
         if self.phase == Phase::Dead {
@@ -377,6 +386,10 @@ impl Client {
                 out: &mut out,
             },
         );
+        // What the server itself says is no part of what people say.
+        let is_notice =
+            |told: &mut Told| matches!(told, Told::Message { from, .. } if from == SERVER_NAME);
+        self.notices += self.told.extract_if(.., is_notice).count() as u64;
         let Client { mad, protocol, .. } = self;
         let mut damaged = |bytes: Vec<u8>| match mad {
             Some(rng) if !bytes.is_empty() => match rng.once_in(4) {

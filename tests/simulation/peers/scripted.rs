@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mynah::chat::TimeOfDay;
+use mynah::chat::{SERVER_NAME, TimeOfDay};
 use mynah::protocol::Decoded;
 use mynah::protocol::tcp_room::frame::{self, Limits as FrameLimits, Message};
 use mynah::reactor::Key;
@@ -44,6 +44,8 @@ pub struct Scripted {
     pub came: Instant,
     /// Its name is the one of somebody's account.
     pub impostor: bool,
+    /// Somebody has put it out.
+    pub kicked: bool,
 }
 
 /// The bytes that somebody of that kind and name is going to send, and the texts in them.
@@ -148,6 +150,8 @@ pub struct Understood {
     pub verdict: Option<bool>,
     pub history: Vec<Heard>,
     pub said: Vec<Heard>,
+    /// What the server itself said.
+    pub notices: Vec<String>,
     /// What was said to it alone.
     pub directs: Vec<Heard>,
     /// Bytes of an unfinished frame at the end.
@@ -179,6 +183,11 @@ pub fn understand(received: &[u8]) -> Understood {
                 Decoded::Done { frame, used } => {
                     assert_eq!(rest[..4], frame::SAID.to_le_bytes());
                     let (name, text) = line(&frame);
+                    if name == SERVER_NAME {
+                        understood.notices.push(text);
+                        rest = &rest[used..];
+                        continue;
+                    }
                     match text.strip_prefix("(private) ") {
                         Some(text) => understood.directs.push((name, text.to_string())),
                         None => understood.said.push((name, text)),
