@@ -160,7 +160,7 @@ fn the_figures_are_right_and_move() {
         let figures = rows(&mut browser, "figures");
         let known = |row: &Vec<String>| !row[1].starts_with('–') && !row[1].starts_with("0/s");
         let known = |name: &&str| figures.iter().any(|row| row[0] == **name && known(row));
-        moving.iter().all(|name| known(name)).then_some(())
+        moving.iter().all(known).then_some(())
     });
     let line = "document.querySelector('svg path').getAttribute('d')";
     let before = browser.text(line);
