@@ -315,6 +315,8 @@ fn refused_to_start(wrapper: &[&str], folder: &Path) -> String {
         .args(&words[1..])
         .args(["serve", "--listen", "tcp-room=127.0.0.1:0", "--data-dir"])
         .arg(folder)
+        // Who may not look into our home is to be refused for the accounts.
+        .env("MYNAH_CONFIG", "/dev/null")
         .stdin(Stdio::null())
         .output()
         .unwrap();

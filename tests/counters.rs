@@ -558,6 +558,12 @@ const ROWS: &[Row] = &[
             house.give(UDP_ROOM, BOB, "hi");
         })
     }),
+    ("sent_udp_bytes", 3 * 23, || {
+        with(|house| {
+            house.give(UDP_ROOM, ANN, "UN| ann");
+            house.give(UDP_ROOM, BOB, "UN| bob");
+        })
+    }),
     ("never_came", 1, || {
         with(|house| {
             house.reserve(ANN, CREATE, "den", "ann").unwrap();

@@ -153,7 +153,7 @@ fn the_figures_are_right_and_move() {
     assert!(browser.text(uptime).starts_with("up "));
 
     // Somebody talks: everything that moves by that does.
-    let moving = ["Messages in", "Turn length", "Memory"];
+    let moving = ["Messages in", "Deliveries out", "Turn length", "Memory"];
     until("figures of what is said", || {
         ann.say("good morning");
         ann.hear();
@@ -162,6 +162,10 @@ fn the_figures_are_right_and_move() {
         let known = |name: &&str| figures.iter().any(|row| row[0] == **name && known(row));
         moving.iter().all(known).then_some(())
     });
+    let figures = rows(&mut browser, "figures");
+    let bytes = figures.iter().find(|row| row[0] == "Bytes");
+    let bytes = &bytes.expect("a row of bytes")[1];
+    assert!(!bytes.contains('–'), "both ways: {bytes}");
     let line = "document.querySelector('svg path').getAttribute('d')";
     let before = browser.text(line);
     until("another line", || {

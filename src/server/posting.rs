@@ -152,6 +152,7 @@ fn send_out<D: DatagramPort>(
         let done = match sent {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
+                counters.sent_udp_bytes += bytes_of(offered.get(..sent).unwrap_or_default());
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -184,6 +185,17 @@ fn send_out<D: DatagramPort>(
         counters.withheld += (seen - done) as u64;
         share = share.saturating_sub(seen.max(1));
         port.mailing.advance(seen);
+    }
+}
+
+/// The bytes of those letters. A message goes to all of its readers before the next one does, so that where the first
+/// letter and the last are of one message all between them are, and there is nothing to add up.
+fn bytes_of(letters: &[Outgoing<'_>]) -> u64 {
+    match letters {
+        [first, .., last] if std::ptr::eq(first.bytes, last.bytes) => {
+            (first.bytes.len() * letters.len()) as u64
+        }
+        _ => letters.iter().map(|letter| letter.bytes.len() as u64).sum(),
     }
 }
 

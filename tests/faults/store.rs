@@ -221,7 +221,7 @@ fn r24_whichever_call_finds_the_disk_full_the_server_goes_on_and_the_file_stays(
             );
             assert_eq!(
                 files(&home.data()),
-                ["mynah.lock"],
+                ["mynah.lock", "mynah.sock"],
                 "{call}: nothing is left"
             );
         }
