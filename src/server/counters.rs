@@ -91,6 +91,8 @@ counters! {
     sent_tcp_bytes,
     /// Bytes of datagrams received, whatever became of them.
     received_udp_bytes,
+    /// Bytes of datagrams sent.
+    sent_udp_bytes,
     /// Messages dropped: their sender was over its rate.
     over_rate,
     /// Messages that bore the name of somebody other than their sender: not obeyed.
