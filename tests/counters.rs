@@ -681,6 +681,48 @@ fn every_counter_is_reached_and_counts_what_it_says() {
     assert_eq!(all, reached, "a row for every counter");
 }
 
+/// However they are counted: in runs of messages of any lengths, to members who come, go, hear themselves or may not be sent
+/// more.
+#[test]
+fn bytes_sent_in_datagrams_are_those_that_came() {
+    let mut house = House::new();
+    let (mut arrived, mut seed) = (0, 7_u64);
+    let mut number = |below: u64| {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 33) % below
+    };
+    for step in 0..600 {
+        let who = number(100);
+        // Some of this machine, some at a pace.
+        let net = ["127.0.0.1", "203.0.113.9"][(who % 2) as usize];
+        let from = format!("{net}:{}", 2000 + who);
+        house.port(UDP_ROOM).give(
+            memory_house::address(&from),
+            format!("UN| n{who}").as_bytes(),
+        );
+        for _ in 0..number(40) {
+            let text = "x".repeat(1 + number(900) as usize);
+            house
+                .port(UDP_ROOM)
+                .give(memory_house::address(&from), text.as_bytes());
+        }
+        if number(4) == 0 {
+            house
+                .port(UDP_ROOM)
+                .give(memory_house::address(&from), b"EX|");
+        }
+        house.edge(UDP_ROOM);
+        house.pass(Duration::from_millis(number(300)));
+        // What is said in the lobby goes to a mesh, too.
+        let sent = house.ports.iter().flat_map(|port| port.take());
+        arrived += sent.map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+        assert_eq!(house.count("sent_udp_bytes"), arrived, "after {step}");
+    }
+    assert!(house.count("withheld") > 0 && house.count("datagrams_sent") > 10_000);
+}
+
 /// Every connection that was taken in ends once, for one reason, in whatever scenario.
 #[test]
 fn what_was_accepted_is_what_has_ended() {

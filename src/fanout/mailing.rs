@@ -57,6 +57,19 @@ pub struct Place {
     within: usize,
 }
 
+impl Place {
+    /// How many letters each reader gets of the run that was being given out since `before`, and how many letters of it lie
+    /// in between, if it was one run all the time.
+    pub fn run_since(self, before: Place) -> Option<(usize, usize)> {
+        let is_same = before.run == self.run || before.run == 0;
+        if self.run == 0 || self.entries != before.entries || !is_same {
+            return None;
+        }
+        let number = |place: Place| place.reader * self.run + place.within;
+        Some((self.run, number(self).checked_sub(number(before))?))
+    }
+}
+
 /// One message and who gets it.
 #[derive(Clone, Copy, Debug)]
 struct Entry<M, A> {

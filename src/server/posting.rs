@@ -122,6 +122,7 @@ fn send_out<D: DatagramPort>(
     let mut share = SENDS_PER_TURN;
     while share > 0 && port.blocked.is_none() && !port.mailing.is_empty() {
         let mut letters = port.mailing.letters();
+        let begin = letters.place();
         let mut batch = [NOTHING; SEND_BATCH];
         // Who paid for each, and how many letters there were up to it, those included that may not be sent.
         let mut books: [(Option<AllowanceId>, usize); SEND_BATCH] = [(None, 0); SEND_BATCH];
@@ -152,7 +153,13 @@ fn send_out<D: DatagramPort>(
         let done = match sent {
             Ok(sent) => {
                 counters.datagrams_sent += sent as u64;
-                counters.sent_udp_bytes += bytes_of(offered.get(..sent).unwrap_or_default());
+                // Of one run, without anybody who was left out, every reader gets the same letters.
+                let period = match end.run_since(begin) {
+                    Some((each, between)) if between == sent => each,
+                    Some(_) | None => sent,
+                };
+                counters.sent_udp_bytes +=
+                    bytes_of(offered.get(..sent).unwrap_or_default(), period);
                 sent
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -188,15 +195,17 @@ fn send_out<D: DatagramPort>(
     }
 }
 
-/// The bytes of those letters. A message goes to all of its readers before the next one does, so that where the first
-/// letter and the last are of one message all between them are, and there is nothing to add up.
-fn bytes_of(letters: &[Outgoing<'_>]) -> u64 {
-    match letters {
-        [first, .., last] if std::ptr::eq(first.bytes, last.bytes) => {
-            (first.bytes.len() * letters.len()) as u64
-        }
-        _ => letters.iter().map(|letter| letter.bytes.len() as u64).sum(),
-    }
+/// The bytes of letters whose lengths repeat themselves after so many: to add all of them up would be work for each.
+fn bytes_of(letters: &[Outgoing<'_>], period: usize) -> u64 {
+    let bytes = |letters: &[Outgoing<'_>]| -> usize {
+        let lengths = letters.iter().map(|letter| letter.bytes.len());
+        lengths.sum()
+    };
+    let Some(times) = letters.len().checked_div(period) else {
+        return 0;
+    };
+    let first = |count: usize| letters.get(..count).map_or(0, bytes);
+    (times * first(period) + first(letters.len() % period)) as u64
 }
 
 const NOTHING: Outgoing<'static> = Outgoing {

@@ -19,6 +19,7 @@ mod tcrp;
 mod udp_login;
 mod udp_mesh;
 mod udp_room;
+mod welcome;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
