@@ -35,7 +35,7 @@ impl World {
             .collect();
         let order = &all[0].said;
         self.check_order(order);
-        self.check_notices(&all[0].notices);
+        self.check_notices(&all[0].notices, end);
         let mut outcome = self.count();
         let notices = self.clients.iter().map(|client| client.notices);
         outcome.notices_heard = notices.sum();

@@ -179,7 +179,8 @@ impl World {
             true => End::Politely,
             false => End::InFullSwing,
         };
-        if self.rng.once_in(4) {
+        // Where each protocol has a house, a resident whose session is lost comes back, which nobody can any more.
+        if !self.isolate && self.rng.once_in(4) {
             self.drain();
         }
         if end == End::Politely {
