@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
@@ -30,20 +31,14 @@ pub trait Stream {
     fn forget_unsent(&mut self) {}
 }
 
-/// The system calls themselves, where others go through the C library: its `send` and `recv` are where a thread may be
-/// cancelled (pthreads(7)), and to say so and unsay it costs more than all else that we do for a delivery.
+/// A connection of another machine, or of this one.
 impl Stream for mio::net::TcpStream {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_io(|| {
-            retrying(|| {
-                let (count, _) = rustix::net::recv(&*self, &mut *buffer, RecvFlags::empty())?;
-                Ok(count)
-            })
-        })
+        self.try_io(|| recv(&*self, buffer))
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_io(|| retrying(|| Ok(rustix::net::send(&*self, bytes, SendFlags::NOSIGNAL)?)))
+        self.try_io(|| send(&*self, bytes))
     }
 
     fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -63,16 +58,11 @@ impl Stream for mio::net::TcpStream {
 /// The same over a Unix socket. What was sent there is the peer's already, so there is nothing to forget.
 impl Stream for mio::net::UnixStream {
     fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.try_io(|| {
-            retrying(|| {
-                let (count, _) = rustix::net::recv(&*self, &mut *buffer, RecvFlags::empty())?;
-                Ok(count)
-            })
-        })
+        self.try_io(|| recv(&*self, buffer))
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_io(|| retrying(|| Ok(rustix::net::send(&*self, bytes, SendFlags::NOSIGNAL)?)))
+        self.try_io(|| send(&*self, bytes))
     }
 
     fn send_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -82,6 +72,21 @@ impl Stream for mio::net::UnixStream {
     fn finish(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
+}
+
+/// The system call itself, as [`send`] is, where others go through the C library: its `send` and `recv` are where a
+/// thread may be cancelled (pthreads(7)), and to say so and unsay it costs more than all else that we do for a delivery.
+#[inline]
+fn recv(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    retrying(|| {
+        let (count, _) = rustix::net::recv(&socket, &mut *buffer, RecvFlags::empty())?;
+        Ok(count)
+    })
+}
+
+#[inline]
+fn send(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    retrying(|| Ok(rustix::net::send(&socket, bytes, SendFlags::NOSIGNAL)?))
 }
 
 /// A system call again and again until no signal came between (signal(7)).
