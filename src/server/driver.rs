@@ -97,7 +97,7 @@ pub(super) struct OpenPort {
 }
 
 /// Where an open door is to be found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened {
     Entrance(usize),
     Port(u8),
@@ -248,15 +248,31 @@ impl Driver {
         entrances.chain(ports)
     }
 
-    /// A door, as the log calls it.
-    pub(super) fn describe(&self, door: &Opened) -> String {
-        let place = match door {
+    /// What a door is for, and where it is.
+    pub(super) fn place(&self, door: &Opened) -> Option<(Purpose, &Place)> {
+        match door {
             Opened::Entrance(at) => self.entrances.get(*at).map(|e| (e.purpose, &e.place)),
             Opened::Port(id) => self.ports.get(id).map(|port| (port.purpose, &port.place)),
-        };
-        place.map_or_else(String::new, |(purpose, place)| {
-            format!("{purpose} on {place}")
-        })
+        }
+    }
+
+    /// A door, as the log calls it.
+    pub(super) fn describe(&self, door: &Opened) -> String {
+        self.place(door)
+            .map_or_else(String::new, |(purpose, place)| {
+                format!("{purpose} on {place}")
+            })
+    }
+
+    /// Whether the address of a door is to be had by another of ours as well.
+    pub(super) fn share(&mut self, door: &Opened, shared: bool) -> io::Result<()> {
+        match *door {
+            Opened::Entrance(at) => self.entrances.share(at, shared),
+            Opened::Port(id) => match self.server.port_mut(id) {
+                Some(port) => port.share(shared),
+                None => Ok(()),
+            },
+        }
     }
 
     pub(super) fn is_serving(&self) -> bool {

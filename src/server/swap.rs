@@ -1,5 +1,5 @@
 //! Owns how one set of doors and terms takes the place of another in a running server: what is new is opened, then all
-//! is changed at once, then what is unwanted is closed; or nothing is.
+//! is changed at once, then what is unwanted is closed; or nothing is. What is new may be where something unwanted is.
 //!
 //! The file is read on a thread of its own, which lives as long as the reading: a disk that answers nobody keeps neither
 //! the loop waiting nor the helper, which has saves to make.
@@ -13,7 +13,7 @@ use super::driver::{Driver, Opened};
 use super::reload::{Reread, Revision, Terms};
 use crate::control::{ErrorKind, Last};
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Helper, Urgency};
+use crate::reactor::{DeadPeer, Helper, Urgency};
 
 /// A reading of the configuration that is under way.
 #[derive(Debug)]
@@ -115,10 +115,10 @@ impl Driver {
         }
         let mut doors = Vec::new();
         for wanted in &missing {
-            match wanted.open(terms.rules.limits.dead_peer) {
+            match self.open_in_place_of(&unwanted, wanted, terms.rules.limits.dead_peer) {
                 Ok(door) => doors.push(door),
                 Err(error) if wanted.is_optional() => log::warn!("{error}"),
-                Err(error) => return Err(self.explain(&error)),
+                Err(error) => return Err(self.explain(&error, &unwanted)),
             }
         }
         let opened = self.take_in(doors)?;
@@ -155,6 +155,49 @@ impl Driver {
         if put_out > 0 {
             log::info!("{put_out} put out: nobody is let in any more from where they are");
         }
+    }
+
+    /// Opens a door. Another may have its address that goes for it: for the moment in which both are there they share it,
+    /// so that there is always one that people find, and nothing is closed before all is open.
+    fn open_in_place_of(
+        &mut self,
+        unwanted: &[Opened],
+        wanted: &Wanted,
+        dead_peer: DeadPeer,
+    ) -> Result<Door, OpenError> {
+        let error = match wanted.open(dead_peer) {
+            Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => error,
+            result => return result,
+        };
+        let in_the_way = unwanted.iter().filter(|door| self.has_port(door, &error));
+        let in_the_way: Vec<Opened> = in_the_way.copied().collect();
+        if in_the_way.is_empty() {
+            return Err(error);
+        }
+        let mut shared = Ok(());
+        for door in &in_the_way {
+            shared = shared.and(self.share(door, true));
+        }
+        let opened = match shared {
+            Ok(()) => wanted.open_beside(dead_peer),
+            Err(_) => Err(error),
+        };
+        for door in &in_the_way {
+            if let Err(error) = self.share(door, false) {
+                log::warn!("{} shares its address: {error}", self.describe(door));
+            }
+        }
+        opened
+    }
+
+    /// Whether a door has the port that could not be had.
+    fn has_port(&self, door: &Opened, error: &OpenError) -> bool {
+        let port = |place: &Place| place.address().map(|address| address.port());
+        self.place(door).is_some_and(|(purpose, place)| {
+            purpose.transport() == error.purpose.transport()
+                && port(place).is_some()
+                && port(place) == port(&error.place)
+        })
     }
 
     /// Which of the doors are not among those, and which of those are not there.
@@ -203,19 +246,15 @@ impl Driver {
         Ok(opened)
     }
 
-    /// What is wrong with a door; and whether it is we who are in its way.
-    fn explain(&self, error: &OpenError) -> String {
-        let port = error.place.address().map(|address| address.port());
-        let transport = error.purpose.transport();
-        let ours = |(_, place, wanted): &(Opened, &Place, Option<&Wanted>)| {
-            wanted.is_some_and(|wanted| wanted.purpose().transport() == transport)
-                && place.address().map(|address| address.port()) == port
-        };
+    /// What is wrong with a door; and whether it is one of ours that is in its way and stays.
+    fn explain(&self, error: &OpenError, unwanted: &[Opened]) -> String {
         let in_use = error.error.kind() == io::ErrorKind::AddrInUse;
-        match self.doors().find(ours).filter(|_| in_use) {
-            Some((door, ..)) => format!(
-                "{error}: this server has that port for {}, and opens what is new before it closes what is old; restart \
-                 it for that, or reload it first without that port",
+        let mut staying = self.doors().map(|(door, ..)| door);
+        let in_the_way =
+            staying.find(|door| in_use && !unwanted.contains(door) && self.has_port(door, error));
+        match in_the_way {
+            Some(door) => format!(
+                "{error}: this server has that port for {}",
                 self.describe(&door)
             ),
             None => error.to_string(),

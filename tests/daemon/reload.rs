@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::daemon::Daemon;
 use crate::support::serve::Client;
-use crate::support::until;
+use crate::support::{PATIENCE, until};
 
 #[test]
 fn a_changed_limit_is_in_force_and_told() {
@@ -108,12 +109,6 @@ fn listeners_come_and_go_and_those_inside_stay() {
     running.logs(&format!("not listening any more for udp-room on {port}"));
     TcpStream::connect(first).expect_err("nobody listens there");
     TcpStream::connect(second).expect("here somebody does");
-    // What is new is opened before what is old is closed.
-    daemon.configure_all(&format!("listen = [\"group={second}\"]"));
-    daemon.reload(&running);
-    running.logs(&format!(
-        "this server has that port for tcp-room on {second}"
-    ));
     daemon.configure_all("listen = [\"group=127.0.0.1:0\"]");
     daemon.reload(&running);
     TcpStream::connect(first).expect_err("nobody listens there");
@@ -125,6 +120,121 @@ fn listeners_come_and_go_and_those_inside_stay() {
     assert_eq!(other.hear_text(), "the doors are closed");
     let log = running.terminate();
     assert!(log.contains(&format!("not listening any more for tcp-room on {first}")));
+}
+
+/// A port that is free at all addresses, for TCP and for UDP, as well as that can be known.
+fn free_port() -> u16 {
+    until("a port is free", || {
+        let stream = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = stream.local_addr().unwrap().port();
+        UdpSocket::bind(("0.0.0.0", port)).ok().map(|_| port)
+    })
+}
+
+/// A datagram port that has joined a udp-room.
+fn guest(name: &str, at: SocketAddr) -> UdpSocket {
+    let guest = UdpSocket::bind("127.0.0.1:0").unwrap();
+    guest.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Not connected: a server on all addresses answers from the one that is nearest.
+    guest.send_to(format!("UN| {name}").as_bytes(), at).unwrap();
+    hears(&guest, name);
+    guest
+}
+
+/// Waits until it is told that.
+fn hears(guest: &UdpSocket, words: &str) {
+    until(words, || {
+        let mut buffer = [0; 2048];
+        let length = guest.recv(&mut buffer).unwrap();
+        let said = String::from_utf8_lossy(&buffer[..length]);
+        said.contains(words).then_some(())
+    });
+}
+
+#[test]
+fn r31_others_are_let_in_without_a_moment_in_which_nobody_is() {
+    let (room, group) = (free_port(), free_port());
+    let at = |ip: &str, port: u16| SocketAddr::new(ip.parse().unwrap(), port);
+    let listen = |ip: &str, room: u16, group: u16| {
+        format!(
+            "listen = [\"tcp-room={ip}:{room}\", \"udp-room={ip}:{room}\", \"group={ip}:{group}\"]"
+        )
+    };
+    let daemon = Daemon::new("");
+    daemon.configure_all(&listen("127.0.0.1", room, group));
+    let running = daemon.start();
+    let mut member = running.mynah.join("member");
+    let inside = guest("inside", at("127.0.0.1", room));
+    // Another program has one of the addresses: nobody is put out for what cannot be had.
+    for taken in [
+        OwnedFd::from(TcpListener::bind(("127.0.0.9", room)).unwrap()),
+        UdpSocket::bind(("127.0.0.9", group)).unwrap().into(),
+    ] {
+        daemon.configure_all(
+            &listen("0.0.0.0", room, group).replace("]", &format!(", \"ucrp=0.0.0.0:{group}\"]")),
+        );
+        let before = running.log().len();
+        daemon.reload(&running);
+        until("it is refused", || {
+            let log = running.log().split_off(before);
+            let refused = "not reloaded, everything stays as it is: cannot listen for ";
+            let why = "Address already in use (os error 98)\n";
+            (log.contains(refused) && log.contains(why)).then_some(())
+        });
+        TcpStream::connect(("127.0.0.2", group)).expect_err("nobody listens there");
+        member.say("as before");
+        until("it is heard", || {
+            (member.hear_text() == "as before").then_some(())
+        });
+        hears(&inside, "as before");
+        drop(taken);
+    }
+    // To all, and who came by TCP stays.
+    daemon.configure_all(&listen("0.0.0.0", room, group));
+    daemon.reload(&running);
+    running.logs(&format!(
+        "not listening any more for udp-room on 127.0.0.1:{room}"
+    ));
+    let mut other = Client::connect(at("127.0.0.2", room));
+    other.join("other");
+    assert_eq!(other.read_verdict(), 1);
+    let elsewhere = guest("elsewhere", at("127.0.0.3", room));
+    drop(elsewhere);
+    member.say("everybody is here");
+    until("it is heard", || {
+        (member.hear_text() == "everybody is here").then_some(())
+    });
+    // Its own it has alone again.
+    TcpListener::bind(("127.0.0.9", room)).expect_err("it is taken");
+    UdpSocket::bind(("127.0.0.9", room)).expect_err("it is taken");
+    // And two that change places, back where nobody else comes.
+    daemon.configure_all(&listen("127.0.0.1", group, room));
+    daemon.reload(&running);
+    running.logs(&format!(
+        "not listening any more for group on 0.0.0.0:{group}"
+    ));
+    TcpStream::connect(("127.0.0.2", room)).expect_err("nobody listens there");
+    let mut swapped = Client::connect(at("127.0.0.1", group));
+    swapped.join("swapped");
+    assert_eq!(swapped.read_verdict(), 1);
+    guest("guest", at("127.0.0.1", group));
+    let log = running.terminate();
+    assert!(!log.contains("shares its address"), "{log}");
+}
+
+#[test]
+fn a_port_that_a_door_keeps_is_not_had_for_another() {
+    let daemon = Daemon::new("");
+    let running = daemon.start();
+    let at = running.mynah.address();
+    daemon.configure_all(&format!(
+        "listen = [\"tcp-room={at}\", \"group=0.0.0.0:{}\"]",
+        at.port()
+    ));
+    daemon.reload(&running);
+    running.logs("not reloaded, everything stays as it is: ");
+    TcpStream::connect(at).expect("it is there");
+    running.terminate();
 }
 
 #[test]
