@@ -439,9 +439,7 @@ impl Driver {
     pub(super) fn stop(&mut self, why: &str, now: Instant) {
         log::info!("stopping: {why}, {} connections", self.server.len());
         self.forget_reload(now);
-        if self.is_serving() {
-            self.manager.stopping(now);
-        }
+        self.manager.stopping(now);
         self.entrances.close_all();
         self.server.stop(now);
         let by = now + self.terms.rules.limits.stopping_time;

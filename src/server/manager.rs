@@ -27,8 +27,6 @@ struct Told {
     /// What it was told of that last, and when it may be told again.
     shown: Option<Status>,
     next_line: Instant,
-    /// What is told on may take longer than it expects: it is told so then.
-    next_extension: Option<Instant>,
     retry: Option<Instant>,
 }
 
@@ -44,12 +42,6 @@ pub(super) struct Status {
 
 /// A line for people, at the most so often.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-
-/// A drain takes as long as members stay: it is said so often that it goes on,
-const EXTEND_EVERY: Duration = Duration::from_secs(10);
-
-/// and until when it is all right to hear nothing.
-const EXTENSION: Duration = Duration::from_secs(60);
 
 /// What was not taken is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -78,7 +70,6 @@ impl ServiceManager {
             status: Status::default(),
             shown: None,
             next_line: now,
-            next_extension: None,
             retry: None,
         });
         ServiceManager { told }
@@ -120,11 +111,11 @@ impl ServiceManager {
         self.tell(&[NotifyState::Stopping], now);
     }
 
-    /// The end has begun, and takes as long as members stay.
+    /// A drain has begun, which the status says. It is not the end: whom systemd believes to be stopping it neither stops
+    /// nor watches any more (`stop-sigterm` in systemd's `service.c`).
     pub(super) fn draining(&mut self, now: Instant) {
-        self.tell(&[NotifyState::Stopping, extension()], now);
         if let Some(told) = &mut self.told {
-            told.next_extension = Some(now + EXTEND_EVERY);
+            told.next_line = now;
         }
     }
 
@@ -150,7 +141,7 @@ impl ServiceManager {
         let told = self.told.as_ref()?;
         let line = told.has_news().then_some(told.next_line);
         let pet = told.watchdog.map(|(_, next)| next);
-        let others = [line, pet, told.next_extension, told.retry];
+        let others = [line, pet, told.retry];
         others.into_iter().flatten().min()
     }
 
@@ -186,12 +177,6 @@ impl Told {
             *next = now + *every;
             self.notifier.mention(&[NotifyState::Watchdog])?;
         }
-        if let Some(next) = &mut self.next_extension
-            && *next <= now
-        {
-            *next = now + EXTEND_EVERY;
-            self.notifier.tell(&[extension()])?;
-        }
         if self.has_news() && self.next_line <= now {
             self.next_line = now + LINE_EVERY;
             self.shown = Some(self.status.clone());
@@ -204,11 +189,6 @@ impl Told {
     fn has_news(&self) -> bool {
         self.shown.as_ref() != Some(&self.status)
     }
-}
-
-fn extension() -> NotifyState<'static> {
-    let micros = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
-    NotifyState::ExtendTimeoutUsec(micros)
 }
 
 impl Status {
