@@ -191,7 +191,7 @@ fn reread(
     let in_force = Arc::new(Mutex::new(settings));
     let journal = Arc::clone(journal);
     Reread::new(move || {
-        let merged = Merged::read(&args).map_err(|error| error.to_string())?;
+        let merged = Merged::read_again(&args).map_err(|error| error.to_string())?;
         let running = lock_settings(&in_force).clone();
         let changes = changed(&running, &merged.settings);
         let names_sockets = names_sockets(&merged);

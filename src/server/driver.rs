@@ -80,6 +80,8 @@ pub(super) struct Driver {
     pub(super) terms: Terms,
     pub(super) reread: Option<Reread>,
     pub(super) reading: Option<Reading>,
+    /// Those that were waited for in vain.
+    pub(super) stuck: Vec<Reading>,
     /// Who waits to hear how a reload went, and whether it is the next one.
     pub(super) reloaders: Vec<(Asker, bool)>,
     pub(super) reloads: Reloads,
@@ -160,6 +162,7 @@ impl Driver {
             terms: Terms::default(),
             reread: house.reread,
             reading: None,
+            stuck: Vec::new(),
             reloaders: Vec::new(),
             reloads: Reloads::default(),
             manager: ServiceManager::from_environment(now),
@@ -378,6 +381,7 @@ impl Driver {
             .chain(self.server.next_deadline())
             .chain(self.annex.next_deadline(now))
             .chain(self.manager.next_deadline())
+            .chain(self.reading_deadline())
             .chain(match self.phase {
                 Phase::Serving => None,
                 Phase::Draining { look, .. } => Some(look),

@@ -2,11 +2,11 @@
 //! is changed at once, then what is unwanted is closed; or nothing is. What is new may be where something unwanted is.
 //!
 //! The file is read on a thread of its own, which lives as long as the reading: a disk that answers nobody keeps neither
-//! the loop waiting nor the helper, which has saves to make.
+//! the loop waiting nor the helper, which has saves to make. After a while nobody waits for that thread any more.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::doors::{Door, OpenError, Place, Purpose, Wanted};
 use super::driver::{Driver, Opened};
@@ -21,7 +21,15 @@ pub(super) struct Reading {
     helper: Helper<Result<Revision, String>>,
     /// It was asked for again meanwhile: what is read may be older than what was meant.
     again: bool,
+    /// Until when it is waited for.
+    until: Instant,
 }
+
+/// Readings are waited for so long. A local disk takes a millisecond; one in a network that is gone, for ever.
+const READING_TIME: Duration = Duration::from_secs(5);
+
+/// Threads that may be stuck at readings that nobody waits for any more.
+const MAX_STUCK: usize = 4;
 
 /// Ports have numbers of one byte.
 const MAX_PORTS: usize = 256;
@@ -42,7 +50,16 @@ impl Driver {
             return;
         }
         self.manager.reloading(now);
-        match start_reading(reread.clone(), &self.waker) {
+        // Whatever they have found by now is too old.
+        self.stuck
+            .retain(|reading| reading.helper.finished().is_none());
+        if self.stuck.len() >= MAX_STUCK {
+            let stuck = self.stuck.len();
+            let reason = format!("it was tried {stuck} times, and its disk answers none of them");
+            self.refuse(&reason, now);
+            return;
+        }
+        match start_reading(reread.clone(), &self.waker, now + READING_TIME) {
             Ok(reading) => self.reading = Some(reading),
             Err(error) => self.refuse(&format!("there is no thread to read it: {error}"), now),
         }
@@ -50,14 +67,14 @@ impl Driver {
 
     /// Puts what was read in force, if it is.
     pub(super) fn end_reload(&mut self, now: Instant) {
-        let Some(reading) = &self.reading else {
+        let Some(reading) = self.reading.take() else {
             return;
         };
         let Some(result) = reading.helper.finished() else {
+            self.wait_on(reading, now);
             return;
         };
         let again = reading.again;
-        self.reading = None;
         match result.and_then(|revision| self.swap(revision, now)) {
             Ok(()) => {
                 self.reloads.done += 1;
@@ -69,6 +86,29 @@ impl Driver {
         if again {
             self.begin_reload(now);
         }
+    }
+
+    /// Nothing is read as yet; at some time that is waited for no longer, and the next one begins anew.
+    fn wait_on(&mut self, reading: Reading, now: Instant) {
+        if now < reading.until {
+            self.reading = Some(reading);
+            return;
+        }
+        let again = reading.again;
+        self.stuck.push(reading);
+        let seconds = READING_TIME.as_secs();
+        self.refuse(
+            &format!("it could not be read within {seconds} s: its disk does not answer"),
+            now,
+        );
+        if again {
+            self.begin_reload(now);
+        }
+    }
+
+    /// Until when what is being read is waited for.
+    pub(super) fn reading_deadline(&self) -> Option<Instant> {
+        self.reading.as_ref().map(|reading| reading.until)
     }
 
     /// The server is about to stop: nobody waits for what is being read.
@@ -262,12 +302,13 @@ impl Driver {
     }
 }
 
-fn start_reading(reread: Reread, waker: &Arc<mio::Waker>) -> io::Result<Reading> {
+fn start_reading(reread: Reread, waker: &Arc<mio::Waker>, until: Instant) -> io::Result<Reading> {
     let helper = Helper::start(Arc::clone(waker))?;
     let given = helper.submit(Urgency::First, move || reread.read());
     debug_assert!(given.is_ok(), "invariant: a new helper has nothing to do");
     Ok(Reading {
         helper,
         again: false,
+        until,
     })
 }

@@ -1,16 +1,18 @@
 //! SIGHUP: the configuration is read again, and all of it is in force or nothing.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::daemon::Daemon;
 use crate::support::serve::Client;
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, have, until};
 
 #[test]
 fn a_changed_limit_is_in_force_and_told() {
@@ -270,12 +272,79 @@ fn accounts_are_not_served_all_of_a_sudden() {
     running.terminate();
 }
 
+/// Has a file be so that whoever opens it waits for the better part of a minute (`F_SETLEASE` in fcntl(2)), as with a
+/// disk in a network that is gone. It is over when the file is replaced, for who comes then, or the child killed.
+fn hold(file: &Path) -> Option<Child> {
+    let hold = "import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()";
+    if !have("python3") {
+        return None;
+    }
+    let mut python = Command::new("python3");
+    python.args(["-c", hold]).arg(file);
+    python.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().unwrap();
+    let mut said = String::new();
+    let out = child.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n");
+    Some(child)
+}
+
 #[test]
 fn r31_a_file_that_nobody_answers_for_keeps_nobody_waiting() {
     let daemon = Daemon::new("");
     let running = daemon.start();
     let mut member = running.mynah.join("member");
-    // Whoever opens it waits for somebody who writes, as for a disk in a network that is gone.
+    let Some(mut holder) = hold(&daemon.file()) else {
+        return;
+    };
+    for number in 0..100 {
+        running.mynah.signal(Signal::HUP);
+        member.say(&number.to_string());
+        assert_eq!(member.hear_text(), number.to_string());
+    }
+    // The first is waited for, then the one that was asked for meanwhile; whoever asks by the control socket hears of it.
+    let mut ctl = Command::new(env!("CARGO_BIN_EXE_mynah"));
+    ctl.arg("ctl")
+        .arg("--data-dir")
+        .arg(daemon.file().with_file_name("data"));
+    let answer = ctl.arg("reload").output().unwrap();
+    let told = "it could not be read within 5 s: its disk does not answer";
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(!answer.status.success() && said.contains(told), "{said}");
+    for _ in 0..2 {
+        daemon.told_of("RELOADING=1\n");
+        let status = daemon.told_of("READY=1\n");
+        let why = format!("; not reloaded: {told}");
+        assert!(status.contains(&why), "{status}");
+    }
+    running.logs(told);
+    // With a file that is there all is well, whatever the threads are at that wait for the other.
+    daemon.configure("limits.rooms = 7");
+    daemon.reload(&running);
+    running.logs("reloaded: limits.rooms: 4096 -> 7");
+    // As long as it waits again, it is told to stop, and does.
+    let mut other = hold(&daemon.file()).unwrap();
+    running.mynah.signal(Signal::HUP);
+    daemon.told_of("RELOADING=1\n");
+    let log = running.terminate();
+    let told = "not reloaded, everything stays as it is: the server is about to stop";
+    assert!(log.contains(told), "{log}");
+    for holder in [&mut holder, &mut other] {
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+}
+
+#[test]
+fn r31_what_is_no_file_is_read_at_the_start_alone() {
+    let daemon = Daemon::new("");
+    let running = daemon.start();
+    // Whoever opens it waits for somebody who writes.
     let pipe = daemon.file().with_file_name("pipe");
     assert!(
         Command::new("mkfifo")
@@ -286,15 +355,18 @@ fn r31_a_file_that_nobody_answers_for_keeps_nobody_waiting() {
     );
     fs::remove_file(daemon.file()).unwrap();
     symlink(&pipe, daemon.file()).unwrap();
-    for number in 0..100 {
-        running.mynah.signal(Signal::HUP);
-        member.say(&number.to_string());
-        assert_eq!(member.hear_text(), number.to_string());
-    }
-    // As long as it waits there, it is told to stop, and does.
+    daemon.reload(&running);
+    running.logs(
+        "mynah.toml: cannot be read: it is no file, and what is none is read at the start alone",
+    );
+    fs::remove_file(daemon.file()).unwrap();
+    symlink("/dev/zero", daemon.file()).unwrap();
+    daemon.reload(&running);
+    daemon.configure("limits.rooms = 7");
+    daemon.reload(&running);
     let log = running.terminate();
-    let told = "not reloaded, everything stays as it is: the server is about to stop";
-    assert!(log.contains(told), "{log}");
+    assert_eq!(log.matches("it is no file").count(), 2, "{log}");
+    assert!(log.contains("reloaded: limits.rooms: 4096 -> 7"), "{log}");
 }
 
 #[test]
