@@ -108,6 +108,17 @@ fn serve(
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
+    // The file's own are counted where it is read; with those that were handed over there may be too many.
+    let wanted = terms.doors.iter().map(Wanted::purpose);
+    let purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
+    let ports = purposes.filter(|one| one.transport() == Transport::Udp);
+    let ports = ports.count();
+    if ports > server::MAX_PORTS {
+        return Err(Failure::Configuration(format!(
+            "{ports} UDP ports, those that were handed over among them, and there may be {}",
+            server::MAX_PORTS
+        )));
+    }
     // Kept until the end.
     let lock = match (logs_in, settings.control_path()) {
         (true, _) => lock(&settings.data_dir)?,

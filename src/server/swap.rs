@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::doors::{Door, OpenError, Place, Purpose, Wanted};
 use super::driver::{Driver, Opened};
+use super::port::MAX_PORTS;
 use super::reload::{Reread, Revision, Terms};
 use crate::control::{ErrorKind, Last};
 use crate::protocol::registry::Protocol;
@@ -30,9 +31,6 @@ const READING_TIME: Duration = Duration::from_secs(5);
 
 /// Threads that may be stuck at readings that nobody waits for any more.
 const MAX_STUCK: usize = 4;
-
-/// Ports have numbers of one byte.
-const MAX_PORTS: usize = 256;
 
 impl Driver {
     /// Has the configuration read anew.
