@@ -213,8 +213,9 @@ fn reread(
         Ok(Revision {
             terms,
             in_force: Box::new(move || {
+                // Whoever lowers the level hears of it, and whoever raises it.
+                journal.set_filter(settings.log_level.louder(&running.log_level));
                 tell_of(&merged);
-                // At the level that held or at the one that holds now, whichever is louder: here at the former.
                 tell_changes(&changes);
                 journal.set_filter(settings.log_level.clone());
                 *lock_settings(&in_force) = settings;

@@ -44,6 +44,20 @@ fn a_changed_limit_is_in_force_and_told() {
 }
 
 #[test]
+fn a_change_of_what_is_logged_is_told_at_the_louder_of_both() {
+    let daemon = Daemon::new("log_level = \"error\"");
+    let running = daemon.start();
+    daemon.configure("log_level = \"info\"");
+    daemon.reload(&running);
+    running.logs("reloaded: log_level: \"error\" -> \"info\"");
+    daemon.configure("log_level = \"off\"");
+    daemon.reload(&running);
+    running.logs("reloaded: log_level: \"info\" -> \"off\"");
+    let log = running.terminate();
+    assert!(!log.contains("stopping"), "{log}");
+}
+
+#[test]
 fn r31_a_bad_file_changes_nothing_and_is_told_with_line_and_key() {
     let daemon = Daemon::new("limits.members_per_room = 1");
     let running = daemon.start();
