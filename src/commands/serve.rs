@@ -19,7 +19,7 @@ use crate::reactor::{
 };
 use crate::server::{
     self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Reread, Revision,
-    Rules, Terms, Wanted,
+    Terms, Wanted,
 };
 use crate::store::{self, Accounts, Lock, LockError};
 
@@ -262,20 +262,9 @@ fn terms(
         }
     }
     doors.retain(|door| !handed.contains(&(door.purpose(), door.place())));
-    let access = settings.access.iter();
     Ok(Terms {
         doors,
-        rules: Rules {
-            limits: settings.limits,
-            advertise: settings.advertise,
-            registration_open: settings.registration == Registration::Open,
-            hash_cost: settings.hash_cost,
-        },
-        welcome: settings.welcome.clone(),
-        access: access
-            .map(|(service, access)| (purpose(*service), access.clone()))
-            .collect(),
-        drain_timeout: settings.drain_timeout,
+        ..settings.terms()
     })
 }
 
@@ -291,13 +280,6 @@ fn control(settings: &Settings, has_folder: bool, handed: &[(Purpose, Place)]) -
         .filter(|_| asked || has_folder && !is_handed)?;
     let wanted = Wanted::Control { path, asked };
     (!handed.contains(&(Purpose::Control, wanted.place()))).then_some(wanted)
-}
-
-fn purpose(service: Service) -> Purpose {
-    match service {
-        Service::Chat(protocol) => Purpose::Chat(protocol),
-        Service::Metrics => Purpose::Metrics,
-    }
 }
 
 /// The door that somebody wants to be listened at.

@@ -181,15 +181,8 @@ impl Driver {
 
     /// Has the server go by those terms.
     pub(super) fn put_in_force(&mut self, terms: &Terms, now: Instant) {
-        self.server.reconfigure(terms.rules, now);
-        self.server.welcome_newcomers(&terms.welcome);
         self.annex.let_in(terms.access.get(&Purpose::Metrics));
-        let access = terms.access.iter();
-        let chat = access.filter_map(|(purpose, access)| match purpose {
-            Purpose::Chat(protocol) => Some((*protocol, access.clone())),
-            Purpose::Metrics | Purpose::Control => None,
-        });
-        let put_out = self.server.let_in(&chat.collect(), now);
+        let put_out = self.server.go_by(terms, now);
         if put_out > 0 {
             log::info!("{put_out} put out: nobody is let in any more from where they are");
         }
