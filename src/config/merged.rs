@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::error::{ConfigError, Origin};
-use super::file::{self, Source};
+use super::file::{self, Reading, Source};
 use super::key::Key;
 use super::{Settings, together, with_partners};
 use crate::cli::ServeArgs;
@@ -25,21 +25,27 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// A flag goes before the environment, that before the file, and the file before the default. What was read once is
-    /// read again with the same flags.
+    /// A flag goes before the environment, that before the file, and the file before the default.
     ///
     /// Fails where a file that is named is not there, one cannot be read, or something may not be.
     pub fn read(args: &ServeArgs) -> Result<Merged, ConfigError> {
-        Merged::read_in(args, &Environment::of_process())
+        Merged::read_in(args, &Environment::of_process(), Reading::First)
+    }
+
+    /// The same once more, for a reload, with the same flags. What stands in the file's place and is none, as a pipe, is
+    /// refused now.
+    pub fn read_again(args: &ServeArgs) -> Result<Merged, ConfigError> {
+        Merged::read_in(args, &Environment::of_process(), Reading::Again)
     }
 
     pub(super) fn read_in(
         args: &ServeArgs,
         environment: &Environment,
+        reading: Reading,
     ) -> Result<Merged, ConfigError> {
         let mut merged = Merged::default();
         merged.settings.data_dir = default_data_dir(environment);
-        if let Some(source) = file::find(args.config.as_deref(), environment)? {
+        if let Some(source) = file::find(args.config.as_deref(), environment, reading)? {
             source.apply(&mut merged)?;
             merged.file = Some(source.path);
         }
@@ -198,7 +204,9 @@ mod tests {
     fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Merged, ConfigError> {
         let cli = Cli::try_parse_from(["mynah", "serve"].iter().chain(flags));
         match cli.unwrap_or_else(|error| panic!("{error}")).command {
-            Command::Serve(args) => Merged::read_in(&args, &Environment::of(variables)),
+            Command::Serve(args) => {
+                Merged::read_in(&args, &Environment::of(variables), Reading::First)
+            }
             other => panic!("{other:?}"),
         }
     }
