@@ -48,6 +48,17 @@ fn connect(to: SocketAddr) -> TcpStream {
     stream
 }
 
+fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let source = SocketAddr::from((source, 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
 /// What is answered to that, to the end of the connection.
 fn ask(to: SocketAddr, request: &str) -> String {
     let mut stream = connect(to);
@@ -348,6 +359,32 @@ fn bad_visitors_keep_nobody_waiting() {
 }
 
 #[test]
+fn who_takes_all_places_takes_none_from_another_address() {
+    let (_server, at) = serve();
+    let mut slow = connect_from([127, 0, 0, 2], at);
+    // Many who stay, and many who come and go.
+    let mut silent = Vec::new();
+    for n in 0..1000 {
+        let stream = connect(at);
+        if n % 4 == 0 {
+            silent.push(stream);
+        }
+        if n % 100 == 0 {
+            // What was taken in behind those is answered: so were they.
+            let mut other = connect_from([127, 0, 0, 3], at);
+            other.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            other.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        }
+    }
+    slow.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
 fn prometheus_own_tool_is_content() {
     if !have("promtool") {
         return;
@@ -412,12 +449,7 @@ fn who_is_not_let_in_is_closed_at_once() {
         Ok(read) => assert_eq!(read, 0),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
-    let from_elsewhere = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let source: SocketAddr = "127.0.0.2:0".parse().unwrap();
-    from_elsewhere.bind(&source.into()).unwrap();
-    from_elsewhere.connect(&at.into()).unwrap();
-    let mut stream = TcpStream::from(from_elsewhere);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_from([127, 0, 0, 2], at);
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -488,6 +488,10 @@ impl Driver {
                 Purpose::Metrics | Purpose::Control => b"",
             };
             for _ in 0..ACCEPTS_PER_TURN {
+                let is_for_figures = matches!(purpose, Purpose::Metrics);
+                if is_for_figures && self.annex.is_to_be_heard_first(Desk::Figures) {
+                    break;
+                }
                 match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
@@ -498,7 +502,8 @@ impl Driver {
                             }
                             Purpose::Metrics if self.annex.admits(peer.ip()) => {
                                 let annex = &mut self.annex;
-                                receive(annex, poller, stream.into(), Desk::Figures, now);
+                                let who = (stream.into(), Some(peer));
+                                receive(annex, poller, who, Desk::Figures, now);
                             }
                             Purpose::Metrics => {
                                 server.note_not_let_in(format_args!("metrics {peer}"), now);

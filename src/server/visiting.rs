@@ -1,7 +1,9 @@
 //! Owns how those fare who come to the annex: they are received and their questions answered, by what the driver knows.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::address::PeerAddress;
 use super::annex::Annex;
 use super::control::{Asker, Obeyed, Order};
 use super::desk::{Desk, Question};
@@ -130,12 +132,13 @@ impl Driver {
 pub(super) fn receive(
     annex: &mut Annex<Wire>,
     poller: &Poller,
-    stream: Wire,
+    (stream, from): (Wire, Option<SocketAddr>),
     desk: Desk,
     now: Instant,
 ) {
-    let Some(ticket) = annex.admit(stream, desk, now) else {
-        log::debug!("{desk}: turned away, everybody there is being answered");
+    let from = from.map(|from| PeerAddress::new(from).network());
+    let Some(ticket) = annex.admit(stream, desk, from, now) else {
+        log::debug!("{desk}: turned away, there is no place");
         return;
     };
     let registered = match annex.stream_mut(ticket) {
@@ -166,7 +169,7 @@ pub(super) fn receive_administrator(
         }
         Ok(Some(stream)) if is_trusted(&stream) => {
             entrance.pause.after_success();
-            receive(annex, poller, stream.into(), Desk::Control, now);
+            receive(annex, poller, (stream.into(), None), Desk::Control, now);
         }
         Ok(Some(_)) => log::warn!("control: somebody came who is neither our own user nor root"),
         Err(error) => {
