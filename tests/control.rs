@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use mynah::protocol::registry::Protocol;
 use mynah::reactor::raise_descriptor_limit;
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use support::serve::{Client, Mynah};
 use support::{PATIENCE, frames, until, wait_for_exit};
 use tempfile::TempDir;
@@ -383,6 +384,32 @@ fn who_is_banned_stays_out_over_a_restart_until_it_is_taken_back() {
         said.contains("bans.json:2:12: missing field `address`"),
         "{said}"
     );
+}
+
+#[test]
+fn who_is_banned_is_told_no_figures_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = House::serve(folder.path(), &["--listen", "metrics=127.0.0.1:0"]);
+    let figures = server.at(3);
+    let ask = |source: [u8; 4]| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&figures.into()).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        // It may be closed already.
+        let _ = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    assert!(ask([127, 0, 0, 2]).starts_with("HTTP/1.1 200 OK"));
+    let data = folder.path().join("data");
+    out(&ctl(&data, &["ban", "127.0.0.2", "--force"]));
+    assert_eq!(ask([127, 0, 0, 2]), "");
+    let answer = ask([127, 0, 0, 1]);
+    let counted = "\nmynah_turned_away_total{reason=\"banned\"} 1\n";
+    assert!(answer.contains(counted), "{answer}");
 }
 
 #[test]

@@ -102,7 +102,11 @@ pub(super) const VISITORS: usize = 64;
 
 /// So many for figures are one network's at the most. Another one has the place of one of its own who has been sent its
 /// answer or has taken longest to ask; if there is none it is closed.
-const VISITORS_OF_NETWORK: usize = 16;
+const VISITORS_OF_NETWORK: usize = 32;
+
+/// So many of one network are taken in during one turn, and the rest closed: a crowd that goes again at once takes no
+/// places from those who are asking.
+const NEW_OF_NETWORK: usize = 8;
 
 /// For the whole question.
 const ASKING_TIME: Duration = Duration::from_secs(10);
@@ -216,8 +220,13 @@ impl<S: Stream> Annex<S> {
             let all = self.visitors.iter().enumerate();
             all.filter(|(_, other)| other.desk == desk)
         };
-        let places_of = |network| there().filter(|(_, other)| other.from == network).count();
+        let of = |network| there().filter(move |(_, other)| other.from == network);
+        let places_of = |network| of(network).count();
         let own = places_of(from);
+        let new = of(from).filter(|(_, other)| !other.looked_at).count();
+        if from.is_some() && new >= NEW_OF_NETWORK {
+            return None;
+        }
         let has_enough = from.is_some() && own >= VISITORS_OF_NETWORK;
         if !has_enough && there().count() < VISITORS {
             return Some(Seat::Free);
@@ -733,10 +742,14 @@ mod tests {
     #[test]
     fn one_network_has_so_many_places_and_the_others_are_free() {
         let mut house = House::new();
-        let of_one: Vec<_> = (0..VISITORS_OF_NETWORK)
-            .map(|_| house.come_from(1))
-            .collect();
-        assert_eq!(house.come_from(1).1, None, "nobody was looked at yet");
+        let mut of_one = Vec::new();
+        for n in 0..VISITORS_OF_NETWORK {
+            if n % NEW_OF_NETWORK == 0 && n > 0 {
+                assert_eq!(house.come_from(1).1, None, "so many in one turn");
+                house.turn();
+            }
+            of_one.push(house.come_from(1));
+        }
         house.turn();
         let (_, another) = house.come_from(1);
         assert!(house.is_there(another) && !house.is_there(of_one[0].1));
@@ -748,6 +761,23 @@ mod tests {
         let (_, in_its_place) = house.come_from(1);
         assert!(house.is_there(in_its_place) && !house.is_there(another));
         assert!(house.come_from(2).1.is_some());
+    }
+
+    #[test]
+    fn a_crowd_that_goes_again_at_once_takes_nobodys_place() {
+        let mut house = House::new();
+        let (slow, asker) = house.come_from(1);
+        house.turn();
+        for _ in 0..100 {
+            for _ in 0..VISITORS {
+                let (pipe, _) = house.come_from(1);
+                pipe.0.borrow_mut().peer_ended = true;
+            }
+            house.turn();
+            assert_eq!(house.annex.len(), 1);
+        }
+        house.say(&slow, asker.unwrap(), ASKED);
+        assert_eq!(house.turn(), Some((asker.unwrap(), metrics())));
     }
 
     #[test]

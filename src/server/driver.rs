@@ -22,7 +22,7 @@ use super::manager::ServiceManager;
 use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
 use super::swap::Reading;
-use super::visiting::{date, receive, receive_administrator};
+use super::visiting::{date, receive_administrator, receive_onlooker};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
@@ -500,13 +500,9 @@ impl Driver {
                             Purpose::Chat(protocol) => {
                                 admit(server, poller, stream, peer, *protocol, now);
                             }
-                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
-                                let annex = &mut self.annex;
-                                let who = (stream.into(), Some(peer));
-                                receive(annex, poller, who, Desk::Figures, now);
-                            }
                             Purpose::Metrics => {
-                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                                let annex = &mut self.annex;
+                                receive_onlooker(server, annex, poller, (stream, peer), now);
                             }
                             Purpose::Control => {}
                         }
