@@ -22,8 +22,7 @@ pub struct Ban {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyBans;
 
-/// Bans at the most: some megabytes. Whoever needs more has a packet filter.
-pub const MAX_BANS: usize = 10_000;
+pub use crate::store::MAX_BANS;
 
 /// All bans.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::control::{Asker, Verdict};
 use crate::control::{ErrorKind, Last};
-use crate::store::{Job, KeptBan, encode_bans};
+use crate::store::{Job, KeptBan, MAX_BANS, encode_bans};
 
 /// What the server is to know about bans.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,13 @@ impl Book {
     /// Those that hold, by address.
     pub(super) fn iter(&self, unix_time: u64) -> impl Iterator<Item = &KeptBan> {
         self.bans.values().filter(move |ban| ban.holds(unix_time))
+    }
+
+    /// Whether a ban of that prefix may be entered.
+    pub(super) fn has_room(&self, net: IpNet, unix_time: u64) -> bool {
+        self.bans.len() < MAX_BANS
+            || self.bans.contains_key(&net)
+            || self.iter(unix_time).count() < MAX_BANS
     }
 
     /// Enters a ban, instead of what there was of the same prefix.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::bans::Ban;
+use super::bans::{Ban, TooManyBans};
 use super::book::{BanSettings, Book};
 use super::core::Server;
 use super::members::Whom;
@@ -109,7 +109,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         for ban in book.iter(unix_time) {
             if let Err(error) = self.ban(in_force(ban, now, unix_time), now) {
                 log::error!("{} is not banned: {error}", Prefix::from(ban.net));
-                break;
             }
         }
         self.orders.book = book;
@@ -335,6 +334,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Some(Last::error(ErrorKind::Sure, why));
         }
         let (now, since) = (self.now, self.orders.unix_time);
+        // What is written must be read again at the next start.
+        if !self.orders.book.has_room(net.net(), since) {
+            return Some(Last::error(ErrorKind::Failed, TooManyBans));
+        }
         let ban = KeptBan {
             net: net.net(),
             reason,
