@@ -31,7 +31,7 @@ pub(super) struct Bans {
 }
 
 impl Ban {
-    fn holds(&self, now: Instant) -> bool {
+    pub(super) fn holds(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }

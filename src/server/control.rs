@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::bans::{Ban, TooManyBans};
-use super::book::{BanSettings, Book};
+use super::book::{BanSettings, Book, Change};
 use super::core::Server;
 use super::members::Whom;
 use super::registrar::Setting;
@@ -357,12 +357,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             true => Last::count(count).with_note(format!("all of {net} is banned")),
             false => Last::count(count),
         };
-        self.orders.book.save_for(asker, last, since)
+        self.orders
+            .book
+            .save_for(asker, Change::Banned, last, since)
     }
 
     fn obey_unban(&mut self, asker: Asker, net: Prefix) -> Option<Last> {
         let unix_time = self.orders.unix_time;
-        let was_banned = self.unban(net.net()).is_some();
+        let now = self.now;
+        let was_banned = self.unban(net.net()).is_some_and(|ban| ban.holds(now));
         if !self.orders.book.strike(net.net(), unix_time) && !was_banned {
             let mut wider = self.orders.book.iter(unix_time);
             let wider = wider.find(|ban| ban.net.contains(&net.net()));
@@ -376,7 +379,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Some(Last::error(ErrorKind::Nobody, why));
         }
         log::info!("control: unban {net}");
-        self.orders.book.save_for(asker, Last::done(), unix_time)
+        self.orders
+            .book
+            .save_for(asker, Change::Lifted, Last::done(), unix_time)
     }
 }
 
