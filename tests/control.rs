@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::raise_descriptor_limit;
@@ -421,6 +422,35 @@ fn a_disk_that_takes_no_ban_is_told_and_the_ban_holds() {
     let why = answer["error"].as_str().unwrap();
     assert!(why.contains("until this server ends"), "{why}");
     assert_eq!(house.ask(r#"{"do":"bans"}"#)[0]["address"], "192.0.2.7");
+    let lifted = err(&house.ctl(&["unban", "192.0.2.7"]), 1);
+    assert!(lifted.contains("lifted until this server ends"), "{lifted}");
+    assert!(err(&house.ctl(&["unban", "192.0.2.7"]), 3).contains("is not banned"));
+}
+
+#[test]
+fn what_a_ban_comes_to_is_said() {
+    let house = House::new();
+    let text = out(&house.ctl(&["ban", "192.0.2.7/24", "spam", "--for", "1h"]));
+    assert_eq!(
+        text,
+        "banned 192.0.2.0/24 for 1h; 0 were in and are not any more; all of 192.0.2.0/24 is banned\n"
+    );
+    let text = out(&house.ctl(&["ban", "192.0.2.0/24"]));
+    assert!(!text.contains("all of"), "as it was written: {text}");
+    assert_eq!(
+        out(&house.ctl(&["unban", "192.0.2.9/24"])),
+        "192.0.2.0/24 is banned no more\n"
+    );
+    let none = err(&house.ctl(&["ban", "192.0.2.7", "--for", "0s"]), 2);
+    assert!(none.contains("--for 0s"), "{none}");
+    let wide = err(&house.ctl(&["ban", "::ffff:0.0.0.0/90"]), 2);
+    assert!(wide.contains("0.0.0.0/0"), "{wide}");
+    // One that is over is none.
+    out(&house.ctl(&["ban", "192.0.2.7", "--for", "1s"]));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(out(&house.ctl(&["bans"])).lines().count(), 1);
+    let none = err(&house.ctl(&["unban", "192.0.2.7"]), 3);
+    assert!(none.contains("192.0.2.7 is not banned"), "{none}");
 }
 
 #[test]

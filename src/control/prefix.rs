@@ -48,8 +48,8 @@ impl Prefix {
     }
 
     /// The prefix with those bits, as it was written: whoever asks for it is to be told of them.
-    pub fn as_written(&self) -> IpNet {
-        self.written
+    pub fn as_written(&self) -> impl fmt::Display {
+        Written(self.written)
     }
 
     /// Why to ask again before so much is banned; `None` where there is no reason to.
@@ -83,13 +83,21 @@ impl From<IpNet> for Prefix {
     }
 }
 
-/// A whole address without its length.
+/// Without the bits behind it.
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let net = self.net();
-        match net.prefix_len() == net.max_prefix_len() {
-            true => net.addr().fmt(f),
-            false => net.fmt(f),
+        Written(self.net()).fmt(f)
+    }
+}
+
+/// A whole address stands without its length.
+struct Written(IpNet);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.prefix_len() == self.0.max_prefix_len() {
+            true => self.0.addr().fmt(f),
+            false => self.0.fmt(f),
         }
     }
 }
