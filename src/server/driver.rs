@@ -22,7 +22,7 @@ use super::manager::ServiceManager;
 use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
 use super::swap::Reading;
-use super::visiting::{date, receive, receive_administrator};
+use super::visiting::{date, receive_administrator, receive_onlooker};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
@@ -506,6 +506,10 @@ impl Driver {
                 Purpose::Metrics | Purpose::Control => b"",
             };
             for _ in 0..ACCEPTS_PER_TURN {
+                let is_for_figures = matches!(purpose, Purpose::Metrics);
+                if is_for_figures && self.annex.is_to_be_heard_first(Desk::Figures) {
+                    break;
+                }
                 match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
@@ -514,12 +518,9 @@ impl Driver {
                             Purpose::Chat(protocol) => {
                                 admit(server, poller, stream, peer, *protocol, now);
                             }
-                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
-                                let annex = &mut self.annex;
-                                receive(annex, poller, stream.into(), Desk::Figures, now);
-                            }
                             Purpose::Metrics => {
-                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                                let annex = &mut self.annex;
+                                receive_onlooker(server, annex, poller, (stream, peer), now);
                             }
                             Purpose::Control => {}
                         }
