@@ -9,9 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::ServeArgs;
-use crate::config::{
-    Change, Listen, Merged, Origin, Registration, Reload, Service, Settings, changed, keys,
-};
+use crate::config::{Change, Listen, Merged, Registration, Reload, Service, Settings, changed};
 use crate::journal::{self, Journal};
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
@@ -104,7 +102,7 @@ fn serve(
         .iter()
         .map(|door| (door.purpose(), door.place().clone()))
         .collect();
-    let mut terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
+    let mut terms = terms(settings, merged, &handed).map_err(Failure::Other)?;
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
@@ -194,9 +192,8 @@ fn reread(
         let merged = Merged::read(&args).map_err(|error| error.to_string())?;
         let running = lock_settings(&in_force).clone();
         let changes = changed(&running, &merged.settings);
-        let names_sockets = names_sockets(&merged);
         let settings = merged.settings.clone().as_reloaded(&running);
-        let mut terms = terms(&settings, names_sockets, &handed)?;
+        let mut terms = terms(&settings, &merged, &handed)?;
         terms.doors.extend(control(&settings, has_folder, &handed));
         let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
         Ok(Revision {
@@ -229,23 +226,12 @@ fn tell_changes(changes: &[Change]) {
     }
 }
 
-/// Whether somebody has said what to listen for.
-fn names_sockets(merged: &Merged) -> bool {
-    let mut keys = keys();
-    let listen = keys.find(|key| key.name() == "listen");
-    listen.is_some_and(|key| !matches!(merged.origin(key), Origin::Default))
-}
-
 /// What the settings say that a reload may change. Where sockets were handed over, only those are opened besides that
 /// somebody has named and that are not among them.
-fn terms(
-    settings: &Settings,
-    names_sockets: bool,
-    handed: &[(Purpose, Place)],
-) -> Result<Terms, String> {
+fn terms(settings: &Settings, said: &Merged, handed: &[(Purpose, Place)]) -> Result<Terms, String> {
     let mut doors = Vec::new();
-    if handed.is_empty() || names_sockets {
-        for listen in &settings.listen {
+    for listen in &settings.listen {
+        if handed.is_empty() || said.names(listen.service) {
             doors.push(wanted(listen, settings)?);
         }
     }

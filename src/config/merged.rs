@@ -8,7 +8,9 @@ use super::environment::Environment;
 use super::error::{ConfigError, Origin};
 use super::file::{self, Source};
 use super::key::Key;
-use super::{Settings, together, with_partners};
+use super::listen::{Listen, Service, with_chat, with_partners};
+use super::table::LISTEN;
+use super::{Settings, together};
 use crate::cli::ServeArgs;
 
 /// All that was said, put together.
@@ -20,6 +22,8 @@ pub struct Merged {
     pub file: Option<PathBuf>,
     /// What should be told to somebody, and is no reason not to start: variables that are misspelt.
     pub warnings: Vec<String>,
+    /// Whether no chat socket was named, so that those are listened at that are by default.
+    has_default_chat: bool,
     /// Of what is no default.
     origins: BTreeMap<&'static str, Origin>,
 }
@@ -63,6 +67,12 @@ impl Merged {
         self.origins.get(key.name()).unwrap_or(&Origin::Default)
     }
 
+    /// Whether somebody has said that this is to be listened for.
+    pub fn names(&self, service: Service) -> bool {
+        let is_default = self.has_default_chat && matches!(service, Service::Chat(_));
+        self.origins.contains_key(LISTEN) && !is_default
+    }
+
     pub(super) fn came_from(&mut self, key: &Key, origin: Origin) {
         self.origins.insert(key.name, origin);
     }
@@ -70,7 +80,10 @@ impl Merged {
     /// What follows from all of it.
     fn finish(&mut self) -> Result<(), ConfigError> {
         together::without_empty_rates(&mut self.settings.limits);
-        self.settings.listen = with_partners(std::mem::take(&mut self.settings.listen));
+        let listen = std::mem::take(&mut self.settings.listen);
+        let is_chat = |one: &Listen| matches!(one.service, Service::Chat(_));
+        self.has_default_chat = !listen.iter().any(is_chat);
+        self.settings.listen = with_partners(with_chat(listen));
         together::check(self)
     }
 
@@ -94,7 +107,7 @@ impl Merged {
         let mut said = |key: &'static str, flag| {
             origins.insert(key, Origin::Flag(flag));
         };
-        // Who names one socket gets that one and no others.
+        // Who names one chat socket gets that one and no others.
         if !listen.is_empty() {
             settings.listen.clone_from(listen);
             said("listen", "--listen");
@@ -276,6 +289,28 @@ mod tests {
             assert!(shown.contains(&line), "{line} is not in {shown}");
         }
         assert!(shown.starts_with(&format!("# configuration file: {path}\n")));
+    }
+
+    #[test]
+    fn who_names_the_figures_alone_has_named_no_chat() {
+        let chat = Service::Chat(crate::protocol::registry::Protocol::Group);
+        let metrics = ("MYNAH_LISTEN", "metrics=127.0.0.1:1");
+        let defaults = Settings::default().listen.len();
+        for (flags, variables, sockets, names) in [
+            (&[][..], &[][..], defaults, [false, false]),
+            (
+                &["--listen=metrics=127.0.0.1:1"],
+                &[],
+                defaults + 1,
+                [true, false],
+            ),
+            (&[], &[metrics], defaults + 1, [true, false]),
+            (&["--listen=group=127.0.0.1:1"], &[metrics], 1, [true, true]),
+        ] {
+            let merged = read(flags, variables).unwrap();
+            assert_eq!(merged.settings.listen.len(), sockets);
+            assert_eq!([Service::Metrics, chat].map(|one| merged.names(one)), names);
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub(super) const CONTROL_NAME: &str = "mynah.sock";
 pub(super) static TABLE: &[Key] = &[
     Key {
         name: LISTEN,
-        doc: "What to listen for, and where: NAME=ADDR:PORT. Only what is named is opened; port 0 lets the kernel \
-              choose. A name is tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics.",
+        doc: "What to listen for, and where: NAME=ADDR:PORT. Only what is named is opened, but where that is \
+              metrics alone, the default beside it; port 0 lets the kernel choose. A name is tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics.",
         reload: Reload::Now,
         unsaid: Unsaid::Told("all protocols but `udp-mesh`, on 127.0.0.1"),
         kind: Kind::Texts {
