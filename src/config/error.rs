@@ -53,6 +53,9 @@ pub enum Problem {
 /// More than anybody writes by hand.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
+/// More names than these would hide the one that was meant.
+const MAX_LISTED: usize = 12;
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,7 +85,11 @@ impl fmt::Display for ConfigError {
             Problem::UnknownKey { known, meant } => {
                 write!(f, " there is no such key; ")?;
                 if let Some(meant) = meant {
-                    write!(f, "did you mean {meant}? ")?;
+                    write!(f, "did you mean {meant}?")?;
+                    if known.len() > MAX_LISTED {
+                        return Ok(());
+                    }
+                    write!(f, " ")?;
                 }
                 write!(f, "there is: {}", known.join(", "))
             }
