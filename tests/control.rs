@@ -410,7 +410,8 @@ fn the_server_is_told_what_to_do_and_tells_what_it_is() {
     let metrics = out(&house.ctl(&["metrics"]));
     assert!(metrics.contains("\nmynah_rooms 1\n"), "{metrics}");
     assert_eq!(house.answer(r#"{"do":"metrics"}"#)["done"], true);
-    assert_eq!(out(&house.ctl(&["reload"])), "reloaded\n");
+    let reloaded = out(&house.ctl(&["reload"]));
+    assert_eq!(reloaded, "reloaded: nothing has changed\n");
     ann.say("still here");
     assert_eq!(ann.hear_text(), "still here");
     // A drain waits for her, and the socket goes on answering.

@@ -199,6 +199,7 @@ fn reread(
         Ok(Revision {
             terms,
             in_force: Box::new(move || {
+            changes: changes.iter().map(Change::to_string).collect(),
                 tell_of(&merged);
                 // At the level that held or at the one that holds now, whichever is louder: here at the former.
                 tell_changes(&changes);

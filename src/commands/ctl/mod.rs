@@ -119,6 +119,7 @@ fn word(request: &Request, last: &Last) -> String {
         }
         Request::Unban { net } => format!("{net} is banned no more"),
         Request::Say { .. } => "said".to_owned(),
+        Request::Reload if last.changes.is_empty() => "reloaded: nothing has changed".to_owned(),
         Request::Reload => "reloaded".to_owned(),
         Request::Drain => "draining: it stops when everybody has left".to_owned(),
         Request::Stop => "stopping".to_owned(),
