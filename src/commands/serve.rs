@@ -151,7 +151,7 @@ fn serve(
         about,
         reread: Some(reread(
             args,
-            settings.clone(),
+            merged.clone(),
             lock.is_some(),
             handed,
             journal,
@@ -181,16 +181,17 @@ fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure>
 /// How the configuration is read again: by the same flags, and compared with what is in force.
 fn reread(
     args: ServeArgs,
-    settings: Settings,
+    merged: Merged,
     has_folder: bool,
     handed: Vec<(Purpose, Place)>,
     journal: &Arc<Journal>,
 ) -> Reread {
-    let in_force = Arc::new(Mutex::new(settings));
+    let in_force = Arc::new(Mutex::new(merged));
     let journal = Arc::clone(journal);
     Reread::new(move || {
-        let merged = Merged::read(&args).map_err(|error| error.to_string())?;
-        let running = lock_settings(&in_force).clone();
+        let running = lock_merged(&in_force).clone();
+        let mut merged = Merged::read_again(&args, &running).map_err(|error| error.to_string())?;
+        let running = running.settings;
         let changes = changed(&running, &merged.settings);
         let settings = merged.settings.clone().as_reloaded(&running);
         let mut terms = terms(&settings, &merged, &handed)?;
@@ -198,20 +199,21 @@ fn reread(
         let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
         Ok(Revision {
             terms,
-            in_force: Box::new(move || {
             changes: changes.iter().map(Change::to_string).collect(),
+            in_force: Box::new(move || {
                 tell_of(&merged);
                 // At the level that held or at the one that holds now, whichever is louder: here at the former.
                 tell_changes(&changes);
                 journal.set_filter(settings.log_level.clone());
-                *lock_settings(&in_force) = settings;
+                merged.settings = settings;
+                *lock_merged(&in_force) = merged;
             }),
         })
     })
 }
 
-fn lock_settings(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
-    settings.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_merged(merged: &Mutex<Merged>) -> MutexGuard<'_, Merged> {
+    merged.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line for each.

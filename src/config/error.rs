@@ -33,6 +33,8 @@ pub struct ConfigError {
 pub enum Problem {
     /// The system refused to read it.
     Read(io::Error),
+    /// It was read before, and is not there now.
+    Gone,
     /// More bytes than anybody writes by hand.
     TooLarge,
     /// A byte that is no UTF-8.
@@ -79,6 +81,7 @@ impl fmt::Display for ConfigError {
         }
         match &self.problem {
             Problem::Read(error) => write!(f, " cannot be read: {error}"),
+            Problem::Gone => write!(f, " it was read before and is not there any more"),
             Problem::TooLarge => write!(f, " more than {MAX_BYTES} bytes are no configuration"),
             Problem::NotUtf8 => write!(f, " a byte that is no UTF-8"),
             Problem::Syntax(message) => write!(f, " no TOML: {message}"),

@@ -65,6 +65,15 @@ pub(super) fn places(environment: &Environment) -> Vec<PathBuf> {
 }
 
 fn is_missing(error: &ConfigError) -> bool {
+/// A file that was read before and is not there any more.
+pub(super) fn gone(path: &Path) -> ConfigError {
+    ConfigError {
+        origin: at(path, None),
+        key: None,
+        problem: Problem::Gone,
+    }
+}
+
     let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     matches!(&error.problem, Problem::Read(error) if missing.contains(&error.kind()))
 }

@@ -37,6 +37,28 @@ impl Merged {
         Merged::read_in(args, &Environment::of_process())
     }
 
+    /// The same for a reload. The file that `before` was read from may have another before it by now, but that it has gone
+    /// is no reason to go on without it.
+    pub fn read_again(args: &ServeArgs, before: &Merged) -> Result<Merged, ConfigError> {
+        Merged::read_again_in(args, before, &Environment::of_process())
+    }
+
+    fn read_again_in(
+        args: &ServeArgs,
+        before: &Merged,
+        environment: &Environment,
+    ) -> Result<Merged, ConfigError> {
+        let merged = Merged::read_in(args, environment)?;
+        let places = file::places(environment);
+        // One that is named is there, or else it cannot be read.
+        let rank = |path: &PathBuf| places.iter().position(|place| place == path).unwrap_or(0);
+        let now = merged.file.as_ref().map_or(places.len(), rank);
+        match &before.file {
+            Some(path) if rank(path) < now => Err(file::gone(path)),
+            _ => Ok(merged),
+        }
+    }
+
     pub(super) fn read_in(
         args: &ServeArgs,
         environment: &Environment,
