@@ -57,7 +57,7 @@ pub use change::{Change, changed};
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, Reload, Unit, keys, names};
 pub use listen::{Listen, ListenError, Service};
-pub use merged::{Merged, fuzz};
+pub use merged::{Merged, Whereabouts, fuzz};
 pub use show::default_file;
 
 /// Everything that `mynah serve` needs to know.

@@ -15,6 +15,7 @@ use super::error::{ConfigError, MAX_BYTES, Origin, Problem};
 use super::key::{Key, Wrong, names};
 use super::merged::Merged;
 use super::suggest::nearest;
+use super::table::DATA_DIR;
 use super::value::Value;
 
 /// Where the file of a machine is.
@@ -64,7 +65,6 @@ pub(super) fn places(environment: &Environment) -> Vec<PathBuf> {
     places
 }
 
-fn is_missing(error: &ConfigError) -> bool {
 /// A file that was read before and is not there any more.
 pub(super) fn gone(path: &Path) -> ConfigError {
     ConfigError {
@@ -74,6 +74,7 @@ pub(super) fn gone(path: &Path) -> ConfigError {
     }
 }
 
+fn is_missing(error: &ConfigError) -> bool {
     let missing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     matches!(&error.problem, Problem::Read(error) if missing.contains(&error.kind()))
 }
@@ -136,10 +137,7 @@ impl Source {
             key: None,
             problem: Problem::NotUtf8,
         })?;
-        let page = Page {
-            path: &self.path,
-            text,
-        };
+        let page = self.page(text);
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let syntax = || page.error(at, None, Problem::Syntax(error.message().into()));
@@ -153,6 +151,40 @@ impl Source {
             page.put(entry, merged)?;
         }
         Ok(())
+    }
+
+    /// Puts what is right in the file over what is there: of one that is no TOML, what stands above that line. Whether it
+    /// is TOML, and says nothing wrong of where the server is.
+    pub(super) fn apply_what_is_right(&self, merged: &mut Merged) -> bool {
+        let valid = self.bytes.utf8_chunks().next();
+        let text = valid.map_or("", |chunk| chunk.valid());
+        let is_text = text.len() == self.bytes.len();
+        let wrong = DeTable::parse(text).err();
+        let at = wrong.as_ref().and_then(|error| error.span());
+        let lines = match at.and_then(|span| text.get(..span.start)) {
+            Some(above) => above.rfind('\n').map_or(0, |end| end + 1),
+            None => text.len(),
+        };
+        let page = self.page(text.get(..lines).unwrap_or_default());
+        let Ok(document) = DeTable::parse(page.text) else {
+            return false;
+        };
+        let mut entries = Vec::new();
+        // Tables that should be none stand behind what we want, or are as wrong as it gets.
+        let is_flat = page.flatten("", document.get_ref(), &mut entries).is_ok();
+        let mut is_known = true;
+        for entry in &entries {
+            let is_put = page.put(entry, merged).is_ok();
+            is_known &= is_put || entry.name != DATA_DIR;
+        }
+        is_text && wrong.is_none() && is_flat && is_known
+    }
+
+    fn page<'t>(&'t self, text: &'t str) -> Page<'t> {
+        Page {
+            path: &self.path,
+            text,
+        }
     }
 }
 
@@ -554,6 +586,8 @@ mod tests {
             assert!(said.starts_with(begin), "{said}");
             assert!(said.contains(known), "{said}");
         }
+        let of_many = said("limits.roms = 1");
+        assert!(!of_many.contains("there is:"), "{of_many}");
     }
 
     #[test]
@@ -595,8 +629,6 @@ mod tests {
             ),
             ("roms = 7s", "no TOML: "),
             ("listen = [x]", "no TOML: "),
-        let of_many = said("limits.roms = 1");
-        assert!(!of_many.contains("there is:"), "{of_many}");
         ] {
             let said = said(format!("\n{line}\n"));
             let at = if line.contains('\n') { 3 } else { 2 };

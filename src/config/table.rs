@@ -11,6 +11,7 @@ use crate::chat::Name;
 use crate::journal::FilterError;
 
 pub(super) const LISTEN: &str = "listen";
+pub(super) const DATA_DIR: &str = "data_dir";
 pub(super) const CONTROL: &str = "control";
 pub(super) const MEMORY: &str = "accounts.argon2_memory_kib";
 pub(super) const PASSES: &str = "accounts.argon2_passes";
@@ -46,7 +47,7 @@ pub(super) static TABLE: &[Key] = &[
         },
     },
     Key {
-        name: "data_dir",
+        name: DATA_DIR,
         doc: "Where accounts and bans are kept, of one server at a time.",
         reload: Reload::Restart,
         unsaid: Unsaid::Depends {

@@ -20,7 +20,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 
 fn ctl(args: CtlArgs) -> Result<(), Failure> {
     let request = request(args.command)?;
-    let settings = place::settings(&args.place)?;
+    let settings = place::settings(&args.place, false)?;
     let path = socket(&settings)?;
     let mut shown = Shown::new(args.json);
     let last = control::ask(&path, &request, |line| shown.take(&request, line))?;
