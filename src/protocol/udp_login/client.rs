@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::frame::{self, Asked, Heard, Password, Reply, Wants};
-use crate::chat::{Name, harmless, is_put_out, split};
+use crate::chat::{Name, Refusal, harmless, is_put_out, split};
 use crate::protocol::{ClientSession, Command, Context, Secret, Told, Unsupported};
 
 /// How long an answer is waited for.
@@ -247,7 +247,10 @@ impl Session {
                 }
                 return self.enter(sid, context);
             }
-            (Want::Pass { new: true }, Reply::Denied { text }) => {
+            // Of any other reason, as a full room, it would not be true.
+            (Want::Pass { new: true }, Reply::Denied { text })
+                if text == Refusal::Denied.to_string() =>
+            {
                 let reason = format!("{text}; {NO_ACCOUNT}");
                 return self.end(Some(Told::Refused { reason }), context);
             }
@@ -673,6 +676,14 @@ mod tests {
         client.hears("C 2 DENIED wrong name or password");
         let reason = format!("wrong name or password; {NO_ACCOUNT}");
         assert_eq!(client.told(), [Told::Refused { reason }]);
+        for text in ["room full", "the server stops soon", "busy, try again"] {
+            let mut client = Client::new("momodou", "x");
+            client.start();
+            client.hears("C 1 PASSWORD new");
+            client.hears(&format!("C 2 DENIED {text}"));
+            let reason = text.to_string();
+            assert_eq!(client.told(), [Told::Refused { reason }]);
+        }
     }
 
     #[test]
