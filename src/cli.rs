@@ -76,8 +76,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Listen for a protocol on an address: tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics;
-    /// repeatable; port 0 lets the kernel choose; only what is named is opened [default: all but udp-mesh, on
-    /// 127.0.0.1]
+    /// repeatable; port 0 lets the kernel choose; only what is named is opened, but beside metrics alone the default
+    /// [default: all but udp-mesh, on 127.0.0.1]
     #[arg(long, value_name = "NAME=ADDR:PORT")]
     pub listen: Vec<Listen>,
     /// Where what outlives the process is kept [default: $STATE_DIRECTORY, or mynah in the XDG state

@@ -48,7 +48,6 @@ use clap::ValueEnum;
 
 use crate::chat::Name;
 use crate::journal::Filter;
-use crate::protocol::registry::Protocol;
 pub use crate::server::Advertise;
 use crate::server::{Access, Limits, Rules, Terms};
 use crate::store::{BANS_FILE_NAME, FILE_NAME, HashCost};
@@ -58,10 +57,8 @@ pub use change::{Change, changed};
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, Reload, Unit, keys, names};
 pub use listen::{Listen, ListenError, Service};
-pub use merged::{Merged, fuzz};
+pub use merged::{Merged, Whereabouts, fuzz};
 pub use show::default_file;
-
-use listen::with_partners;
 
 /// Everything that `mynah serve` needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,12 +115,7 @@ pub struct MeshSettings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            listen: Protocol::ALL
-                .iter()
-                .copied()
-                .filter(|protocol| protocol.is_default())
-                .map(Listen::default_of)
-                .collect(),
+            listen: Listen::defaults(),
             data_dir: merged::DATA_DIR.into(),
             isolate: false,
             log_level: Filter::default(),

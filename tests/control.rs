@@ -467,7 +467,8 @@ fn the_server_is_told_what_to_do_and_tells_what_it_is() {
     let metrics = out(&house.ctl(&["metrics"]));
     assert!(metrics.contains("\nmynah_rooms 1\n"), "{metrics}");
     assert_eq!(house.answer(r#"{"do":"metrics"}"#)["done"], true);
-    assert_eq!(out(&house.ctl(&["reload"])), "reloaded\n");
+    let reloaded = out(&house.ctl(&["reload"]));
+    assert_eq!(reloaded, "reloaded: nothing has changed\n");
     ann.say("still here");
     assert_eq!(ann.hear_text(), "still here");
     // A drain waits for her, and the socket goes on answering.
@@ -479,6 +480,39 @@ fn the_server_is_told_what_to_do_and_tells_what_it_is() {
     assert_eq!(said, "stopping\n");
     let House { mut server, .. } = house;
     assert!(wait_for_exit(&mut server.child).success());
+}
+
+#[test]
+fn a_server_is_found_and_tells_what_is_wrong_although_its_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mynah.toml");
+    let config = file.to_str().unwrap();
+    std::fs::write(&file, "").unwrap();
+    let server = House::serve(folder.path(), &["--config", config]);
+    let house = House { server, folder };
+    let with_file = |words: &[&str]| house.ctl(&[&["--config", config], words].concat());
+    // What is different is told to whoever asked, and not only to the log.
+    std::fs::write(&file, "limits.rooms = 7\nmesh.name = \"mina\"\n").unwrap();
+    assert_eq!(
+        out(&with_file(&["reload"])),
+        "reloaded\nmesh.name: \"mynah\" -> \"mina\" needs a restart\nlimits.rooms: 4096 -> 7\n"
+    );
+    std::fs::write(&file, "limits.rooms = 0 0\n").unwrap();
+    let refused = err(&with_file(&["reload"]), 1);
+    let wrong = format!("mynah: {config}:1: ");
+    assert!(refused.starts_with(&wrong), "{refused}");
+    let why = format!("everything stays as it is: {config}:1: ");
+    assert!(refused.contains(&why), "{refused}");
+    assert!(out(&with_file(&["status"])).contains("listening"));
+    // Nothing is changed where only a guess says that it is meant.
+    let guessed = Command::new(env!("CARGO_BIN_EXE_mynah"))
+        .args(["account", "delete", "ann", "--config", config])
+        .output()
+        .unwrap();
+    assert!(err(&guessed, 78).contains("--data-dir DIR says"));
+    std::fs::remove_file(&file).unwrap();
+    let gone = err(&house.ctl(&["reload"]), 1);
+    assert!(gone.contains(config), "{gone}");
 }
 
 #[test]

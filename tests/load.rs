@@ -541,7 +541,10 @@ fn what_could_not_be_done_is_said() {
         Failure::Refused {
             member: 3, reason, ..
         } => {
-            assert_eq!(reason, "the name \"load00003\" is taken or not allowed");
+            assert_eq!(
+                reason,
+                "the name \"load00003\" is taken or not allowed, or there is no room"
+            );
         }
         other => panic!("{other}"),
     }

@@ -461,6 +461,7 @@ fn who_is_not_let_in_is_closed_at_once() {
 fn to_listen_beyond_this_machine_is_warned_of() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mynah"));
     command.args(["serve", "--listen=metrics=0.0.0.0:0"]);
+    command.arg("--listen=tcp-room=127.0.0.1:0");
     command.stderr(Stdio::piped());
     let mut server = Mynah::start(command);
     let stderr = BufReader::new(server.child.stderr.take().unwrap());

@@ -20,6 +20,7 @@ mod event;
 mod history;
 mod hub;
 mod name;
+mod put_out;
 mod room;
 mod text;
 mod time;
@@ -28,6 +29,7 @@ pub use event::{Choice, Contact, Deliver, Event, Refusal, Request, Roster, Said}
 pub use history::{HISTORY_LINES, History, Line};
 pub use hub::{Hub, HubLimits, LOBBY, MemberId, RoomId};
 pub use name::{AskedName, MAX_NAME_BYTES, Name, NameError, SERVER_NAME};
+pub use put_out::{BANNED, KICKED, is_put_out};
 pub use text::{
     MAX_NOTICE_BYTES, MAX_TEXT_BYTES, PRIVATE_MARK, cut, harmless, notice_lines, public, split,
 };

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::control::AskError;
 use crate::cli::{PlaceArgs, ServeArgs};
-use crate::config::{ConfigError, Settings};
+use crate::config::{Settings, Whereabouts};
 use crate::control::{ErrorKind, Last};
 
 /// Why something was not done.
@@ -23,8 +23,9 @@ pub enum Failure {
     Other(String),
 }
 
-/// What the server is set to.
-pub fn settings(place: &PlaceArgs) -> Result<Settings, Failure> {
+/// What the server is set to; of a configuration that is wrong, what is right in it and says where the server is, which is
+/// told. With `surely` no guess is good enough, for something that is to be changed there.
+pub fn settings(place: &PlaceArgs, surely: bool) -> Result<Settings, Failure> {
     // Where it is said where the server is, nothing else is needed to find it.
     if let (Some(control), None, None) = (&place.control, &place.config, &place.data_dir) {
         return Ok(Settings {
@@ -37,12 +38,35 @@ pub fn settings(place: &PlaceArgs) -> Result<Settings, Failure> {
         data_dir: place.data_dir.clone(),
         ..ServeArgs::default()
     };
-    let settings = Settings::read(&args);
-    let mut settings =
-        settings.map_err(|error: ConfigError| Failure::Configuration(error.to_string()))?;
+    let mut settings = whereabouts(&args, surely).map_err(Failure::Configuration)?;
     if let Some(control) = &place.control {
         settings.control = Some(absolute(control));
     }
+    Ok(settings)
+}
+
+/// The same, or what is wrong.
+pub fn whereabouts(args: &ServeArgs, surely: bool) -> Result<Settings, String> {
+    let Whereabouts {
+        settings,
+        wrong,
+        is_sure,
+    } = Whereabouts::read(args)
+        .map_err(|error| format!("{error}; --control PATH finds a server without it"))?;
+    let Some(error) = wrong else {
+        return Ok(settings);
+    };
+    if surely && !is_sure {
+        return Err(format!(
+            "{error}; --data-dir DIR says where the accounts are"
+        ));
+    }
+    let data = settings.data_dir.display();
+    // Standard error may be closed, which changes nothing.
+    let _ = writeln!(
+        io::stderr(),
+        "mynah: {error}; going by the rest, with the data directory {data}"
+    );
     Ok(settings)
 }
 

@@ -9,9 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::ServeArgs;
-use crate::config::{
-    Change, Listen, Merged, Origin, Registration, Reload, Service, Settings, changed, keys,
-};
+use crate::config::{Change, Listen, Merged, Registration, Reload, Service, Settings, changed};
 use crate::journal::{self, Journal};
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
@@ -104,7 +102,7 @@ fn serve(
         .iter()
         .map(|door| (door.purpose(), door.place().clone()))
         .collect();
-    let mut terms = terms(settings, names_sockets(merged), &handed).map_err(Failure::Other)?;
+    let mut terms = terms(settings, merged, &handed).map_err(Failure::Other)?;
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
@@ -164,7 +162,7 @@ fn serve(
         about,
         reread: Some(reread(
             args,
-            settings.clone(),
+            merged.clone(),
             lock.is_some(),
             handed,
             journal,
@@ -194,38 +192,40 @@ fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure>
 /// How the configuration is read again: by the same flags, and compared with what is in force.
 fn reread(
     args: ServeArgs,
-    settings: Settings,
+    merged: Merged,
     has_folder: bool,
     handed: Vec<(Purpose, Place)>,
     journal: &Arc<Journal>,
 ) -> Reread {
-    let in_force = Arc::new(Mutex::new(settings));
+    let in_force = Arc::new(Mutex::new(merged));
     let journal = Arc::clone(journal);
     Reread::new(move || {
-        let merged = Merged::read_again(&args).map_err(|error| error.to_string())?;
-        let running = lock_settings(&in_force).clone();
+        let running = lock_merged(&in_force).clone();
+        let mut merged = Merged::read_again(&args, &running).map_err(|error| error.to_string())?;
+        let running = running.settings;
         let changes = changed(&running, &merged.settings);
-        let names_sockets = names_sockets(&merged);
         let settings = merged.settings.clone().as_reloaded(&running);
-        let mut terms = terms(&settings, names_sockets, &handed)?;
+        let mut terms = terms(&settings, &merged, &handed)?;
         terms.doors.extend(control(&settings, has_folder, &handed));
         let (in_force, journal) = (Arc::clone(&in_force), Arc::clone(&journal));
         Ok(Revision {
             terms,
+            changes: changes.iter().map(Change::to_string).collect(),
             in_force: Box::new(move || {
                 // Whoever lowers the level hears of it, and whoever raises it.
                 journal.set_filter(settings.log_level.louder(&running.log_level));
                 tell_of(&merged);
                 tell_changes(&changes);
                 journal.set_filter(settings.log_level.clone());
-                *lock_settings(&in_force) = settings;
+                merged.settings = settings;
+                *lock_merged(&in_force) = merged;
             }),
         })
     })
 }
 
-fn lock_settings(settings: &Mutex<Settings>) -> MutexGuard<'_, Settings> {
-    settings.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_merged(merged: &Mutex<Merged>) -> MutexGuard<'_, Merged> {
+    merged.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A line for each.
@@ -241,23 +241,12 @@ fn tell_changes(changes: &[Change]) {
     }
 }
 
-/// Whether somebody has said what to listen for.
-fn names_sockets(merged: &Merged) -> bool {
-    let mut keys = keys();
-    let listen = keys.find(|key| key.name() == "listen");
-    listen.is_some_and(|key| !matches!(merged.origin(key), Origin::Default))
-}
-
 /// What the settings say that a reload may change. Where sockets were handed over, only those are opened besides that
 /// somebody has named and that are not among them.
-fn terms(
-    settings: &Settings,
-    names_sockets: bool,
-    handed: &[(Purpose, Place)],
-) -> Result<Terms, String> {
+fn terms(settings: &Settings, said: &Merged, handed: &[(Purpose, Place)]) -> Result<Terms, String> {
     let mut doors = Vec::new();
-    if handed.is_empty() || names_sockets {
-        for listen in &settings.listen {
+    for listen in &settings.listen {
+        if handed.is_empty() || said.names(listen.service) {
             doors.push(wanted(listen, settings)?);
         }
     }

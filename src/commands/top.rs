@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::place::whereabouts;
 use crate::cli::{ServeArgs, TopArgs};
-use crate::config::Settings as ServerSettings;
 use crate::top::{self, Settings, Source};
 
 /// Watches until somebody leaves (exit status 0). When it cannot (1; 78 where the configuration is wrong, 2 where it
@@ -45,7 +45,7 @@ fn control_socket(config: Option<PathBuf>, data_dir: Option<PathBuf>) -> Result<
         data_dir,
         ..ServeArgs::default()
     };
-    let settings = ServerSettings::read(&args).map_err(|error| fail(&error.to_string(), 78))?;
+    let settings = whereabouts(&args, false).map_err(|error| fail(&error, 78))?;
     settings.control_path().ok_or_else(|| {
         let none =
             "the configuration has no control socket; name the metrics socket, as 127.0.0.1:9464";

@@ -33,6 +33,8 @@ pub struct ConfigError {
 pub enum Problem {
     /// The system refused to read it.
     Read(io::Error),
+    /// It was read before, and is not there now.
+    Gone,
     /// More bytes than anybody writes by hand.
     TooLarge,
     /// A byte that is no UTF-8.
@@ -52,6 +54,9 @@ pub enum Problem {
 
 /// More than anybody writes by hand.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
+
+/// More names than these would hide the one that was meant.
+const MAX_LISTED: usize = 12;
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,13 +81,18 @@ impl fmt::Display for ConfigError {
         }
         match &self.problem {
             Problem::Read(error) => write!(f, " cannot be read: {error}"),
+            Problem::Gone => write!(f, " it was read before and is not there any more"),
             Problem::TooLarge => write!(f, " more than {MAX_BYTES} bytes are no configuration"),
             Problem::NotUtf8 => write!(f, " a byte that is no UTF-8"),
             Problem::Syntax(message) => write!(f, " no TOML: {message}"),
             Problem::UnknownKey { known, meant } => {
                 write!(f, " there is no such key; ")?;
                 if let Some(meant) = meant {
-                    write!(f, "did you mean {meant}? ")?;
+                    write!(f, "did you mean {meant}?")?;
+                    if known.len() > MAX_LISTED {
+                        return Ok(());
+                    }
+                    write!(f, " ")?;
                 }
                 write!(f, "there is: {}", known.join(", "))
             }

@@ -15,6 +15,7 @@ use super::error::{ConfigError, MAX_BYTES, Origin, Problem};
 use super::key::{Key, Wrong, names};
 use super::merged::Merged;
 use super::suggest::nearest;
+use super::table::DATA_DIR;
 use super::value::Value;
 
 /// Where the file of a machine is.
@@ -72,6 +73,15 @@ pub(super) fn places(environment: &Environment) -> Vec<PathBuf> {
     let mut places: Vec<PathBuf> = user.map(|user| user.join(OF_USER)).into_iter().collect();
     places.push(SYSTEM.into());
     places
+}
+
+/// A file that was read before and is not there any more.
+pub(super) fn gone(path: &Path) -> ConfigError {
+    ConfigError {
+        origin: at(path, None),
+        key: None,
+        problem: Problem::Gone,
+    }
 }
 
 fn is_missing(error: &ConfigError) -> bool {
@@ -147,10 +157,7 @@ impl Source {
             key: None,
             problem: Problem::NotUtf8,
         })?;
-        let page = Page {
-            path: &self.path,
-            text,
-        };
+        let page = self.page(text);
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             let syntax = || page.error(at, None, Problem::Syntax(error.message().into()));
@@ -164,6 +171,40 @@ impl Source {
             page.put(entry, merged)?;
         }
         Ok(())
+    }
+
+    /// Puts what is right in the file over what is there: of one that is no TOML, what stands above that line. Whether it
+    /// is TOML, and says nothing wrong of where the server is.
+    pub(super) fn apply_what_is_right(&self, merged: &mut Merged) -> bool {
+        let valid = self.bytes.utf8_chunks().next();
+        let text = valid.map_or("", |chunk| chunk.valid());
+        let is_text = text.len() == self.bytes.len();
+        let wrong = DeTable::parse(text).err();
+        let at = wrong.as_ref().and_then(|error| error.span());
+        let lines = match at.and_then(|span| text.get(..span.start)) {
+            Some(above) => above.rfind('\n').map_or(0, |end| end + 1),
+            None => text.len(),
+        };
+        let page = self.page(text.get(..lines).unwrap_or_default());
+        let Ok(document) = DeTable::parse(page.text) else {
+            return false;
+        };
+        let mut entries = Vec::new();
+        // Tables that should be none stand behind what we want, or are as wrong as it gets.
+        let is_flat = page.flatten("", document.get_ref(), &mut entries).is_ok();
+        let mut is_known = true;
+        for entry in &entries {
+            let is_put = page.put(entry, merged).is_ok();
+            is_known &= is_put || entry.name != DATA_DIR;
+        }
+        is_text && wrong.is_none() && is_flat && is_known
+    }
+
+    fn page<'t>(&'t self, text: &'t str) -> Page<'t> {
+        Page {
+            path: &self.path,
+            text,
+        }
     }
 }
 
@@ -535,17 +576,13 @@ mod tests {
     #[test]
     fn an_unknown_key_is_told_with_those_that_there_are() {
         for (text, begin, known) in [
-            ("\nlisten_on = 1", "2: listen_on:", "listen, "),
-            (
-                "listen_on = 1",
-                "1: listen_on:",
-                "did you mean listen? there is: ",
-            ),
-            ("roms = 1", "1: roms:", "did you mean limits.rooms? "),
+            ("\nlisten_on = 1", "2: listen_on:", "did you mean listen?"),
+            ("tea = 1", "1: tea:", "there is: listen, data_dir, "),
+            ("roms = 1", "1: roms:", "did you mean limits.rooms?"),
             (
                 "limits.roms = 1",
                 "1: limits.roms:",
-                "did you mean limits.rooms? ",
+                "did you mean limits.rooms?",
             ),
             (
                 "access.irc.allow = []",
@@ -569,6 +606,8 @@ mod tests {
             assert!(said.starts_with(begin), "{said}");
             assert!(said.contains(known), "{said}");
         }
+        let of_many = said("limits.roms = 1");
+        assert!(!of_many.contains("there is:"), "{of_many}");
     }
 
     #[test]

@@ -64,13 +64,28 @@ impl fmt::Display for Service {
 }
 
 impl Listen {
+    /// Where people come to when nobody says where.
+    pub(super) fn defaults() -> Vec<Listen> {
+        let protocols = Protocol::ALL.iter().copied();
+        let defaults = protocols.filter(|protocol| protocol.is_default());
+        defaults.map(Listen::default_of).collect()
+    }
+
     /// This machine only, on the port that the protocol's programs expect.
-    pub(super) fn default_of(protocol: Protocol) -> Listen {
+    fn default_of(protocol: Protocol) -> Listen {
         Listen {
             service: Service::Chat(protocol),
             address: (Ipv4Addr::LOCALHOST, protocol.default_port()).into(),
         }
     }
+}
+
+/// Figures of nothing are no use: who names their socket alone gets them beside the chat that there is by default.
+pub(super) fn with_chat(listen: Vec<Listen>) -> Vec<Listen> {
+    if listen.iter().any(|one| one.service != Service::Metrics) {
+        return listen;
+    }
+    Listen::defaults().into_iter().chain(listen).collect()
 }
 
 /// Who names TCRP alone gets its other half, where its tokens are shown, on the port behind it.
@@ -180,6 +195,22 @@ mod tests {
             let text = format!("tcp-room={address}");
             assert_eq!(error(&text), ListenError::Address(address.into()));
         }
+    }
+
+    #[test]
+    fn figures_alone_come_with_the_chat_that_they_are_of() {
+        let read = |texts: &[&str]| -> Vec<Listen> {
+            let listen = texts.iter().map(|text| text.parse().unwrap()).collect();
+            with_chat(listen)
+        };
+        let metrics = ["metrics=127.0.0.1:9464", "metrics=[::1]:9464"];
+        let both = read(&metrics);
+        let (chat, figures) = both.split_at(Listen::defaults().len());
+        assert_eq!(chat, Listen::defaults());
+        assert_eq!(figures[0].to_string(), metrics[0]);
+        assert_eq!(figures[1].to_string(), metrics[1]);
+        let named = read(&["metrics=127.0.0.1:1", "group=127.0.0.1:2"]);
+        assert_eq!(named.len(), 2);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::environment::Environment;
 use super::error::{ConfigError, Origin};
 use super::file::{self, Reading, Source};
 use super::key::Key;
-use super::{Settings, together, with_partners};
+use super::listen::{Listen, Service, with_chat, with_partners};
+use super::table::{DATA_DIR as DATA_DIR_KEY, LISTEN};
+use super::{Settings, together};
 use crate::cli::ServeArgs;
 
 /// All that was said, put together.
@@ -20,6 +22,8 @@ pub struct Merged {
     pub file: Option<PathBuf>,
     /// What should be told to somebody, and is no reason not to start: variables that are misspelt.
     pub warnings: Vec<String>,
+    /// Whether no chat socket was named, so that those are listened at that are by default.
+    has_default_chat: bool,
     /// Of what is no default.
     origins: BTreeMap<&'static str, Origin>,
 }
@@ -32,10 +36,26 @@ impl Merged {
         Merged::read_in(args, &Environment::of_process(), Reading::First)
     }
 
-    /// The same once more, for a reload, with the same flags. What stands in the file's place and is none, as a pipe, is
-    /// refused now.
-    pub fn read_again(args: &ServeArgs) -> Result<Merged, ConfigError> {
-        Merged::read_in(args, &Environment::of_process(), Reading::Again)
+    /// The same for a reload. The file that `before` was read from may have another before it by now, but that it has gone
+    /// is no reason to go on without it, and what stands in its place and is none, as a pipe, is refused.
+    pub fn read_again(args: &ServeArgs, before: &Merged) -> Result<Merged, ConfigError> {
+        Merged::read_again_in(args, before, &Environment::of_process())
+    }
+
+    fn read_again_in(
+        args: &ServeArgs,
+        before: &Merged,
+        environment: &Environment,
+    ) -> Result<Merged, ConfigError> {
+        let merged = Merged::read_in(args, environment, Reading::Again)?;
+        let places = file::places(environment);
+        // One that is named is there, or else it cannot be read.
+        let rank = |path: &PathBuf| places.iter().position(|place| place == path).unwrap_or(0);
+        let now = merged.file.as_ref().map_or(places.len(), rank);
+        match &before.file {
+            Some(path) if rank(path) < now => Err(file::gone(path)),
+            _ => Ok(merged),
+        }
     }
 
     pub(super) fn read_in(
@@ -69,6 +89,12 @@ impl Merged {
         self.origins.get(key.name()).unwrap_or(&Origin::Default)
     }
 
+    /// Whether somebody has said that this is to be listened for.
+    pub fn names(&self, service: Service) -> bool {
+        let is_default = self.has_default_chat && matches!(service, Service::Chat(_));
+        self.origins.contains_key(LISTEN) && !is_default
+    }
+
     pub(super) fn came_from(&mut self, key: &Key, origin: Origin) {
         self.origins.insert(key.name, origin);
     }
@@ -76,7 +102,10 @@ impl Merged {
     /// What follows from all of it.
     fn finish(&mut self) -> Result<(), ConfigError> {
         together::without_empty_rates(&mut self.settings.limits);
-        self.settings.listen = with_partners(std::mem::take(&mut self.settings.listen));
+        let listen = std::mem::take(&mut self.settings.listen);
+        let is_chat = |one: &Listen| matches!(one.service, Service::Chat(_));
+        self.has_default_chat = !listen.iter().any(is_chat);
+        self.settings.listen = with_partners(with_chat(listen));
         together::check(self)
     }
 
@@ -100,7 +129,7 @@ impl Merged {
         let mut said = |key: &'static str, flag| {
             origins.insert(key, Origin::Flag(flag));
         };
-        // Who names one socket gets that one and no others.
+        // Who names one chat socket gets that one and no others.
         if !listen.is_empty() {
             settings.listen.clone_from(listen);
             said("listen", "--listen");
@@ -133,6 +162,53 @@ impl Merged {
             settings.mesh.broadcast = *broadcast;
             said("mesh.broadcast", "--mesh-broadcast");
         }
+    }
+}
+
+/// Where a server is, as far as that can be known: its data directory and its control socket. The rest may be wrong.
+#[derive(Debug)]
+pub struct Whereabouts {
+    pub settings: Settings,
+    /// What is wrong with the file.
+    pub wrong: Option<ConfigError>,
+    /// Whether the data directory is what the file says. Otherwise it is a guess, good enough to look for a server there.
+    pub is_sure: bool,
+}
+
+impl Whereabouts {
+    /// What [`Merged::read`] would say, or, where the file is wrong, what is to be had without what is wrong in it.
+    ///
+    /// Fails where a file that a flag names cannot be read at all, and where the environment is wrong.
+    pub fn read(args: &ServeArgs) -> Result<Whereabouts, ConfigError> {
+        Whereabouts::read_in(args, &Environment::of_process())
+    }
+
+    fn read_in(args: &ServeArgs, environment: &Environment) -> Result<Whereabouts, ConfigError> {
+        let error = match Merged::read_in(args, environment, Reading::First) {
+            Ok(merged) => {
+                return Ok(Whereabouts {
+                    settings: merged.settings,
+                    wrong: None,
+                    is_sure: true,
+                });
+            }
+            Err(error) => error,
+        };
+        let mut merged = Merged::default();
+        merged.settings.data_dir = default_data_dir(environment);
+        let is_whole = match file::find(args.config.as_deref(), environment, Reading::First) {
+            Ok(Some(source)) => source.apply_what_is_right(&mut merged),
+            Ok(None) => true,
+            Err(error) if args.config.is_some() => return Err(error),
+            Err(_) => false,
+        };
+        environment.apply(&mut merged)?;
+        merged.take_flags(args);
+        Ok(Whereabouts {
+            is_sure: is_whole || merged.origins.contains_key(DATA_DIR_KEY),
+            settings: merged.settings,
+            wrong: Some(error),
+        })
     }
 }
 
@@ -284,6 +360,98 @@ mod tests {
             assert!(shown.contains(&line), "{line} is not in {shown}");
         }
         assert!(shown.starts_with(&format!("# configuration file: {path}\n")));
+    }
+
+    #[test]
+    fn who_names_the_figures_alone_has_named_no_chat() {
+        let chat = Service::Chat(crate::protocol::registry::Protocol::Group);
+        let metrics = ("MYNAH_LISTEN", "metrics=127.0.0.1:1");
+        let defaults = Settings::default().listen.len();
+        for (flags, variables, sockets, names) in [
+            (&[][..], &[][..], defaults, [false, false]),
+            (
+                &["--listen=metrics=127.0.0.1:1"],
+                &[],
+                defaults + 1,
+                [true, false],
+            ),
+            (&[], &[metrics], defaults + 1, [true, false]),
+            (&["--listen=group=127.0.0.1:1"], &[metrics], 1, [true, true]),
+        ] {
+            let merged = read(flags, variables).unwrap();
+            assert_eq!(merged.settings.listen.len(), sockets);
+            assert_eq!([Service::Metrics, chat].map(|one| merged.names(one)), names);
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_gone_is_missed_and_one_that_has_come_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, home) = (folder.path().join("config"), folder.path().join("home"));
+        let path = config.join("mynah/mynah.toml");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let variables = [
+            ("XDG_CONFIG_HOME", config.to_str().unwrap()),
+            ("HOME", home.to_str().unwrap()),
+        ];
+        let again = |before: &Merged| {
+            let environment = Environment::of(&variables);
+            Merged::read_again_in(&ServeArgs::default(), before, &environment)
+        };
+        let without = read(&[], &variables).unwrap();
+        assert_ne!(without.file.as_ref(), Some(&path));
+        std::fs::write(&path, "limits.rooms = 7").unwrap();
+        let with = again(&without).unwrap();
+        assert_eq!(with.settings.limits.hub.rooms, 7);
+        assert!(again(&with).is_ok());
+        std::fs::remove_file(&path).unwrap();
+        let error = again(&with).unwrap_err().to_string();
+        let gone = "it was read before and is not there any more";
+        assert_eq!(error, format!("{}: {gone}", path.display()));
+        assert!(again(&without).is_ok());
+    }
+
+    #[test]
+    fn a_server_is_found_although_its_file_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mynah.toml");
+        let flag = format!("--config={}", path.display());
+        let found = |text: &str, more: &[&str]| {
+            std::fs::write(&path, text).unwrap();
+            let flags = [&[flag.as_str()], more].concat();
+            let cli = Cli::try_parse_from(["mynah", "serve"].iter().chain(&flags)).unwrap();
+            let Command::Serve(args) = cli.command else {
+                unreachable!()
+            };
+            let found = Whereabouts::read_in(&args, &Environment::of(&[])).unwrap();
+            let data_dir = found.settings.data_dir.display().to_string();
+            (data_dir, found.wrong.is_some(), found.is_sure)
+        };
+        let default = DATA_DIR.to_owned();
+        for (text, data_dir, wrong, sure) in [
+            ("data_dir = \"x\"", "x", false, true),
+            ("limit = 3\ndata_dir = \"x\"", "x", true, true),
+            ("limits = 3\ndata_dir = \"x\"", "x", true, true),
+            ("data_dir = \"x\"\nlimits.rooms = 0 0", "x", true, true),
+            (
+                "limits.rooms = 0 0\ndata_dir = \"x\"",
+                &default,
+                true,
+                false,
+            ),
+            ("data_dir = 3", &default, true, false),
+            ("limits.rooms = \"x\"", &default, true, true),
+        ] {
+            let got = found(text, &[]);
+            assert_eq!(got, (data_dir.to_owned(), wrong, sure), "{text}");
+            let (data_dir, _, sure) = found(text, &["--data-dir=y"]);
+            assert_eq!((data_dir.as_str(), sure), ("y", true), "{text}");
+        }
+        let args = ServeArgs {
+            config: Some("/nonexistent/x".into()),
+            ..ServeArgs::default()
+        };
+        assert!(Whereabouts::read_in(&args, &Environment::of(&[])).is_err());
     }
 
     #[test]

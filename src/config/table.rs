@@ -11,6 +11,7 @@ use crate::chat::Name;
 use crate::journal::FilterError;
 
 pub(super) const LISTEN: &str = "listen";
+pub(super) const DATA_DIR: &str = "data_dir";
 pub(super) const CONTROL: &str = "control";
 pub(super) const MEMORY: &str = "accounts.argon2_memory_kib";
 pub(super) const PASSES: &str = "accounts.argon2_passes";
@@ -22,8 +23,8 @@ pub(super) const CONTROL_NAME: &str = "mynah.sock";
 pub(super) static TABLE: &[Key] = &[
     Key {
         name: LISTEN,
-        doc: "What to listen for, and where: NAME=ADDR:PORT. Only what is named is opened; port 0 lets the kernel \
-              choose. A name is tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics.",
+        doc: "What to listen for, and where: NAME=ADDR:PORT. Only what is named is opened, but where that is \
+              metrics alone, the default beside it; port 0 lets the kernel choose. A name is tcp-room, group, udp-room, udp-login, tcrp, ucrp, udp-mesh or metrics.",
         reload: Reload::Now,
         unsaid: Unsaid::Told("all protocols but `udp-mesh`, on 127.0.0.1"),
         kind: Kind::Texts {
@@ -46,7 +47,7 @@ pub(super) static TABLE: &[Key] = &[
         },
     },
     Key {
-        name: "data_dir",
+        name: DATA_DIR,
         doc: "Where accounts and bans are kept, of one server at a time.",
         reload: Reload::Restart,
         unsaid: Unsaid::Depends {

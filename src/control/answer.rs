@@ -120,6 +120,9 @@ pub struct Last {
     /// What else whoever asked should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What a reload has found different, a key each, and when it takes effect if not at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// The figures, if they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<String>,
@@ -156,6 +159,14 @@ impl Last {
     pub fn count(count: usize) -> Last {
         Last {
             count: Some(count as u64),
+            ..Last::done()
+        }
+    }
+
+    /// It was done, and these things are different now or would be after a restart.
+    pub fn changes(changes: Vec<String>) -> Last {
+        Last {
+            changes,
             ..Last::done()
         }
     }
@@ -280,6 +291,10 @@ mod tests {
             (
                 Last::count(0).with_note("nobody was there"),
                 r#"{"done":true,"count":0,"note":"nobody was there"}"#,
+            ),
+            (
+                Last::changes(vec!["isolate: false -> true needs a restart".into()]),
+                r#"{"done":true,"changes":["isolate: false -> true needs a restart"]}"#,
             ),
             (
                 Last::error(ErrorKind::Nobody, "nobody is called so"),

@@ -15,7 +15,7 @@ use super::connection::{CloseReason, Place, State};
 use super::core::Server;
 use super::guest::Departure;
 use super::members::Whom;
-use crate::chat::{cut, harmless};
+use crate::chat::{BANNED, KICKED, cut, harmless};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
 
@@ -46,11 +46,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     /// others see it leave at once, and a connection ends as any other does: what is due goes out first.
     ///
     /// Nothing keeps them from coming back, as some programs do by themselves: a peer of a mesh with its next line, and
-    /// a `udp-login` client that remembers its password. For that there is [`ban`](Server::ban).
+    /// a client over datagrams that has missed the one which tells. For that there is [`ban`](Server::ban).
     pub fn kick(&mut self, whom: &Whom, reason: &str, now: Instant) -> usize {
         self.now = now;
         let keys = self.find(whom);
-        self.put_out(keys, "kicked", reason)
+        self.put_out(keys, KICKED, reason)
     }
 
     /// Lets nobody in from there any more, whatever the protocol, before anything else is done for them: a connection
@@ -65,7 +65,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         }
         self.bans.add(ban, now)?;
         let keys = self.find(&whom);
-        Ok(self.put_out(keys, "banned", &reason))
+        Ok(self.put_out(keys, BANNED, &reason))
     }
 
     /// Lifts the ban of exactly that prefix, if there is one.
@@ -94,7 +94,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             .filter(|(_, protocol, peer)| !self.gate_admits(*protocol, peer.ip()))
             .map(|(key, ..)| key)
             .collect();
-        self.put_out(out, "kicked", "your address is not let in any more")
+        self.put_out(out, KICKED, "your address is not let in any more")
     }
 
     /// Lets nobody in any more and says so to all who are in; they stay for as long as they like. The owner accepts no

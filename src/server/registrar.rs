@@ -12,7 +12,7 @@
 use super::accounts::{Accounts, Pending};
 use super::control::{Asker, Verdict};
 use super::core::Server;
-use crate::chat::{LOBBY, Name};
+use crate::chat::{KICKED, LOBBY, Name};
 use crate::control::{AccountLine, ErrorKind, Last};
 use crate::protocol::registry::Protocol;
 use crate::reactor::{DatagramPort, Key, Stream};
@@ -263,7 +263,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             guest.protocol == Protocol::UdpLogin && held.is_some_and(|held| held.same_as(name))
         });
         let owners: Vec<Key> = owners.map(|(key, _)| key).collect();
-        self.put_out(owners, "kicked", "the account was deleted") > 0
+        self.put_out(owners, KICKED, "the account was deleted") > 0
     }
 
     /// Whether somebody in the lobby has that name, or is about to.

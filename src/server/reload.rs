@@ -63,6 +63,8 @@ impl Reread {
 /// A configuration that was read and is right in itself; nothing of it is in force.
 pub struct Revision {
     pub terms: Terms,
+    /// What is different from what was in force, a line each, for who asked.
+    pub changes: Vec<String>,
     /// Called by the loop once the terms are in force: sets what is not the server's, and has the log told of what has
     /// changed. It must not wait for anything.
     pub in_force: Box<dyn FnOnce() + Send>,

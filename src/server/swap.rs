@@ -73,11 +73,15 @@ impl Driver {
             return;
         };
         let again = reading.again;
-        match result.and_then(|revision| self.swap(revision, now)) {
-            Ok(()) => {
+        let swapped = result.and_then(|mut revision| {
+            let changes = std::mem::take(&mut revision.changes);
+            self.swap(revision, now).map(|()| changes)
+        });
+        match swapped {
+            Ok(changes) => {
                 self.reloads.done += 1;
                 self.manager.reloaded(None, now);
-                self.tell_reloaders(&Last::done(), now);
+                self.tell_reloaders(&Last::changes(changes), now);
             }
             Err(reason) => self.refuse(&reason, now),
         }
@@ -139,7 +143,9 @@ impl Driver {
 
     /// Changes everything to what the revision says, or nothing.
     fn swap(&mut self, revision: Revision, now: Instant) -> Result<(), String> {
-        let Revision { terms, in_force } = revision;
+        let Revision {
+            terms, in_force, ..
+        } = revision;
         let (unwanted, missing) = self.compare(&terms.doors);
         let logs_in = |wanted: &&Wanted| wanted.purpose() == Purpose::Chat(Protocol::UdpLogin);
         if let Some(wanted) = missing.iter().find(logs_in)

@@ -247,7 +247,7 @@ fn of_sockets<T: std::fmt::Debug>(
 
 /// What somebody on this machine is answered who asks whether the server is well.
 fn asks_for_health(config: &Config) -> String {
-    let listen = "listen = [\"metrics=127.0.0.1:0\"]\n";
+    let listen = "listen = [\"metrics=127.0.0.1:0\", \"group=127.0.0.1:0\"]\n";
     let trial = Trial::begin_listening(&config.over(listen));
     let stream = TcpStream::connect(trial.mynah.address()).unwrap();
     let mut client = Client::over(stream);

@@ -34,7 +34,7 @@ pub fn run(args: AccountArgs) -> ExitCode {
 }
 
 fn account(args: AccountArgs) -> Result<(), Failure> {
-    let settings = place::settings(&args.place)?;
+    let settings = place::settings(&args.place, true)?;
     let (request, word) = request(args.command)?;
     let mut shown = Shown::new(args.json);
     let last = match &args.place.control {

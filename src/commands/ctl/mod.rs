@@ -21,7 +21,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 
 fn ctl(args: CtlArgs) -> Result<(), Failure> {
     let request = request(args.command)?;
-    let settings = place::settings(&args.place)?;
+    let settings = place::settings(&args.place, false)?;
     let path = socket(&settings)?;
     let mut shown = Shown::new(args.json);
     let last = control::ask(&path, &request, |line| shown.take(&request, line))?;
@@ -123,6 +123,7 @@ fn word(request: &Request, last: &Last) -> String {
         }
         Request::Unban { net } => format!("{net} is banned no more"),
         Request::Say { .. } => "said".to_owned(),
+        Request::Reload if last.changes.is_empty() => "reloaded: nothing has changed".to_owned(),
         Request::Reload => "reloaded".to_owned(),
         Request::Drain => "draining: it stops when everybody has left".to_owned(),
         Request::Stop => "stopping".to_owned(),

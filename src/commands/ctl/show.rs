@@ -102,6 +102,10 @@ impl Shown {
                     let _ = write!(text, "; {}", escaped(note));
                 }
                 text.push('\n');
+                for change in &last.changes {
+                    text.push_str(&escaped(change));
+                    text.push('\n');
+                }
                 return text;
             }
         };

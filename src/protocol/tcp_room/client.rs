@@ -54,8 +54,12 @@ impl Session {
                 }
                 Decoded::Done { frame: false, used } => {
                     self.state = State::Refused;
+                    // A zero says no more than that.
                     told.push(Told::Refused {
-                        reason: format!("the name {:?} is taken or not allowed", self.name),
+                        reason: format!(
+                            "the name {:?} is taken or not allowed, or there is no room",
+                            self.name
+                        ),
                     });
                     Ok(Some(used))
                 }

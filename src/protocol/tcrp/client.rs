@@ -5,7 +5,7 @@
 //!                   yes                  a token              /quit
 //!  AwaitCompliance ─────▶ AwaitComplete ─────────▶ Joined ───────────▶ Left
 //!         │ no                 │ none                │
-//!         └───────┬────────────┘                     │ __ROOM_CLOSED__
+//!         └───────┬────────────┘                     │ __ROOM_CLOSED__, kicked
 //!                 ▼                                  ▼
 //!              Refused                             Closed
 //! ```
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::datagram::{self, LEAVE, REGISTER, ToMember};
 use super::frame::{self, Answer, Form, Operation, Rule, Violation};
-use crate::chat::{Choice, split};
+use crate::chat::{Choice, is_put_out, split};
 use crate::protocol::{ClientSession, Command, Context, Decoded, Hidden, Told, Unsupported};
 
 /// `__REGISTER__` is not answered, and until it has come the server hears nothing else: it goes three times.
@@ -179,6 +179,13 @@ impl ClientSession for Session {
 
     fn handle_datagram(&mut self, _: SocketAddr, datagram: &[u8], context: &mut Context<'_>) {
         match (&self.state, datagram::decode_to_member(datagram)) {
+            (State::Joined { .. }, Ok(ToMember::Said { sender, text }))
+                if is_put_out(sender, text) =>
+            {
+                let reason = text.to_string();
+                context.told.push(Told::Lost { reason });
+                self.state = State::Closed;
+            }
             (State::Joined { .. }, Ok(ToMember::Said { sender, text })) => {
                 context.told.push(Told::Message {
                     from: without_quotes(sender),
@@ -369,6 +376,12 @@ mod tests {
         }
     }
 
+    fn said(from: &str, text: &str) -> Vec<u8> {
+        let mut out = Datagrams::new();
+        datagram::encode_said(from, text, &mut out);
+        out.iter().collect::<Vec<_>>().concat()
+    }
+
     fn answers(answer: Result<Secret, &str>) -> Vec<u8> {
         let mut out = Vec::new();
         let form = Form::Long;
@@ -498,6 +511,20 @@ mod tests {
         let times: Vec<f64> = sent.iter().map(|(time, _)| *time).collect();
         assert_eq!(times, [0.5, 1.0, 31.0, 61.0]);
         assert!(sent.iter().all(|(_, text)| text == REGISTER));
+    }
+
+    #[test]
+    fn who_is_put_out_hears_why_and_that_is_the_end() {
+        let mut client = joined();
+        assert_eq!(
+            client.hear(&said("bob", "kicked")),
+            [message("bob", "kicked")]
+        );
+        let reason = "kicked: too loud".to_string();
+        let told = client.hear(&said("<server>", &reason));
+        assert_eq!(told, [Told::Lost { reason }]);
+        assert!(client.advance(60.0).is_empty());
+        assert!(!client.session.has_left());
     }
 
     #[test]

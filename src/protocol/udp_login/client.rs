@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::frame::{self, Asked, Heard, Password, Reply, Wants};
-use crate::chat::{Name, harmless, split};
+use crate::chat::{Name, Refusal, harmless, is_put_out, split};
 use crate::protocol::{ClientSession, Command, Context, Secret, Told, Unsupported};
 
 /// How long an answer is waited for.
@@ -231,6 +231,13 @@ impl Session {
             return;
         };
         match (flight.want, reply) {
+            // Deleted meanwhile, or the server has forgotten it: nobody asked us to make another.
+            (Want::Login, Reply::Password { exists: false })
+                if matches!(self.state, State::LoggingIn { again: true }) =>
+            {
+                let reason = format!("there is no account {:?} any more", self.name);
+                return self.end(Some(Told::Lost { reason }), context);
+            }
             (Want::Login, Reply::Password { exists }) => {
                 return self.request(Want::Pass { new: !exists }, context);
             }
@@ -240,7 +247,10 @@ impl Session {
                 }
                 return self.enter(sid, context);
             }
-            (Want::Pass { new: true }, Reply::Denied { text }) => {
+            // Of any other reason, as a full room, it would not be true.
+            (Want::Pass { new: true }, Reply::Denied { text })
+                if text == Refusal::Denied.to_string() =>
+            {
                 let reason = format!("{text}; {NO_ACCOUNT}");
                 return self.end(Some(Told::Refused { reason }), context);
             }
@@ -473,6 +483,13 @@ impl ClientSession for Session {
         }
         let told = match heard {
             Heard::Reply { seq, reply } => return self.handle_reply(seq, reply, context),
+            // Logged in again it would be put out once more; while it leaves it gets what it wants.
+            Heard::Message { from, text }
+                if is_put_out(from, text) && !matches!(self.state, State::Leaving { .. }) =>
+            {
+                let reason = text.to_string();
+                return self.end(Some(Told::Lost { reason }), context);
+            }
             Heard::Message { from, text } => Told::Message {
                 from: from.to_string(),
                 text: text.to_string(),
@@ -659,6 +676,14 @@ mod tests {
         client.hears("C 2 DENIED wrong name or password");
         let reason = format!("wrong name or password; {NO_ACCOUNT}");
         assert_eq!(client.told(), [Told::Refused { reason }]);
+        for text in ["room full", "the server stops soon", "busy, try again"] {
+            let mut client = Client::new("momodou", "x");
+            client.start();
+            client.hears("C 1 PASSWORD new");
+            client.hears(&format!("C 2 DENIED {text}"));
+            let reason = text.to_string();
+            assert_eq!(client.told(), [Told::Refused { reason }]);
+        }
     }
 
     #[test]
@@ -770,6 +795,38 @@ mod tests {
             client.told()[..],
             [Told::Notice { .. }, Told::Lost { .. }]
         ));
+    }
+
+    #[test]
+    fn who_is_put_out_does_not_come_back_by_itself() {
+        let mut client = Client::joined();
+        client.command(Command::Say("one")).unwrap();
+        client.sent();
+        client.hears("D PM bob kicked: too loud");
+        assert_eq!(client.told(), [message("bob", "kicked: too loud")]);
+        client.hears("D PM <server> kicked: the account was deleted");
+        let reason = "kicked: the account was deleted".to_string();
+        assert_eq!(client.told(), [Told::Lost { reason }]);
+        client.hears("C 4 GONE");
+        client.advance(Duration::from_secs(600));
+        assert!(client.sent().is_empty() && client.told().is_empty());
+        assert_eq!(client.session.next_deadline(), None);
+        assert!(!client.session.has_left());
+    }
+
+    #[test]
+    fn an_account_that_is_gone_is_not_made_anew() {
+        // The datagram that told was lost.
+        let mut client = Client::joined();
+        client.command(Command::Say("one")).unwrap();
+        client.hears("C 4 GONE");
+        client.sent();
+        client.told();
+        client.hears("C 5 PASSWORD new");
+        assert!(client.sent().is_empty());
+        let reason = "there is no account \"momodou\" any more".to_string();
+        assert_eq!(client.told(), [Told::Lost { reason }]);
+        assert_eq!(client.session.next_deadline(), None);
     }
 
     #[test]

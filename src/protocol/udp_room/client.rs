@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Asked, Heard};
-use crate::chat::{Name, harmless, split};
+use crate::chat::{Name, harmless, is_put_out, split};
 use crate::protocol::{ClientSession, Command, Context, Told, Unsupported};
 
 /// How long an answer to `UN|` is waited for.
@@ -219,6 +219,11 @@ impl Session {
             self.state = State::Joined;
         }
         let told = match *heard {
+            // Asked to let us in again it might do so, and nobody would notice.
+            Heard::Message { from, text } if is_put_out(from, text) => {
+                let reason = text.to_string();
+                return self.end(Told::Lost { reason }, context);
+            }
             Heard::Message { from, text } => {
                 if is_same(&self.name, from) {
                     self.confirm(|line| line.to.is_none() && line.text == text);
@@ -605,6 +610,22 @@ mod tests {
             matches!(told[..], [Told::Notice { .. }, Told::Notice { .. }]),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn who_is_put_out_does_not_come_back_by_itself() {
+        let mut client = Client::joined();
+        client.command(Command::Say("one")).unwrap();
+        client.sent();
+        client.hears("bob: banned");
+        assert_eq!(client.told(), [message("bob", "banned")]);
+        client.hears("<server>: kicked: too loud");
+        let reason = "kicked: too loud".to_string();
+        assert_eq!(client.told(), [Told::Lost { reason }]);
+        client.hears("[join first: UN| name]");
+        client.advance(Duration::from_secs(60));
+        assert!(client.sent().is_empty() && client.told().is_empty());
+        assert!(!client.session.is_joined() && !client.session.has_left());
     }
 
     #[test]
