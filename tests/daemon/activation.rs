@@ -240,6 +240,24 @@ fn what_is_no_door_is_told_and_nothing_is_served() {
 }
 
 #[test]
+fn rooms_whose_tokens_nobody_can_show_are_warned_of() {
+    for with_port in [false, true] {
+        let daemon = nothing_named();
+        let mut sockets = vec![("tcrp", listener().0)];
+        if with_port {
+            sockets.push(("ucrp", port().0));
+        }
+        let running = daemon.start_as(handed(&daemon, &sockets));
+        let log = running.terminate();
+        assert_eq!(
+            log.contains("tcrp without ucrp: nobody can show"),
+            !with_port,
+            "{log}"
+        );
+    }
+}
+
+#[test]
 fn more_ports_than_there_are_numbers_for_are_told() {
     let daemon = nothing_named();
     let named = "\"udp-room=127.0.0.1:0\", ".repeat(256);
