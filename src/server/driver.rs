@@ -251,12 +251,11 @@ impl Driver {
     /// Closes a door. Connections that came by it stay; guests of a port go.
     pub(super) fn close(&mut self, door: &Opened) {
         match *door {
-            Opened::Entrance(at) => self.entrances.close(at),
+            Opened::Entrance(at) => self.entrances.close(&self.poller, at),
+            // No port that was handed over is closed before the end, and of others the kernel forgets what is closed.
             Opened::Port(id) => {
                 self.ports.remove(&id);
-                let socket = self.server.close_port(id, Instant::now());
-                // Closing it is what the kernel needs to forget it.
-                drop(socket);
+                drop(self.server.close_port(id, Instant::now()));
             }
         }
     }
@@ -492,7 +491,7 @@ impl Driver {
              {timeout} s at the latest"
         );
         self.forget_reload(now);
-        self.entrances.close_to_chat();
+        self.entrances.close_to_chat(&self.poller);
         self.server.drain(self.terms.drain_timeout, now);
         self.manager.draining(now);
         self.phase = Phase::Draining { until, look: now };
