@@ -49,7 +49,7 @@ use clap::ValueEnum;
 use crate::chat::Name;
 use crate::journal::Filter;
 pub use crate::server::Advertise;
-use crate::server::{Access, Limits};
+use crate::server::{Access, Limits, Rules, Terms};
 use crate::store::{BANS_FILE_NAME, FILE_NAME, HashCost};
 
 pub use bench::{Shares, SharesError, Target, TargetError, count, duration};
@@ -144,6 +144,25 @@ impl Settings {
     /// Where the bans are.
     pub fn bans_path(&self) -> PathBuf {
         self.data_dir.join(BANS_FILE_NAME)
+    }
+
+    /// What a reload may change, but for the doors: which there are depends on more than this.
+    pub fn terms(&self) -> Terms {
+        let access = self.access.iter();
+        Terms {
+            doors: Vec::new(),
+            rules: Rules {
+                limits: self.limits,
+                advertise: self.advertise,
+                registration_open: self.registration == Registration::Open,
+                hash_cost: self.hash_cost,
+            },
+            welcome: self.welcome.clone(),
+            access: access
+                .map(|(service, access)| ((*service).into(), access.clone()))
+                .collect(),
+            drain_timeout: self.drain_timeout,
+        }
     }
 
     /// Where the socket for `mynah ctl` is; `None` where there is to be none.

@@ -4,16 +4,18 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::raise_descriptor_limit;
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use support::serve::{Client, Mynah};
 use support::{PATIENCE, frames, until, wait_for_exit};
 use tempfile::TempDir;
@@ -386,6 +388,32 @@ fn who_is_banned_stays_out_over_a_restart_until_it_is_taken_back() {
 }
 
 #[test]
+fn who_is_banned_is_told_no_figures_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = House::serve(folder.path(), &["--listen", "metrics=127.0.0.1:0"]);
+    let figures = server.at(3);
+    let ask = |source: [u8; 4]| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&figures.into()).unwrap();
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        // It may be closed already.
+        let _ = stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    assert!(ask([127, 0, 0, 2]).starts_with("HTTP/1.1 200 OK"));
+    let data = folder.path().join("data");
+    out(&ctl(&data, &["ban", "127.0.0.2", "--force"]));
+    assert_eq!(ask([127, 0, 0, 2]), "");
+    let answer = ask([127, 0, 0, 1]);
+    let counted = "\nmynah_turned_away_total{reason=\"banned\"} 1\n";
+    assert!(answer.contains(counted), "{answer}");
+}
+
+#[test]
 fn a_disk_that_takes_no_ban_is_told_and_the_ban_holds() {
     let house = House::new();
     fs::create_dir(house.data().join("bans.json")).unwrap();
@@ -394,6 +422,35 @@ fn a_disk_that_takes_no_ban_is_told_and_the_ban_holds() {
     let why = answer["error"].as_str().unwrap();
     assert!(why.contains("until this server ends"), "{why}");
     assert_eq!(house.ask(r#"{"do":"bans"}"#)[0]["address"], "192.0.2.7");
+    let lifted = err(&house.ctl(&["unban", "192.0.2.7"]), 1);
+    assert!(lifted.contains("lifted until this server ends"), "{lifted}");
+    assert!(err(&house.ctl(&["unban", "192.0.2.7"]), 3).contains("is not banned"));
+}
+
+#[test]
+fn what_a_ban_comes_to_is_said() {
+    let house = House::new();
+    let text = out(&house.ctl(&["ban", "192.0.2.7/24", "spam", "--for", "1h"]));
+    assert_eq!(
+        text,
+        "banned 192.0.2.0/24 for 1h; 0 were in and are not any more; all of 192.0.2.0/24 is banned\n"
+    );
+    let text = out(&house.ctl(&["ban", "192.0.2.0/24"]));
+    assert!(!text.contains("all of"), "as it was written: {text}");
+    assert_eq!(
+        out(&house.ctl(&["unban", "192.0.2.9/24"])),
+        "192.0.2.0/24 is banned no more\n"
+    );
+    let none = err(&house.ctl(&["ban", "192.0.2.7", "--for", "0s"]), 2);
+    assert!(none.contains("--for 0s"), "{none}");
+    let wide = err(&house.ctl(&["ban", "::ffff:0.0.0.0/90"]), 2);
+    assert!(wide.contains("0.0.0.0/0"), "{wide}");
+    // One that is over is none.
+    out(&house.ctl(&["ban", "192.0.2.7", "--for", "1s"]));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(out(&house.ctl(&["bans"])).lines().count(), 1);
+    let none = err(&house.ctl(&["unban", "192.0.2.7"]), 3);
+    assert!(none.contains("192.0.2.7 is not banned"), "{none}");
 }
 
 #[test]

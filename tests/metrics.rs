@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use memory_house::{ANN, BOB, House, UDP_ROOM};
 use mynah::protocol::registry::Protocol;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
-use support::serve::{Client, Mynah};
+use support::serve::{Client, Mynah, join, say};
 use support::{PATIENCE, have, within_patience};
 
 /// Samples by their names, labels included.
@@ -43,6 +43,17 @@ fn serve_with(more: &[&str]) -> (Mynah, SocketAddr) {
 
 fn connect(to: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn connect_from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let source = SocketAddr::from((source, 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
@@ -137,6 +148,77 @@ fn figures_move_with_those_who_come_talk_are_refused_and_go() {
     assert!(gone["process_cpu_seconds_total"] > 0.0);
     // Linux before 6.2 does not tell.
     assert!(gone.get("process_open_fds").is_none_or(|open| *open > 5.0));
+}
+
+#[test]
+fn bytes_and_deliveries_are_those_of_the_dialogue() {
+    let (server, figures) = serve_with(&["--listen=udp-room=127.0.0.1:0"]);
+    let before = scrape(figures);
+    let eve = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at_udp = server.at(2);
+    let (mut to_tcp, mut from_tcp, mut to_udp, mut from_udp) = (0, 0, 0, 0);
+    let mut tell = |datagram: &str| {
+        to_udp += eve.send_to(datagram.as_bytes(), at_udp).unwrap();
+    };
+    let mut hear = |expected: &str| {
+        let (datagram, _) = support::receive(&eve);
+        assert_eq!(String::from_utf8_lossy(&datagram), expected);
+        from_udp += datagram.len();
+    };
+    tell("UN| eve");
+    hear("[eve joined the server]");
+    let mut people = ["ann", "bob"].map(|name| {
+        let mut client = Client::connect(server.address());
+        let join = join(name);
+        client.send(&join);
+        to_tcp += join.len();
+        // The verdict, and a history without lines.
+        assert_eq!((client.read_verdict(), client.read_history().len()), (1, 0));
+        from_tcp += 1 + 4 + 4;
+        hear(&format!("[{name} joined the server]"));
+        client
+    });
+    let [ann, bob] = &mut people;
+    let said = say("00:00:00", "ann", "hello");
+    ann.send(&said);
+    to_tcp += said.len();
+    hear("ann: hello");
+    tell("PM| eve: good day");
+    hear("eve: good day");
+    for (name, client) in [("ann", ann), ("bob", bob)] {
+        for _ in 0..2 {
+            let (time, name, text) = client.hear();
+            from_tcp += 4
+                + 4
+                + [time, name, text]
+                    .map(|s| 4 + s.len())
+                    .iter()
+                    .sum::<usize>();
+        }
+        client.end();
+        assert!(client.read_to_end().is_empty());
+        hear(&format!("[{name} left the server]"));
+    }
+    let after = scrape_until(figures, "gone", |now| {
+        now["mynah_closed_total{reason=\"left\"}"] == 2.0
+    });
+    let difference = |name: &str| after[name] - before[name];
+    for (way, transport, bytes) in [
+        ("received", "tcp", to_tcp),
+        ("sent", "tcp", from_tcp),
+        ("received", "udp", to_udp),
+        ("sent", "udp", from_udp),
+    ] {
+        let name = format!("mynah_{way}_bytes_total{{transport=\"{transport}\"}}");
+        assert_eq!(difference(&name), bytes as f64, "{name}");
+    }
+    assert_eq!(difference("mynah_messages_total"), 2.0);
+    assert_eq!(
+        difference("mynah_deliveries_total"),
+        4.0,
+        "to two others each"
+    );
+    assert_eq!(difference("mynah_datagrams_received_total"), 2.0);
 }
 
 #[test]
@@ -277,6 +359,32 @@ fn bad_visitors_keep_nobody_waiting() {
 }
 
 #[test]
+fn who_takes_all_places_takes_none_from_another_address() {
+    let (_server, at) = serve();
+    let mut slow = connect_from([127, 0, 0, 2], at);
+    // Many who stay, and many who come and go.
+    let mut silent = Vec::new();
+    for n in 0..1000 {
+        let stream = connect(at);
+        if n % 4 == 0 {
+            silent.push(stream);
+        }
+        if n % 100 == 0 {
+            // What was taken in behind those is answered: so were they.
+            let mut other = connect_from([127, 0, 0, 3], at);
+            other.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            other.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        }
+    }
+    slow.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
 fn prometheus_own_tool_is_content() {
     if !have("promtool") {
         return;
@@ -341,12 +449,7 @@ fn who_is_not_let_in_is_closed_at_once() {
         Ok(read) => assert_eq!(read, 0),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
-    let from_elsewhere = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let source: SocketAddr = "127.0.0.2:0".parse().unwrap();
-    from_elsewhere.bind(&source.into()).unwrap();
-    from_elsewhere.connect(&at.into()).unwrap();
-    let mut stream = TcpStream::from(from_elsewhere);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = connect_from([127, 0, 0, 2], at);
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

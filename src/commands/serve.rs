@@ -17,7 +17,7 @@ use crate::reactor::{
 };
 use crate::server::{
     self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Reread, Revision,
-    Rules, Terms, Wanted,
+    Terms, Wanted,
 };
 use crate::store::{self, Accounts, Lock, LockError};
 
@@ -106,6 +106,17 @@ fn serve(
     let wanted = terms.doors.iter().map(Wanted::purpose);
     let mut purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
     let logs_in = purposes.any(|purpose| purpose == Purpose::Chat(Protocol::UdpLogin));
+    // The file's own are counted where it is read; with those that were handed over there may be too many.
+    let wanted = terms.doors.iter().map(Wanted::purpose);
+    let purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
+    let ports = purposes.filter(|one| one.transport() == Transport::Udp);
+    let ports = ports.count();
+    if ports > server::MAX_PORTS {
+        return Err(Failure::Configuration(format!(
+            "{ports} UDP ports, those that were handed over among them, and there may be {}",
+            server::MAX_PORTS
+        )));
+    }
     // Kept until the end.
     let lock = match (logs_in, settings.control_path()) {
         (true, _) => lock(&settings.data_dir)?,
@@ -201,8 +212,9 @@ fn reread(
             terms,
             changes: changes.iter().map(Change::to_string).collect(),
             in_force: Box::new(move || {
+                // Whoever lowers the level hears of it, and whoever raises it.
+                journal.set_filter(settings.log_level.louder(&running.log_level));
                 tell_of(&merged);
-                // At the level that held or at the one that holds now, whichever is louder: here at the former.
                 tell_changes(&changes);
                 journal.set_filter(settings.log_level.clone());
                 merged.settings = settings;
@@ -239,20 +251,9 @@ fn terms(settings: &Settings, said: &Merged, handed: &[(Purpose, Place)]) -> Res
         }
     }
     doors.retain(|door| !handed.contains(&(door.purpose(), door.place())));
-    let access = settings.access.iter();
     Ok(Terms {
         doors,
-        rules: Rules {
-            limits: settings.limits,
-            advertise: settings.advertise,
-            registration_open: settings.registration == Registration::Open,
-            hash_cost: settings.hash_cost,
-        },
-        welcome: settings.welcome.clone(),
-        access: access
-            .map(|(service, access)| (purpose(*service), access.clone()))
-            .collect(),
-        drain_timeout: settings.drain_timeout,
+        ..settings.terms()
     })
 }
 
@@ -268,13 +269,6 @@ fn control(settings: &Settings, has_folder: bool, handed: &[(Purpose, Place)]) -
         .filter(|_| asked || has_folder && !is_handed)?;
     let wanted = Wanted::Control { path, asked };
     (!handed.contains(&(Purpose::Control, wanted.place()))).then_some(wanted)
-}
-
-fn purpose(service: Service) -> Purpose {
-    match service {
-        Service::Chat(protocol) => Purpose::Chat(protocol),
-        Service::Metrics => Purpose::Metrics,
-    }
 }
 
 /// The door that somebody wants to be listened at.

@@ -1,7 +1,7 @@
 //! Owns the configuration file: where it is looked for, how it is read, and in which line something is wrong.
 //! Knows no key by name.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,15 @@ const OF_USER: &str = "mynah/mynah.toml";
 const DASH: &str = "-";
 const STANDARD_INPUT: &str = "standard input";
 
+/// For whom a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Somebody who has just said which: a pipe is as good as a file.
+    First,
+    /// A server that runs, once more.
+    Again,
+}
+
 /// A file that was read.
 pub(super) struct Source {
     /// As it is told of.
@@ -40,15 +49,16 @@ pub(super) struct Source {
 pub(super) fn find(
     flag: Option<&Path>,
     environment: &Environment,
+    reading: Reading,
 ) -> Result<Option<Source>, ConfigError> {
     if let Some(path) = flag
         .map(Path::to_owned)
         .or_else(|| environment.path(CONFIG))
     {
-        return read(&path).map(Some);
+        return read(&path, reading).map(Some);
     }
     for path in places(environment) {
-        match read(&path) {
+        match read(&path, reading) {
             Err(error) if is_missing(&error) => {}
             result => return result.map(Some),
         }
@@ -79,7 +89,7 @@ fn is_missing(error: &ConfigError) -> bool {
     matches!(&error.problem, Problem::Read(error) if missing.contains(&error.kind()))
 }
 
-fn read(path: &Path) -> Result<Source, ConfigError> {
+fn read(path: &Path, reading: Reading) -> Result<Source, ConfigError> {
     static READ_BEFORE: OnceLock<Vec<u8>> = OnceLock::new();
     let is_standard_input = path == Path::new(DASH);
     let name = if is_standard_input {
@@ -92,6 +102,10 @@ fn read(path: &Path) -> Result<Source, ConfigError> {
         _ if is_standard_input => {
             take(io::stdin().lock()).map(|bytes| READ_BEFORE.get_or_init(|| bytes).clone())
         }
+        _ if reading == Reading::Again && is_special(path) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no file, and what is none is read at the start alone",
+        )),
         _ => File::open(path).and_then(take),
     };
     let problem = match bytes {
@@ -107,6 +121,12 @@ fn read(path: &Path) -> Result<Source, ConfigError> {
         key: None,
         problem,
     })
+}
+
+/// Whether it is a pipe, a device or a socket: what such a thing has said it does not say again, and it may keep whoever
+/// opens it waiting for ever. A directory says so itself.
+fn is_special(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// As much as there may be, and one byte more.
@@ -664,7 +684,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let large = folder.path().join("large");
         std::fs::write(&large, "#".repeat(1024 * 1024 + 1)).unwrap();
-        let said = |path: &Path| match read(path) {
+        let said = |path: &Path| match read(path, Reading::First) {
             Ok(_) => panic!("{} is read", path.display()),
             Err(error) => error.to_string(),
         };
@@ -699,7 +719,7 @@ mod tests {
         };
         let found = |flag: Option<&str>, variables: &[(&str, &str)]| {
             let environment = Environment::of(variables);
-            let found = find(flag.map(Path::new), &environment);
+            let found = find(flag.map(Path::new), &environment, Reading::First);
             found.map(|source| source.map(|source| source.path))
         };
         // This machine has none of its own while tests run.

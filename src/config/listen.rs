@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use crate::protocol::registry::{Protocol, Transport};
+use crate::server::Purpose;
 
 /// One socket: `NAME=ADDR:PORT` on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,16 @@ pub enum Service {
     Chat(Protocol),
     /// Figures for Prometheus, and the status page, over HTTP.
     Metrics,
+}
+
+/// What a socket for it is for.
+impl From<Service> for Purpose {
+    fn from(service: Service) -> Purpose {
+        match service {
+            Service::Chat(protocol) => Purpose::Chat(protocol),
+            Service::Metrics => Purpose::Metrics,
+        }
+    }
 }
 
 impl Service {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::error::{ConfigError, Origin};
-use super::file::{self, Source};
+use super::file::{self, Reading, Source};
 use super::key::Key;
 use super::listen::{Listen, Service, with_chat, with_partners};
 use super::table::{DATA_DIR as DATA_DIR_KEY, LISTEN};
@@ -29,16 +29,15 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// A flag goes before the environment, that before the file, and the file before the default. What was read once is
-    /// read again with the same flags.
+    /// A flag goes before the environment, that before the file, and the file before the default.
     ///
     /// Fails where a file that is named is not there, one cannot be read, or something may not be.
     pub fn read(args: &ServeArgs) -> Result<Merged, ConfigError> {
-        Merged::read_in(args, &Environment::of_process())
+        Merged::read_in(args, &Environment::of_process(), Reading::First)
     }
 
     /// The same for a reload. The file that `before` was read from may have another before it by now, but that it has gone
-    /// is no reason to go on without it.
+    /// is no reason to go on without it, and what stands in its place and is none, as a pipe, is refused.
     pub fn read_again(args: &ServeArgs, before: &Merged) -> Result<Merged, ConfigError> {
         Merged::read_again_in(args, before, &Environment::of_process())
     }
@@ -48,7 +47,7 @@ impl Merged {
         before: &Merged,
         environment: &Environment,
     ) -> Result<Merged, ConfigError> {
-        let merged = Merged::read_in(args, environment)?;
+        let merged = Merged::read_in(args, environment, Reading::Again)?;
         let places = file::places(environment);
         // One that is named is there, or else it cannot be read.
         let rank = |path: &PathBuf| places.iter().position(|place| place == path).unwrap_or(0);
@@ -62,10 +61,11 @@ impl Merged {
     pub(super) fn read_in(
         args: &ServeArgs,
         environment: &Environment,
+        reading: Reading,
     ) -> Result<Merged, ConfigError> {
         let mut merged = Merged::default();
         merged.settings.data_dir = default_data_dir(environment);
-        if let Some(source) = file::find(args.config.as_deref(), environment)? {
+        if let Some(source) = file::find(args.config.as_deref(), environment, reading)? {
             source.apply(&mut merged)?;
             merged.file = Some(source.path);
         }
@@ -184,7 +184,7 @@ impl Whereabouts {
     }
 
     fn read_in(args: &ServeArgs, environment: &Environment) -> Result<Whereabouts, ConfigError> {
-        let error = match Merged::read_in(args, environment) {
+        let error = match Merged::read_in(args, environment, Reading::First) {
             Ok(merged) => {
                 return Ok(Whereabouts {
                     settings: merged.settings,
@@ -196,7 +196,7 @@ impl Whereabouts {
         };
         let mut merged = Merged::default();
         merged.settings.data_dir = default_data_dir(environment);
-        let is_whole = match file::find(args.config.as_deref(), environment) {
+        let is_whole = match file::find(args.config.as_deref(), environment, Reading::First) {
             Ok(Some(source)) => source.apply_what_is_right(&mut merged),
             Ok(None) => true,
             Err(error) if args.config.is_some() => return Err(error),
@@ -280,7 +280,9 @@ mod tests {
     fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Merged, ConfigError> {
         let cli = Cli::try_parse_from(["mynah", "serve"].iter().chain(flags));
         match cli.unwrap_or_else(|error| panic!("{error}")).command {
-            Command::Serve(args) => Merged::read_in(&args, &Environment::of(variables)),
+            Command::Serve(args) => {
+                Merged::read_in(&args, &Environment::of(variables), Reading::First)
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -5,8 +5,8 @@ use super::key::Key;
 use super::merged::Merged;
 use super::table::{CONTROL, LANES, LISTEN, MEMORY, PASSES};
 use super::{Listen, Service};
-use crate::protocol::registry::Protocol;
-use crate::server::Limits;
+use crate::protocol::registry::{Protocol, Transport};
+use crate::server::{Limits, MAX_PORTS};
 use crate::store::CostError;
 
 /// What all output may take, and what that depends on.
@@ -54,6 +54,12 @@ pub(super) fn check(merged: &Merged) -> Result<(), ConfigError> {
 
 fn check_sockets(merged: &Merged) -> Result<(), ConfigError> {
     let settings = &merged.settings;
+    let is_port = |one: &&Listen| one.service.transport() == Transport::Udp;
+    let ports = settings.listen.iter().filter(is_port).count();
+    if ports > MAX_PORTS {
+        let right = format!("up to {MAX_PORTS} of those that are UDP; these are {ports}");
+        refuse(merged, &[LISTEN], right)?;
+    }
     for (number, one) in settings.listen.iter().enumerate() {
         let is_mesh = one.service == Service::Chat(Protocol::UdpMesh);
         if is_mesh && one.address.is_ipv6() {
@@ -173,6 +179,11 @@ mod tests {
             assert!(said.starts_with("3: listen: ["), "{said}");
             assert!(said.contains(right), "{said}");
         }
+        let many = |count| format!("listen = [{}]", "\"udp-room=127.0.0.1:0\", ".repeat(count));
+        settings(&many(256));
+        let too_many = said(many(257));
+        assert!(too_many.starts_with("1: listen: "), "{too_many}");
+        assert!(too_many.contains("up to 256 of those that are UDP; these are 257"));
         for fine in [
             "group=127.0.0.1:0 group=127.0.0.1:0",
             "group=127.0.0.1:1 udp-room=127.0.0.1:1",

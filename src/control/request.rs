@@ -264,7 +264,8 @@ impl Request {
                 seconds,
                 force,
             } => {
-                fields.address = Some(net.to_string());
+                // As it was written: what is made of it, the server says.
+                fields.address = Some(net.as_written().to_string());
                 fields.reason = set(reason);
                 fields.seconds = *seconds;
                 fields.force = force.then_some(true);

@@ -89,6 +89,18 @@ impl Filter {
         levels.fold(self.of_all, Ord::max)
     }
 
+    /// Lets through what the one or the other does.
+    pub fn louder(&self, other: &Filter) -> Filter {
+        let targets = self.of_targets.keys().chain(other.of_targets.keys());
+        let louder = |target: &str| self.level_of(target).max(other.level_of(target));
+        Filter {
+            of_all: self.of_all.max(other.of_all),
+            of_targets: targets
+                .map(|target| (target.clone(), louder(target)))
+                .collect(),
+        }
+    }
+
     /// Whether such a record is told.
     pub fn lets_through(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= self.level_of(metadata.target())
@@ -260,6 +272,23 @@ mod tests {
             ("server=error", LevelFilter::Info),
         ] {
             assert_eq!(filter(text).max_level(), loudest, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_louder_of_two_is_either() {
+        for (one, other, louder) in [
+            ("error", "info", "info"),
+            ("off,server=debug", "warn", "warn,server=debug"),
+            ("trace,server=off", "warn", "trace,server=warn"),
+            (
+                "info,server::core=off",
+                "warn,server=debug",
+                "info,server=debug,server::core=debug",
+            ),
+        ] {
+            assert_eq!(filter(one).louder(&filter(other)), filter(louder));
+            assert_eq!(filter(other).louder(&filter(one)), filter(louder));
         }
     }
 

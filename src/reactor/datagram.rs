@@ -198,12 +198,33 @@ impl UdpPort {
     ///
     /// An IPv6 address takes IPv6 only, whatever the system's default.
     pub fn bind(addr: SocketAddr) -> io::Result<UdpPort> {
+        UdpPort::bind_as(addr, false)
+    }
+
+    /// The same where one of our own is in the way that [shares](UdpPort::share) its address.
+    pub fn bind_beside(addr: SocketAddr) -> io::Result<UdpPort> {
+        let port = UdpPort::bind_as(addr, true)?;
+        port.share(false)?;
+        Ok(port)
+    }
+
+    fn bind_as(addr: SocketAddr, beside: bool) -> io::Result<UdpPort> {
         let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
         }
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
         socket.bind(&addr.into())?;
         UdpPort::of(socket)
+    }
+
+    /// Whether its address is to be had by [`bind_beside`](UdpPort::bind_beside) as well: for the moment in which that
+    /// one takes its place. See [`Listener::share`](super::Listener::share).
+    pub fn share(&self, shared: bool) -> io::Result<()> {
+        SockRef::from(&self.inner).set_reuse_port(shared)?;
+        self.twin.as_ref().map_or(Ok(()), |twin| twin.share(shared))
     }
 
     /// One that has its port already, whoever bound it.
@@ -252,7 +273,14 @@ impl UdpPort {
     /// What it sends crosses no router. From an address of ours it leaves by the interface that has it, to
     /// 255.255.255.255 as well.
     pub fn bind_broadcast(addr: SocketAddrV4) -> io::Result<UdpPort> {
-        UdpPort::bind_broadcast_on(None, addr)
+        UdpPort::bind_broadcast_on(None, addr, false)
+    }
+
+    /// The same where one of our own is in the way that [shares](UdpPort::share) its address.
+    pub fn bind_broadcast_where_shared(addr: SocketAddrV4) -> io::Result<UdpPort> {
+        let port = UdpPort::bind_broadcast_on(None, addr, true)?;
+        port.share(false)?;
+        Ok(port)
     }
 
     /// The twin of a port at the address `own`: hears what is sent to the broadcast address `addr` on the network of
@@ -260,12 +288,19 @@ impl UdpPort {
     pub fn bind_broadcast_beside(own: Ipv4Addr, addr: SocketAddrV4) -> io::Result<UdpPort> {
         let interfaces = sys::own_addresses()?;
         let interface = interfaces.into_iter().find(|(_, ip)| *ip == own);
-        UdpPort::bind_broadcast_on(interface.map(|(name, _)| name), addr)
+        UdpPort::bind_broadcast_on(interface.map(|(name, _)| name), addr, false)
     }
 
-    fn bind_broadcast_on(interface: Option<CString>, addr: SocketAddrV4) -> io::Result<UdpPort> {
+    fn bind_broadcast_on(
+        interface: Option<CString>,
+        addr: SocketAddrV4,
+        beside: bool,
+    ) -> io::Result<UdpPort> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
         if let Some(interface) = interface {
             // An address may have a label of its own, as `eth0:1`. No interface has a colon in its name.
             let name = interface.as_bytes().split(|byte| *byte == b':').next();

@@ -81,7 +81,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 const MAX_SKIPPED: usize = 64;
 
 impl Listener {
-    /// Listens at `addr`, or fails; never at another address or port, never beside another program
+    /// Listens at `addr`, or fails; never at another address or port, never beside another
     /// (no `SO_REUSEPORT`). Port 0 is any free one.
     ///
     /// An IPv6 address takes IPv6 only, whatever the system's default: who wants both families binds
@@ -92,6 +92,17 @@ impl Listener {
 
     /// The same, its connections' peers given up as that says.
     pub fn bind_with(addr: SocketAddr, dead_peer: DeadPeer) -> io::Result<Listener> {
+        Listener::bind_as(addr, dead_peer, false)
+    }
+
+    /// The same where one of our own is in the way that [shares](Listener::share) its address.
+    pub fn bind_beside(addr: SocketAddr, dead_peer: DeadPeer) -> io::Result<Listener> {
+        let listener = Listener::bind_as(addr, dead_peer, true)?;
+        listener.share(false)?;
+        Ok(listener)
+    }
+
+    fn bind_as(addr: SocketAddr, dead_peer: DeadPeer, beside: bool) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         if addr.is_ipv6() {
             socket.set_only_v6(true)?;
@@ -101,6 +112,9 @@ impl Listener {
         socket.set_reuse_address(true)?;
         set_inherited_options(&socket, dead_peer)?;
         socket.set_nonblocking(true)?;
+        if beside {
+            socket.set_reuse_port(true)?;
+        }
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
         Ok(Listener {
@@ -116,6 +130,12 @@ impl Listener {
         Ok(Listener {
             inner: TcpListener::from_std(socket.into()),
         })
+    }
+
+    /// Whether its address is to be had by [`bind_beside`](Listener::bind_beside) as well: for the moment in which that
+    /// one takes its place. It is `SO_REUSEPORT` (socket(7)), which both need, and both of one user.
+    pub fn share(&self, shared: bool) -> io::Result<()> {
+        SockRef::from(&self.inner).set_reuse_port(shared)
     }
 
     /// From now on the peers of those who are accepted are given up as that says.

@@ -23,6 +23,7 @@ use mio::Token;
 use zeroize::Zeroizing;
 
 use super::access::{Access, Gate};
+use super::address::Network;
 use super::control::Asker;
 use super::desk::{Desk, Question, Rest};
 use crate::reactor::{Readiness, Stream};
@@ -50,6 +51,8 @@ pub(super) struct Ticket(u32);
 struct Visitor<S> {
     ticket: Ticket,
     desk: Desk,
+    /// Whom its place is counted for. `None` at the control socket, where all are one.
+    from: Option<Network>,
     stream: S,
     state: State,
     /// The state's end, whatever happens.
@@ -60,6 +63,16 @@ struct Visitor<S> {
     blocked: bool,
     /// The peer has ended its half.
     ended: bool,
+    /// What it may have said before it was taken in was looked at.
+    looked_at: bool,
+}
+
+/// Where somebody finds a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seat {
+    Free,
+    /// That of one who goes: by its place among the visitors.
+    Of(usize),
 }
 
 #[derive(Debug)]
@@ -77,9 +90,23 @@ enum State {
     Gone,
 }
 
-/// So many at each desk. When more come, one goes who has been sent its answer, else the one who has taken longest to
-/// ask: who asks at once, as a scraper does, is not kept out by those who only hold their places.
-pub(super) const VISITORS: usize = 32;
+/// So many at each desk. When more come, one of those goes whose network has most places, and more than that of who comes:
+/// one who has been sent its answer, else who has taken longest to ask, else one who does not take its answer. So
+/// whoever comes from an address that has fewer places than others finds one and keeps it, whatever those others do,
+/// unless all of them are just being answered. With one place it is let go for others only while every place that
+/// can be had is another network's, and its own is the oldest.
+///
+/// Nobody goes before what was said until then was looked at: who asks at once, as a scraper does, and was taken in is
+/// answered, wherever it comes from.
+pub(super) const VISITORS: usize = 64;
+
+/// So many for figures are one network's at the most. Another one has the place of one of its own who has been sent its
+/// answer or has taken longest to ask; if there is none it is closed.
+const VISITORS_OF_NETWORK: usize = 32;
+
+/// So many of one network are taken in during one turn, and the rest closed: a crowd that goes again at once takes no
+/// places from those who are asking.
+const NEW_OF_NETWORK: usize = 8;
 
 /// For the whole question.
 const ASKING_TIME: Duration = Duration::from_secs(10);
@@ -150,34 +177,71 @@ impl<S: Stream> Annex<S> {
         self.gate.admits(address)
     }
 
-    /// Takes somebody in; the owner registers the stream under the ticket. `None` if everybody there is being answered:
-    /// the stream is closed.
-    pub(super) fn admit(&mut self, stream: S, desk: Desk, now: Instant) -> Option<Ticket> {
-        let others = self.visitors.iter().filter(|other| other.desk == desk);
-        if others.count() >= VISITORS {
-            let first = |fits: fn(&State) -> bool| {
-                let mut visitors = self.visitors.iter();
-                visitors.position(|other| other.desk == desk && fits(&other.state))
-            };
-            let first = first(|state| matches!(state, State::Lingering { .. }))
-                .or_else(|| first(|state| matches!(state, State::Asking { .. })))?;
-            self.visitors.remove(first);
+    /// Takes somebody in; the owner registers the stream under the ticket. `None` if there is no place for it: the stream is
+    /// closed.
+    pub(super) fn admit(
+        &mut self,
+        stream: S,
+        desk: Desk,
+        from: Option<Network>,
+        now: Instant,
+    ) -> Option<Ticket> {
+        if let Seat::Of(at) = self.seat(desk, from)? {
+            self.visitors.remove(at);
         }
         self.last = (self.last + 1) % TICKETS;
         let ticket = Ticket(self.last);
         self.visitors.push(Visitor {
             ticket,
             desk,
+            from,
             stream,
             state: State::Asking {
                 heard: Zeroizing::default(),
             },
             until: now + ASKING_TIME,
-            readable: false,
+            // It may have asked already, and is heard in this turn then.
+            readable: true,
             blocked: false,
             ended: false,
+            looked_at: false,
         });
         Some(ticket)
+    }
+
+    /// Whether whoever comes next may find no place that the end of this turn will have.
+    pub(super) fn is_to_be_heard_first(&self, desk: Desk) -> bool {
+        let mut there = self.visitors.iter().filter(|other| other.desk == desk);
+        there.clone().count() >= VISITORS && there.any(|other| !other.looked_at)
+    }
+
+    fn seat(&self, desk: Desk, from: Option<Network>) -> Option<Seat> {
+        let there = || {
+            let all = self.visitors.iter().enumerate();
+            all.filter(|(_, other)| other.desk == desk)
+        };
+        let of = |network| there().filter(move |(_, other)| other.from == network);
+        let places_of = |network| of(network).count();
+        let own = places_of(from);
+        let new = of(from).filter(|(_, other)| !other.looked_at).count();
+        if from.is_some() && new >= NEW_OF_NETWORK {
+            return None;
+        }
+        let has_enough = from.is_some() && own >= VISITORS_OF_NETWORK;
+        if !has_enough && there().count() < VISITORS {
+            return Some(Seat::Free);
+        }
+        let goes = there().filter_map(|(at, other)| {
+            let is_own = other.from == from;
+            let order = other.may_go(is_own)?;
+            let places = match is_own {
+                true => own,
+                false if has_enough => return None,
+                false => places_of(other.from),
+            };
+            (is_own || places > own).then_some(((std::cmp::Reverse(places), order, at), at))
+        });
+        goes.min().map(|(_, at)| Seat::Of(at))
     }
 
     /// The stream of a visitor, to be registered.
@@ -210,6 +274,7 @@ impl<S: Stream> Annex<S> {
             if visitor.listens() {
                 visitor.read();
             }
+            visitor.looked_at = true;
             if let Some(question) = visitor.question(now) {
                 visitor.enter(State::Waiting, now + WAITING_TIME);
                 self.questions.push_back((visitor.ticket, question));
@@ -269,6 +334,18 @@ impl<S: Stream> Visitor<S> {
     fn enter(&mut self, state: State, until: Instant) {
         self.state = state;
         self.until = until;
+    }
+
+    /// Whether it may be let go for another, those first whose number is less. For one of its own network it goes on
+    /// taking its answer, however slowly.
+    fn may_go(&self, for_its_own: bool) -> Option<u8> {
+        match self.state {
+            _ if !self.looked_at => None,
+            State::Lingering { .. } | State::Gone => Some(0),
+            State::Asking { .. } => Some(1),
+            State::Answering { .. } => (self.blocked && !for_its_own).then_some(2),
+            State::Waiting => None,
+        }
     }
 
     /// Whether to read from it. Who waits for an answer or takes one has said all that is heard.
@@ -371,10 +448,12 @@ impl<S: Stream> Visitor<S> {
 mod tests {
     use std::cell::RefCell;
     use std::io::IoSlice;
+    use std::net::SocketAddr;
     use std::rc::Rc;
 
     use super::*;
     use crate::http::{Method, Page, Request};
+    use crate::server::address::PeerAddress;
 
     /// A connection in memory, and what becomes of it.
     #[derive(Clone, Debug, Default)]
@@ -443,10 +522,27 @@ mod tests {
         }
 
         fn come(&mut self) -> (Pipe, Option<Ticket>) {
+            self.come_as(None)
+        }
+
+        /// Somebody from a network of that number.
+        fn come_from(&mut self, network: u8) -> (Pipe, Option<Ticket>) {
+            let address = SocketAddr::from(([192, 0, 2, network], 9));
+            let network = PeerAddress::new(address).network();
+            self.come_as(Some(network))
+        }
+
+        fn come_as(&mut self, from: Option<Network>) -> (Pipe, Option<Ticket>) {
             let pipe = Pipe::default();
             pipe.0.borrow_mut().room = usize::MAX;
-            let ticket = self.annex.admit(pipe.clone(), Desk::Figures, self.now);
+            let ticket = self
+                .annex
+                .admit(pipe.clone(), Desk::Figures, from, self.now);
             (pipe, ticket)
+        }
+
+        fn is_there(&mut self, ticket: Option<Ticket>) -> bool {
+            self.annex.stream_mut(ticket.unwrap()).is_some()
         }
 
         fn say(&mut self, pipe: &Pipe, ticket: Ticket, bytes: &[u8]) {
@@ -587,6 +683,7 @@ mod tests {
         house.turn().unwrap();
         let rest: Vec<_> = (2..VISITORS).map(|_| house.come()).collect();
         assert_eq!(house.annex.len(), VISITORS);
+        assert_eq!(house.turn(), None);
         // The first has said nothing for longest.
         let (_last, last) = house.come();
         assert!(last.is_some() && house.annex.stream_mut(first.unwrap()).is_none());
@@ -612,6 +709,121 @@ mod tests {
         while house.turn().is_some() {}
         assert_eq!(house.come().1, None);
         assert_eq!(house.annex.len(), VISITORS);
+    }
+
+    #[test]
+    fn a_network_that_takes_places_takes_its_own() {
+        let mut house = House::new();
+        let (slow, asker) = house.come_from(7);
+        assert_eq!(house.turn(), None);
+        // Four networks that have all places between them, and go on coming.
+        let mut come = Vec::new();
+        for n in 0..10 * VISITORS {
+            let (pipe, ticket) = house.come_from((n % 4) as u8);
+            come.push(pipe);
+            // One who holds its place says something now and then.
+            if let Some(ticket) = ticket.filter(|_| n % 3 == 0) {
+                house.say(&come[n], ticket, b"G");
+            }
+            house.turn();
+            assert!(
+                house.annex.len() <= VISITORS && house.is_there(asker),
+                "{n}"
+            );
+        }
+        assert_eq!(house.annex.len(), VISITORS);
+        house.say(&slow, asker.unwrap(), ASKED);
+        assert_eq!(house.turn(), Some((asker.unwrap(), metrics())));
+        // And another finds a place as well.
+        let (_late, late) = house.come_from(8);
+        assert!(house.is_there(late) && house.is_there(asker));
+    }
+
+    #[test]
+    fn one_network_has_so_many_places_and_the_others_are_free() {
+        let mut house = House::new();
+        let mut of_one = Vec::new();
+        for n in 0..VISITORS_OF_NETWORK {
+            if n % NEW_OF_NETWORK == 0 && n > 0 {
+                assert_eq!(house.come_from(1).1, None, "so many in one turn");
+                house.turn();
+            }
+            of_one.push(house.come_from(1));
+        }
+        house.turn();
+        let (_, another) = house.come_from(1);
+        assert!(house.is_there(another) && !house.is_there(of_one[0].1));
+        assert_eq!(house.annex.len(), VISITORS_OF_NETWORK);
+        for (pipe, ticket) in &of_one {
+            house.say(pipe, ticket.unwrap(), ASKED);
+        }
+        house.annex.take_in(house.now);
+        let (_, in_its_place) = house.come_from(1);
+        assert!(house.is_there(in_its_place) && !house.is_there(another));
+        assert!(house.come_from(2).1.is_some());
+    }
+
+    #[test]
+    fn a_crowd_that_goes_again_at_once_takes_nobodys_place() {
+        let mut house = House::new();
+        let (slow, asker) = house.come_from(1);
+        house.turn();
+        for _ in 0..100 {
+            for _ in 0..VISITORS {
+                let (pipe, _) = house.come_from(1);
+                pipe.0.borrow_mut().peer_ended = true;
+            }
+            house.turn();
+            assert_eq!(house.annex.len(), 1);
+        }
+        house.say(&slow, asker.unwrap(), ASKED);
+        assert_eq!(house.turn(), Some((asker.unwrap(), metrics())));
+    }
+
+    #[test]
+    fn who_has_asked_before_it_was_taken_in_is_heard_whoever_comes_behind() {
+        let mut house = House::new();
+        let (pipe, ticket) = house.come_from(1);
+        pipe.0.borrow_mut().to_read.extend(ASKED);
+        let behind: Vec<_> = (0..VISITORS).map(|_| house.come_from(1)).collect();
+        assert!(behind.iter().filter(|(_, ticket)| ticket.is_none()).count() > 1);
+        assert_eq!(house.turn(), Some((ticket.unwrap(), metrics())));
+    }
+
+    #[test]
+    fn the_door_waits_for_those_inside_to_be_looked_at() {
+        let mut house = House::new();
+        for n in 0..VISITORS {
+            assert!(!house.annex.is_to_be_heard_first(Desk::Figures));
+            assert!(house.come_from(n as u8).1.is_some());
+        }
+        assert!(house.annex.is_to_be_heard_first(Desk::Figures));
+        assert!(!house.annex.is_to_be_heard_first(Desk::Control));
+        house.turn();
+        assert!(!house.annex.is_to_be_heard_first(Desk::Figures));
+        // All places are other networks', one each: the oldest goes.
+        assert!(house.come_from(u8::MAX).1.is_some());
+    }
+
+    #[test]
+    fn who_does_not_take_its_answer_makes_room_for_another_network() {
+        let mut house = House::new();
+        let mut deaf = Vec::new();
+        for n in 0..VISITORS {
+            deaf.push(house.come_from((n % 4) as u8));
+            house.turn();
+        }
+        for (pipe, ticket) in &deaf {
+            pipe.0.borrow_mut().room = 1;
+            house.say(pipe, ticket.unwrap(), ASKED);
+        }
+        while let Some((ticket, _)) = house.turn() {
+            house.annex.answer(ticket, b"answer".to_vec(), house.now);
+        }
+        house.turn();
+        assert_eq!(house.come_from(1).1, None, "for one of its own none goes");
+        let (_, other) = house.come_from(9);
+        assert!(house.is_there(other) && !house.is_there(deaf[0].1));
     }
 
     #[test]

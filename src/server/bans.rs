@@ -22,8 +22,7 @@ pub struct Ban {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyBans;
 
-/// Bans at the most: some megabytes. Whoever needs more has a packet filter.
-pub const MAX_BANS: usize = 10_000;
+pub use crate::store::MAX_BANS;
 
 /// All bans.
 #[derive(Debug, Default)]
@@ -32,7 +31,7 @@ pub(super) struct Bans {
 }
 
 impl Ban {
-    fn holds(&self, now: Instant) -> bool {
+    pub(super) fn holds(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }

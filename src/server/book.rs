@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::control::{Asker, Verdict};
 use crate::control::{ErrorKind, Last};
-use crate::store::{Job, KeptBan, encode_bans};
+use crate::store::{Job, KeptBan, MAX_BANS};
 
 /// What the server is to know about bans.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +25,8 @@ pub struct BanSettings {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     path: Option<PathBuf>,
-    bans: BTreeMap<IpNet, KeptBan>,
+    /// Shared with the job that writes them.
+    bans: BTreeMap<IpNet, Arc<KeptBan>>,
     /// One more with every change.
     generation: u64,
     /// Of the save that is under way.
@@ -38,12 +40,23 @@ pub(super) struct Book {
 struct Waiting {
     asker: Asker,
     generation: u64,
+    change: Change,
     last: Last,
+}
+
+/// What somebody had done to the bans.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    Banned,
+    Lifted,
 }
 
 impl Book {
     pub(super) fn new(settings: BanSettings) -> Book {
-        let bans = settings.bans.into_iter().map(|ban| (ban.net, ban));
+        let bans = settings
+            .bans
+            .into_iter()
+            .map(|ban| (ban.net, Arc::new(ban)));
         Book {
             path: settings.path,
             bans: bans.collect(),
@@ -53,13 +66,21 @@ impl Book {
 
     /// Those that hold, by address.
     pub(super) fn iter(&self, unix_time: u64) -> impl Iterator<Item = &KeptBan> {
-        self.bans.values().filter(move |ban| ban.holds(unix_time))
+        let bans = self.bans.values().map(Arc::as_ref);
+        bans.filter(move |ban| ban.holds(unix_time))
+    }
+
+    /// Whether a ban of that prefix may be entered.
+    pub(super) fn has_room(&self, net: IpNet, unix_time: u64) -> bool {
+        self.bans.len() < MAX_BANS
+            || self.bans.contains_key(&net)
+            || self.iter(unix_time).count() < MAX_BANS
     }
 
     /// Enters a ban, instead of what there was of the same prefix.
     pub(super) fn enter(&mut self, ban: KeptBan) {
         self.generation += 1;
-        self.bans.insert(ban.net, ban);
+        self.bans.insert(ban.net, Arc::new(ban));
     }
 
     /// Strikes a ban out; `false` when there is none that holds.
@@ -70,14 +91,24 @@ impl Book {
     }
 
     /// Has it written down; whoever asks is told `last` then, or at once where nothing is kept.
-    pub(super) fn save_for(&mut self, asker: Asker, last: Last, unix_time: u64) -> Option<Last> {
+    pub(super) fn save_for(
+        &mut self,
+        asker: Asker,
+        change: Change,
+        last: Last,
+        unix_time: u64,
+    ) -> Option<Last> {
         if self.path.is_none() {
             let note = "it lasts as long as this server: there is no data directory";
-            return Some(last.with_note(note));
+            return Some(match change {
+                Change::Banned => last.with_note(note),
+                Change::Lifted => last,
+            });
         }
         self.waiting.push(Waiting {
             asker,
             generation: self.generation,
+            change,
             last,
         });
         self.save(unix_time);
@@ -94,7 +125,7 @@ impl Book {
         self.job = Some(Job::SaveBans {
             ticket: 0,
             path,
-            bytes: encode_bans(self.bans.values()),
+            bans: self.bans.values().cloned().collect(),
         });
     }
 
@@ -132,7 +163,7 @@ impl Book {
                 Ok(()) => waiting.last,
                 Err(error) => Last::error(
                     ErrorKind::Failed,
-                    format!("it holds until this server ends, but could not be saved: {error}"),
+                    format!("{}: {error}", waiting.change.only_for_now()),
                 ),
             },
         }));
@@ -142,9 +173,22 @@ impl Book {
     }
 }
 
+impl Change {
+    /// What is said where the disk did not take it.
+    fn only_for_now(self) -> &'static str {
+        match self {
+            Change::Banned => "it holds until this server ends, but could not be saved",
+            Change::Lifted => {
+                "it is lifted until this server ends, but that could not be saved, and the next one holds it again"
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::encode_bans;
 
     const PATH: &str = "/nowhere/bans.json";
 
@@ -166,7 +210,10 @@ mod tests {
 
     fn written(book: &mut Book) -> String {
         match book.next_job() {
-            Some(Job::SaveBans { bytes, .. }) => String::from_utf8(bytes).unwrap(),
+            Some(Job::SaveBans { bans, .. }) => {
+                let bytes = encode_bans(bans.iter().map(Arc::as_ref));
+                String::from_utf8(bytes).unwrap()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -175,7 +222,10 @@ mod tests {
     fn who_bans_is_told_when_the_disk_has_it() {
         let (mut book, mut verdicts) = (book(), Vec::new());
         book.enter(ban("192.0.2.7/32", None));
-        assert_eq!(book.save_for(Asker::of_test(1), Last::done(), 10), None);
+        assert_eq!(
+            book.save_for(Asker::of_test(1), Change::Banned, Last::done(), 10),
+            None
+        );
         let text = written(&mut book);
         assert!(
             text.contains("10.0.0.0/8") && text.contains("192.0.2.7"),
@@ -183,9 +233,15 @@ mod tests {
         );
         // Two more come while that is written: one save for both.
         book.enter(ban("192.0.2.8/32", None));
-        assert_eq!(book.save_for(Asker::of_test(2), Last::count(7), 10), None);
+        assert_eq!(
+            book.save_for(Asker::of_test(2), Change::Banned, Last::count(7), 10),
+            None
+        );
         assert!(book.strike("192.0.2.7/32".parse().unwrap(), 10));
-        assert_eq!(book.save_for(Asker::of_test(3), Last::done(), 10), None);
+        assert_eq!(
+            book.save_for(Asker::of_test(3), Change::Banned, Last::done(), 10),
+            None
+        );
         assert!(book.next_job().is_none() && book.is_waited_for());
         book.saved(Ok(()), 60, &mut verdicts);
         let told: Vec<_> = verdicts.drain(..).map(|v| (v.asker, v.last)).collect();
@@ -211,23 +267,29 @@ mod tests {
     fn a_disk_that_fails_is_told_and_tried_again_with_the_next() {
         let (mut book, mut verdicts) = (book(), Vec::new());
         book.enter(ban("192.0.2.7/32", None));
-        book.save_for(Asker::of_test(1), Last::done(), 10);
+        book.save_for(Asker::of_test(1), Change::Banned, Last::done(), 10);
         assert!(book.next_job().is_some());
         book.saved(Err(io::ErrorKind::StorageFull.into()), 10, &mut verdicts);
         let told = verdicts.pop().unwrap().last;
         assert_eq!((told.done, told.kind), (None, Some(ErrorKind::Failed)));
+        assert!(told.error.unwrap().starts_with("it holds until"));
         assert_eq!(book.iter(10).count(), 2, "it holds all the same");
         assert!(book.strike("10.0.0.0/8".parse().unwrap(), 10));
         assert!(!book.strike("10.0.0.0/8".parse().unwrap(), 10));
-        book.save_for(Asker::of_test(2), Last::done(), 10);
+        book.save_for(Asker::of_test(2), Change::Lifted, Last::done(), 10);
         assert!(written(&mut book).contains("192.0.2.7"));
+        book.saved(Err(io::ErrorKind::StorageFull.into()), 10, &mut verdicts);
+        let told = verdicts.pop().unwrap().last.error.unwrap();
+        assert!(told.starts_with("it is lifted until"), "{told}");
     }
 
     #[test]
     fn without_a_folder_it_is_said_that_nothing_is_kept() {
         let mut book = Book::default();
         book.enter(ban("192.0.2.7/32", None));
-        let told = book.save_for(Asker::of_test(1), Last::done(), 10).unwrap();
+        let told = book
+            .save_for(Asker::of_test(1), Change::Banned, Last::done(), 10)
+            .unwrap();
         assert!(told.done == Some(true) && told.note.is_some());
         assert!(book.next_job().is_none());
     }

@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::bans::Ban;
-use super::book::{BanSettings, Book};
+use super::bans::{Ban, TooManyBans};
+use super::book::{BanSettings, Book, Change};
 use super::core::Server;
 use super::members::Whom;
 use super::registrar::Setting;
@@ -109,7 +109,6 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         for ban in book.iter(unix_time) {
             if let Err(error) = self.ban(in_force(ban, now, unix_time), now) {
                 log::error!("{} is not banned: {error}", Prefix::from(ban.net));
-                break;
             }
         }
         self.orders.book = book;
@@ -335,6 +334,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Some(Last::error(ErrorKind::Sure, why));
         }
         let (now, since) = (self.now, self.orders.unix_time);
+        // What is written must be read again at the next start.
+        if !self.orders.book.has_room(net.net(), since) {
+            return Some(Last::error(ErrorKind::Failed, TooManyBans));
+        }
         let ban = KeptBan {
             net: net.net(),
             reason,
@@ -354,12 +357,15 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             true => Last::count(count).with_note(format!("all of {net} is banned")),
             false => Last::count(count),
         };
-        self.orders.book.save_for(asker, last, since)
+        self.orders
+            .book
+            .save_for(asker, Change::Banned, last, since)
     }
 
     fn obey_unban(&mut self, asker: Asker, net: Prefix) -> Option<Last> {
         let unix_time = self.orders.unix_time;
-        let was_banned = self.unban(net.net()).is_some();
+        let now = self.now;
+        let was_banned = self.unban(net.net()).is_some_and(|ban| ban.holds(now));
         if !self.orders.book.strike(net.net(), unix_time) && !was_banned {
             let mut wider = self.orders.book.iter(unix_time);
             let wider = wider.find(|ban| ban.net.contains(&net.net()));
@@ -373,7 +379,9 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             return Some(Last::error(ErrorKind::Nobody, why));
         }
         log::info!("control: unban {net}");
-        self.orders.book.save_for(asker, Last::done(), unix_time)
+        self.orders
+            .book
+            .save_for(asker, Change::Lifted, Last::done(), unix_time)
     }
 }
 

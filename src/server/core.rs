@@ -267,10 +267,10 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         Some(key)
     }
 
-    /// Counts a connection for something else than chat that the owner closed: nobody is let in there from its address.
-    pub fn note_not_let_in(&mut self, who: impl fmt::Display, now: Instant) {
+    /// Counts a connection for something else than chat that the owner closed for where it comes from.
+    pub(super) fn note_not_let_in(&mut self, who: impl fmt::Display, bar: Bar, now: Instant) {
         self.now = now;
-        self.note_barred(format_args!("{who}"), Bar::NotAllowed);
+        self.note_barred(format_args!("{who}"), bar);
     }
 
     fn note_barred(&mut self, who: fmt::Arguments<'_>, bar: Bar) {

@@ -104,6 +104,14 @@ pub(super) enum DoorSocket {
     Gateway(UdpPort, SocketAddr, Name),
 }
 
+/// How an address is taken.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Alone,
+    /// Though one of ours has it that shares it.
+    Beside,
+}
+
 /// Why a door could not be opened.
 #[derive(Debug)]
 pub struct OpenError {
@@ -174,17 +182,26 @@ impl Wanted {
     /// Opens exactly that, or says why not: never another address instead. Port 0 is any. Peers on its streams are
     /// given up as `dead_peer` says.
     pub fn open(&self, dead_peer: DeadPeer) -> Result<Door, OpenError> {
+        self.open_as(dead_peer, Way::Alone)
+    }
+
+    /// The same where a door of ours is in the way that shares its address until this one is open.
+    pub(super) fn open_beside(&self, dead_peer: DeadPeer) -> Result<Door, OpenError> {
+        self.open_as(dead_peer, Way::Beside)
+    }
+
+    fn open_as(&self, dead_peer: DeadPeer, way: Way) -> Result<Door, OpenError> {
         let opened = match self {
             Wanted::Chat { protocol, address } => match protocol.transport() {
-                Transport::Tcp => open_listener(*address, dead_peer),
-                Transport::Udp => open_port(*address),
+                Transport::Tcp => open_listener(*address, dead_peer, way),
+                Transport::Udp => open_port(*address, way),
             },
             Wanted::Gateway {
                 address,
                 broadcast,
                 name,
-            } => open_gateway(*address, *broadcast, name.clone()),
-            Wanted::Metrics { address } => open_listener(*address, dead_peer),
+            } => open_gateway(*address, *broadcast, name.clone(), way),
+            Wanted::Metrics { address } => open_listener(*address, dead_peer, way),
             Wanted::Control { path, .. } => PrivateListener::bind(path)
                 .map(|listener| (Place::Path(path.clone()), DoorSocket::Unix(listener))),
         };
@@ -226,14 +243,24 @@ fn warn_of(purpose: Purpose, place: &Place) {
     }
 }
 
-fn open_listener(address: SocketAddr, dead_peer: DeadPeer) -> io::Result<(Place, DoorSocket)> {
-    let listener = Listener::bind_with(address, dead_peer)?;
+fn open_listener(
+    address: SocketAddr,
+    dead_peer: DeadPeer,
+    way: Way,
+) -> io::Result<(Place, DoorSocket)> {
+    let listener = match way {
+        Way::Alone => Listener::bind_with(address, dead_peer),
+        Way::Beside => Listener::bind_beside(address, dead_peer),
+    }?;
     let place = Place::Address(listener.local_addr()?);
     Ok((place, DoorSocket::Listener(listener)))
 }
 
-fn open_port(address: SocketAddr) -> io::Result<(Place, DoorSocket)> {
-    let port = UdpPort::bind(address)?;
+fn open_port(address: SocketAddr, way: Way) -> io::Result<(Place, DoorSocket)> {
+    let port = match way {
+        Way::Alone => UdpPort::bind(address),
+        Way::Beside => UdpPort::bind_beside(address),
+    }?;
     port.hear_of_unreachable()?;
     Ok((Place::Address(port.local_addr()?), DoorSocket::Port(port)))
 }
@@ -242,8 +269,12 @@ fn open_gateway(
     address: SocketAddrV4,
     broadcast: Ipv4Addr,
     name: Name,
+    way: Way,
 ) -> io::Result<(Place, DoorSocket)> {
-    let own = UdpPort::bind_broadcast(address)?;
+    let own = match way {
+        Way::Alone => UdpPort::bind_broadcast(address),
+        Way::Beside => UdpPort::bind_broadcast_where_shared(address),
+    }?;
     let local = own.local_addr()?;
     let address = SocketAddrV4::new(*address.ip(), local.port());
     let socket = gateway(own, address, broadcast, name)?;

@@ -22,7 +22,7 @@ use super::manager::ServiceManager;
 use super::reload::{Reloads, Reread, Terms};
 use super::run::House;
 use super::swap::Reading;
-use super::visiting::{date, receive, receive_administrator};
+use super::visiting::{date, receive_administrator, receive_onlooker};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
@@ -80,6 +80,8 @@ pub(super) struct Driver {
     pub(super) terms: Terms,
     pub(super) reread: Option<Reread>,
     pub(super) reading: Option<Reading>,
+    /// Those that were waited for in vain.
+    pub(super) stuck: Vec<Reading>,
     /// Who waits to hear how a reload went, and whether it is the next one.
     pub(super) reloaders: Vec<(Asker, bool)>,
     pub(super) reloads: Reloads,
@@ -97,7 +99,7 @@ pub(super) struct OpenPort {
 }
 
 /// Where an open door is to be found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened {
     Entrance(usize),
     Port(u8),
@@ -160,6 +162,7 @@ impl Driver {
             terms: Terms::default(),
             reread: house.reread,
             reading: None,
+            stuck: Vec::new(),
             reloaders: Vec::new(),
             reloads: Reloads::default(),
             manager: ServiceManager::from_environment(now),
@@ -248,15 +251,31 @@ impl Driver {
         entrances.chain(ports)
     }
 
-    /// A door, as the log calls it.
-    pub(super) fn describe(&self, door: &Opened) -> String {
-        let place = match door {
+    /// What a door is for, and where it is.
+    pub(super) fn place(&self, door: &Opened) -> Option<(Purpose, &Place)> {
+        match door {
             Opened::Entrance(at) => self.entrances.get(*at).map(|e| (e.purpose, &e.place)),
             Opened::Port(id) => self.ports.get(id).map(|port| (port.purpose, &port.place)),
-        };
-        place.map_or_else(String::new, |(purpose, place)| {
-            format!("{purpose} on {place}")
-        })
+        }
+    }
+
+    /// A door, as the log calls it.
+    pub(super) fn describe(&self, door: &Opened) -> String {
+        self.place(door)
+            .map_or_else(String::new, |(purpose, place)| {
+                format!("{purpose} on {place}")
+            })
+    }
+
+    /// Whether the address of a door is to be had by another of ours as well.
+    pub(super) fn share(&mut self, door: &Opened, shared: bool) -> io::Result<()> {
+        match *door {
+            Opened::Entrance(at) => self.entrances.share(at, shared),
+            Opened::Port(id) => match self.server.port_mut(id) {
+                Some(port) => port.share(shared),
+                None => Ok(()),
+            },
+        }
     }
 
     pub(super) fn is_serving(&self) -> bool {
@@ -362,6 +381,7 @@ impl Driver {
             .chain(self.server.next_deadline())
             .chain(self.annex.next_deadline(now))
             .chain(self.manager.next_deadline())
+            .chain(self.reading_deadline())
             .chain(match self.phase {
                 Phase::Serving => None,
                 Phase::Draining { look, .. } => Some(look),
@@ -423,9 +443,7 @@ impl Driver {
     pub(super) fn stop(&mut self, why: &str, now: Instant) {
         log::info!("stopping: {why}, {} connections", self.server.len());
         self.forget_reload(now);
-        if self.is_serving() {
-            self.manager.stopping(now);
-        }
+        self.manager.stopping(now);
         self.entrances.close_all();
         self.server.stop(now);
         let by = now + self.terms.rules.limits.stopping_time;
@@ -488,6 +506,10 @@ impl Driver {
                 Purpose::Metrics | Purpose::Control => b"",
             };
             for _ in 0..ACCEPTS_PER_TURN {
+                let is_for_figures = matches!(purpose, Purpose::Metrics);
+                if is_for_figures && self.annex.is_to_be_heard_first(Desk::Figures) {
+                    break;
+                }
                 match listener.accept(&mut self.reserve, farewell) {
                     Accept::Connection { stream, peer } => {
                         pause.after_success();
@@ -496,12 +518,9 @@ impl Driver {
                             Purpose::Chat(protocol) => {
                                 admit(server, poller, stream, peer, *protocol, now);
                             }
-                            Purpose::Metrics if self.annex.admits(peer.ip()) => {
-                                let annex = &mut self.annex;
-                                receive(annex, poller, stream.into(), Desk::Figures, now);
-                            }
                             Purpose::Metrics => {
-                                server.note_not_let_in(format_args!("metrics {peer}"), now);
+                                let annex = &mut self.annex;
+                                receive_onlooker(server, annex, poller, (stream, peer), now);
                             }
                             Purpose::Control => {}
                         }

@@ -71,6 +71,14 @@ impl Entrances {
         Ok(at)
     }
 
+    /// Whether the address of one is to be had by another of ours as well.
+    pub(super) fn share(&self, at: usize, shared: bool) -> io::Result<()> {
+        match self.all.get(at).map(|entrance| &entrance.socket) {
+            Some(EntranceSocket::Tcp(listener)) => listener.share(shared),
+            Some(EntranceSocket::Unix(_)) | None => Ok(()),
+        }
+    }
+
     /// Closes one. Who waits there and was not accepted is refused by the kernel.
     pub(super) fn close(&mut self, at: usize) {
         self.all.try_remove(at);

@@ -254,8 +254,9 @@ fn expose_gauges(out: &mut Exposition, figures: &Figures, running: &Running<'_>)
 fn expose_counters(out: &mut Exposition, counters: &Counters) {
     let count = |counter: &str| {
         let mut all = counters.all();
-        all.find(|(name, _)| *name == counter)
-            .map_or(0, |(_, count)| count)
+        let found = all.find(|(name, _)| *name == counter);
+        debug_assert!(found.is_some(), "invariant: {counter} is a counter");
+        found.map_or(0, |(_, count)| count)
     };
     for (counter, family) in SINGLE {
         let help = Counters::told().find(|(name, _)| name == counter);

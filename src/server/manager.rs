@@ -27,10 +27,12 @@ struct Told {
     /// What it was told of that last, and when it may be told again.
     shown: Option<Status>,
     next_line: Instant,
-    /// What is told on may take longer than it expects: it is told so then.
-    next_extension: Option<Instant>,
-    retry: Option<Instant>,
+    retry: Retry,
 }
+
+/// When what was not taken is tried again.
+#[derive(Debug, Default)]
+struct Retry(Option<Instant>);
 
 /// How the server is, in a few numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,12 +46,6 @@ pub(super) struct Status {
 
 /// A line for people, at the most so often.
 const LINE_EVERY: Duration = Duration::from_secs(2);
-
-/// A drain takes as long as members stay: it is said so often that it goes on,
-const EXTEND_EVERY: Duration = Duration::from_secs(10);
-
-/// and until when it is all right to hear nothing.
-const EXTENSION: Duration = Duration::from_secs(60);
 
 /// What was not taken is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -78,8 +74,7 @@ impl ServiceManager {
             status: Status::default(),
             shown: None,
             next_line: now,
-            next_extension: None,
-            retry: None,
+            retry: Retry::default(),
         });
         ServiceManager { told }
     }
@@ -120,11 +115,11 @@ impl ServiceManager {
         self.tell(&[NotifyState::Stopping], now);
     }
 
-    /// The end has begun, and takes as long as members stay.
+    /// A drain has begun, which the status says. It is not the end: whom systemd believes to be stopping it neither stops
+    /// nor watches any more (`stop-sigterm` in systemd's `service.c`).
     pub(super) fn draining(&mut self, now: Instant) {
-        self.tell(&[NotifyState::Stopping, extension()], now);
         if let Some(told) = &mut self.told {
-            told.next_extension = Some(now + EXTEND_EVERY);
+            told.next_line = now;
         }
     }
 
@@ -150,7 +145,7 @@ impl ServiceManager {
         let told = self.told.as_ref()?;
         let line = told.has_news().then_some(told.next_line);
         let pet = told.watchdog.map(|(_, next)| next);
-        let others = [line, pet, told.next_extension, told.retry];
+        let others = [line, pet, told.retry.0];
         others.into_iter().flatten().min()
     }
 
@@ -166,7 +161,7 @@ impl ServiceManager {
         let Some(told) = &mut self.told else {
             return;
         };
-        told.retry = told.notifier.owes().then(|| now + RETRY);
+        told.retry.note(told.notifier.owes(), now);
         if let Err(error) = result
             && !std::mem::replace(&mut told.is_deaf, true)
         {
@@ -175,9 +170,21 @@ impl ServiceManager {
     }
 }
 
+impl Retry {
+    /// Something waits, or nothing does. What has a time keeps it: the loop may come by more often than that.
+    fn note(&mut self, owes: bool, now: Instant) {
+        self.0 = owes.then(|| self.0.unwrap_or(now + RETRY));
+    }
+
+    /// Whether it is time; not again before the next time.
+    fn is_due(&mut self, now: Instant) -> bool {
+        self.0.take_if(|at| *at <= now).is_some()
+    }
+}
+
 impl Told {
     fn turn(&mut self, now: Instant) -> io::Result<()> {
-        if self.retry.is_some_and(|at| at <= now) {
+        if self.retry.is_due(now) {
             self.notifier.go_on()?;
         }
         if let Some((every, next)) = &mut self.watchdog
@@ -185,12 +192,6 @@ impl Told {
         {
             *next = now + *every;
             self.notifier.mention(&[NotifyState::Watchdog])?;
-        }
-        if let Some(next) = &mut self.next_extension
-            && *next <= now
-        {
-            *next = now + EXTEND_EVERY;
-            self.notifier.tell(&[extension()])?;
         }
         if self.has_news() && self.next_line <= now {
             self.next_line = now + LINE_EVERY;
@@ -204,11 +205,6 @@ impl Told {
     fn has_news(&self) -> bool {
         self.shown.as_ref() != Some(&self.status)
     }
-}
-
-fn extension() -> NotifyState<'static> {
-    let micros = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
-    NotifyState::ExtendTimeoutUsec(micros)
 }
 
 impl Status {
@@ -244,6 +240,20 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_tried_again_however_often_the_loop_goes_round() {
+        let (mut retry, start) = (Retry::default(), Instant::now());
+        let mut tries = 0;
+        for turn in 0..1000 {
+            let now = start + Duration::from_millis(turn);
+            tries += usize::from(retry.is_due(now));
+            retry.note(true, now);
+        }
+        assert_eq!(tries, 19, "once in 50 ms");
+        retry.note(false, start);
+        assert!(!retry.is_due(start + Duration::from_secs(2)));
+    }
 
     #[test]
     fn a_status_is_one_line_for_people() {

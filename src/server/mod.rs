@@ -108,7 +108,7 @@ pub use figures::Figures;
 pub use limits::{Advertise, Gathering, Limits, MessageRate};
 pub use members::{MemberRow, Whom};
 pub use order::MAX_REASON_BYTES;
-pub use port::Pace;
+pub use port::{MAX_PORTS, Pace};
 pub use reload::{Reloads, Reread, Revision, Terms};
 pub use rules::Rules;
 pub use run::{House, run};

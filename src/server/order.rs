@@ -138,6 +138,11 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         (!self.gate_admits(protocol, address)).then_some(Bar::NotAllowed)
     }
 
+    /// Whether an address is banned, whatever it comes for.
+    pub(super) fn is_banned(&self, address: IpAddr, now: Instant) -> bool {
+        self.bans.holds(address, now)
+    }
+
     fn gate_admits(&self, protocol: Protocol, address: IpAddr) -> bool {
         let at = Protocol::ALL.iter().position(|other| *other == protocol);
         let gate = at.and_then(|at| self.gates.get(at));

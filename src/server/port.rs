@@ -15,6 +15,9 @@ use crate::reactor::{DatagramPort, Destination, Key, Slots};
 /// A port's number, in the order of opening.
 pub(super) type PortId = u8;
 
+/// So many are open at once, at the most.
+pub const MAX_PORTS: usize = 1 << PortId::BITS;
+
 /// One datagram port.
 #[derive(Debug)]
 pub(super) struct Port<D> {

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::core::Server;
+use super::doors::Purpose;
 use super::limits::{Advertise, Limits};
+use super::reload::Terms;
 use crate::reactor::{DatagramPort, Stream};
 use crate::store::HashCost;
 
@@ -31,6 +33,19 @@ impl Default for Rules {
 }
 
 impl<S: Stream, D: DatagramPort> Server<S, D> {
+    /// Goes by those terms from now on, as far as they are about those who chat, and says how many were put out because
+    /// nobody may come any more from where they are. Doors are not touched.
+    pub fn go_by(&mut self, terms: &Terms, now: Instant) -> usize {
+        self.reconfigure(terms.rules, now);
+        self.welcome_newcomers(&terms.welcome);
+        let access = terms.access.iter();
+        let chat = access.filter_map(|(purpose, access)| match purpose {
+            Purpose::Chat(protocol) => Some((*protocol, access.clone())),
+            Purpose::Metrics | Purpose::Control => None,
+        });
+        self.let_in(&chat.collect(), now)
+    }
+
     /// Changes the rules at once. Nobody is let go by it: what it means for those who are over a lowered limit is said
     /// with each of the [`Limits`].
     pub fn reconfigure(&mut self, rules: Rules, now: Instant) {

@@ -1,19 +1,20 @@
 //! Owns how one set of doors and terms takes the place of another in a running server: what is new is opened, then all
-//! is changed at once, then what is unwanted is closed; or nothing is.
+//! is changed at once, then what is unwanted is closed; or nothing is. What is new may be where something unwanted is.
 //!
 //! The file is read on a thread of its own, which lives as long as the reading: a disk that answers nobody keeps neither
-//! the loop waiting nor the helper, which has saves to make.
+//! the loop waiting nor the helper, which has saves to make. After a while nobody waits for that thread any more.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::doors::{Door, OpenError, Place, Purpose, Wanted};
 use super::driver::{Driver, Opened};
+use super::port::MAX_PORTS;
 use super::reload::{Reread, Revision, Terms};
 use crate::control::{ErrorKind, Last};
 use crate::protocol::registry::Protocol;
-use crate::reactor::{Helper, Urgency};
+use crate::reactor::{DeadPeer, Helper, Urgency};
 
 /// A reading of the configuration that is under way.
 #[derive(Debug)]
@@ -21,10 +22,15 @@ pub(super) struct Reading {
     helper: Helper<Result<Revision, String>>,
     /// It was asked for again meanwhile: what is read may be older than what was meant.
     again: bool,
+    /// Until when it is waited for.
+    until: Instant,
 }
 
-/// Ports have numbers of one byte.
-const MAX_PORTS: usize = 256;
+/// Readings are waited for so long. A local disk takes a millisecond; one in a network that is gone, for ever.
+const READING_TIME: Duration = Duration::from_secs(5);
+
+/// Threads that may be stuck at readings that nobody waits for any more.
+const MAX_STUCK: usize = 4;
 
 impl Driver {
     /// Has the configuration read anew.
@@ -42,7 +48,16 @@ impl Driver {
             return;
         }
         self.manager.reloading(now);
-        match start_reading(reread.clone(), &self.waker) {
+        // Whatever they have found by now is too old.
+        self.stuck
+            .retain(|reading| reading.helper.finished().is_none());
+        if self.stuck.len() >= MAX_STUCK {
+            let stuck = self.stuck.len();
+            let reason = format!("it was tried {stuck} times, and its disk answers none of them");
+            self.refuse(&reason, now);
+            return;
+        }
+        match start_reading(reread.clone(), &self.waker, now + READING_TIME) {
             Ok(reading) => self.reading = Some(reading),
             Err(error) => self.refuse(&format!("there is no thread to read it: {error}"), now),
         }
@@ -50,14 +65,14 @@ impl Driver {
 
     /// Puts what was read in force, if it is.
     pub(super) fn end_reload(&mut self, now: Instant) {
-        let Some(reading) = &self.reading else {
+        let Some(reading) = self.reading.take() else {
             return;
         };
         let Some(result) = reading.helper.finished() else {
+            self.wait_on(reading, now);
             return;
         };
         let again = reading.again;
-        self.reading = None;
         let swapped = result.and_then(|mut revision| {
             let changes = std::mem::take(&mut revision.changes);
             self.swap(revision, now).map(|()| changes)
@@ -73,6 +88,29 @@ impl Driver {
         if again {
             self.begin_reload(now);
         }
+    }
+
+    /// Nothing is read as yet; at some time that is waited for no longer, and the next one begins anew.
+    fn wait_on(&mut self, reading: Reading, now: Instant) {
+        if now < reading.until {
+            self.reading = Some(reading);
+            return;
+        }
+        let again = reading.again;
+        self.stuck.push(reading);
+        let seconds = READING_TIME.as_secs();
+        self.refuse(
+            &format!("it could not be read within {seconds} s: its disk does not answer"),
+            now,
+        );
+        if again {
+            self.begin_reload(now);
+        }
+    }
+
+    /// Until when what is being read is waited for.
+    pub(super) fn reading_deadline(&self) -> Option<Instant> {
+        self.reading.as_ref().map(|reading| reading.until)
     }
 
     /// The server is about to stop: nobody waits for what is being read.
@@ -121,10 +159,10 @@ impl Driver {
         }
         let mut doors = Vec::new();
         for wanted in &missing {
-            match wanted.open(terms.rules.limits.dead_peer) {
+            match self.open_in_place_of(&unwanted, wanted, terms.rules.limits.dead_peer) {
                 Ok(door) => doors.push(door),
                 Err(error) if wanted.is_optional() => log::warn!("{error}"),
-                Err(error) => return Err(self.explain(&error)),
+                Err(error) => return Err(self.explain(&error, &unwanted)),
             }
         }
         let opened = self.take_in(doors)?;
@@ -149,18 +187,54 @@ impl Driver {
 
     /// Has the server go by those terms.
     pub(super) fn put_in_force(&mut self, terms: &Terms, now: Instant) {
-        self.server.reconfigure(terms.rules, now);
-        self.server.welcome_newcomers(&terms.welcome);
         self.annex.let_in(terms.access.get(&Purpose::Metrics));
-        let access = terms.access.iter();
-        let chat = access.filter_map(|(purpose, access)| match purpose {
-            Purpose::Chat(protocol) => Some((*protocol, access.clone())),
-            Purpose::Metrics | Purpose::Control => None,
-        });
-        let put_out = self.server.let_in(&chat.collect(), now);
+        let put_out = self.server.go_by(terms, now);
         if put_out > 0 {
             log::info!("{put_out} put out: nobody is let in any more from where they are");
         }
+    }
+
+    /// Opens a door. Another may have its address that goes for it: for the moment in which both are there they share it,
+    /// so that there is always one that people find, and nothing is closed before all is open.
+    fn open_in_place_of(
+        &mut self,
+        unwanted: &[Opened],
+        wanted: &Wanted,
+        dead_peer: DeadPeer,
+    ) -> Result<Door, OpenError> {
+        let error = match wanted.open(dead_peer) {
+            Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => error,
+            result => return result,
+        };
+        let in_the_way = unwanted.iter().filter(|door| self.has_port(door, &error));
+        let in_the_way: Vec<Opened> = in_the_way.copied().collect();
+        if in_the_way.is_empty() {
+            return Err(error);
+        }
+        let mut shared = Ok(());
+        for door in &in_the_way {
+            shared = shared.and(self.share(door, true));
+        }
+        let opened = match shared {
+            Ok(()) => wanted.open_beside(dead_peer),
+            Err(_) => Err(error),
+        };
+        for door in &in_the_way {
+            if let Err(error) = self.share(door, false) {
+                log::warn!("{} shares its address: {error}", self.describe(door));
+            }
+        }
+        opened
+    }
+
+    /// Whether a door has the port that could not be had.
+    fn has_port(&self, door: &Opened, error: &OpenError) -> bool {
+        let port = |place: &Place| place.address().map(|address| address.port());
+        self.place(door).is_some_and(|(purpose, place)| {
+            purpose.transport() == error.purpose.transport()
+                && port(place).is_some()
+                && port(place) == port(&error.place)
+        })
     }
 
     /// Which of the doors are not among those, and which of those are not there.
@@ -209,19 +283,15 @@ impl Driver {
         Ok(opened)
     }
 
-    /// What is wrong with a door; and whether it is we who are in its way.
-    fn explain(&self, error: &OpenError) -> String {
-        let port = error.place.address().map(|address| address.port());
-        let transport = error.purpose.transport();
-        let ours = |(_, place, wanted): &(Opened, &Place, Option<&Wanted>)| {
-            wanted.is_some_and(|wanted| wanted.purpose().transport() == transport)
-                && place.address().map(|address| address.port()) == port
-        };
+    /// What is wrong with a door; and whether it is one of ours that is in its way and stays.
+    fn explain(&self, error: &OpenError, unwanted: &[Opened]) -> String {
         let in_use = error.error.kind() == io::ErrorKind::AddrInUse;
-        match self.doors().find(ours).filter(|_| in_use) {
-            Some((door, ..)) => format!(
-                "{error}: this server has that port for {}, and opens what is new before it closes what is old; restart \
-                 it for that, or reload it first without that port",
+        let mut staying = self.doors().map(|(door, ..)| door);
+        let in_the_way =
+            staying.find(|door| in_use && !unwanted.contains(door) && self.has_port(door, error));
+        match in_the_way {
+            Some(door) => format!(
+                "{error}: this server has that port for {}",
                 self.describe(&door)
             ),
             None => error.to_string(),
@@ -229,12 +299,13 @@ impl Driver {
     }
 }
 
-fn start_reading(reread: Reread, waker: &Arc<mio::Waker>) -> io::Result<Reading> {
+fn start_reading(reread: Reread, waker: &Arc<mio::Waker>, until: Instant) -> io::Result<Reading> {
     let helper = Helper::start(Arc::clone(waker))?;
     let given = helper.submit(Urgency::First, move || reread.read());
     debug_assert!(given.is_ok(), "invariant: a new helper has nothing to do");
     Ok(Reading {
         helper,
         again: false,
+        until,
     })
 }

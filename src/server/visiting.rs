@@ -1,16 +1,22 @@
 //! Owns how those fare who come to the annex: they are received and their questions answered, by what the driver knows.
 
+use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use mio::net::TcpStream;
+
+use super::address::PeerAddress;
 use super::annex::Annex;
 use super::control::{Asker, Obeyed, Order};
+use super::core::Server;
 use super::desk::{Desk, Question};
 use super::driver::Driver;
 use super::entrance::{Entrance, EntranceSocket, Gate};
 use super::exposure::{Running, expose};
+use super::order::Bar;
 use crate::control::{ErrorKind, Last, Request};
 use crate::http::{Answer, PAGE, POLICY, Page, Status};
-use crate::reactor::{Poller, ProcessFigures, Wire, is_trusted};
+use crate::reactor::{Poller, ProcessFigures, UdpPort, Wire, is_trusted};
 
 impl Driver {
     /// The annex's part of a turn: behind that of those who chat, and one question at the most.
@@ -127,15 +133,16 @@ impl Driver {
 }
 
 /// Takes somebody in and has the kernel tell of it.
-pub(super) fn receive(
+fn receive(
     annex: &mut Annex<Wire>,
     poller: &Poller,
-    stream: Wire,
+    (stream, from): (Wire, Option<SocketAddr>),
     desk: Desk,
     now: Instant,
 ) {
-    let Some(ticket) = annex.admit(stream, desk, now) else {
-        log::debug!("{desk}: turned away, everybody there is being answered");
+    let from = from.map(|from| PeerAddress::new(from).network());
+    let Some(ticket) = annex.admit(stream, desk, from, now) else {
+        log::debug!("{desk}: turned away, there is no place");
         return;
     };
     let registered = match annex.stream_mut(ticket) {
@@ -145,6 +152,28 @@ pub(super) fn receive(
     if let Err(error) = registered {
         log::debug!("{desk}: not taken in: {error}");
         annex.drop_visitor(ticket);
+    }
+}
+
+/// Takes somebody in who comes for figures, if that may be from there.
+pub(super) fn receive_onlooker(
+    server: &mut Server<TcpStream, UdpPort>,
+    annex: &mut Annex<Wire>,
+    poller: &Poller,
+    (stream, peer): (TcpStream, SocketAddr),
+    now: Instant,
+) {
+    let bar = match annex.admits(peer.ip()) {
+        _ if server.is_banned(peer.ip(), now) => Some(Bar::Banned),
+        false => Some(Bar::NotAllowed),
+        true => None,
+    };
+    match bar {
+        Some(bar) => server.note_not_let_in(format_args!("metrics {peer}"), bar, now),
+        None => {
+            let who = (stream.into(), Some(peer));
+            receive(annex, poller, who, Desk::Figures, now);
+        }
     }
 }
 
@@ -166,7 +195,7 @@ pub(super) fn receive_administrator(
         }
         Ok(Some(stream)) if is_trusted(&stream) => {
             entrance.pause.after_success();
-            receive(annex, poller, stream.into(), Desk::Control, now);
+            receive(annex, poller, (stream.into(), None), Desk::Control, now);
         }
         Ok(Some(_)) => log::warn!("control: somebody came who is neither our own user nor root"),
         Err(error) => {

@@ -10,13 +10,16 @@ use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::file::{Keep, replace};
 
 /// The bans' file in the data directory.
 pub const BANS_FILE_NAME: &str = "bans.json";
+
+/// Bans at the most: some megabytes. Whoever needs more has a packet filter.
+pub const MAX_BANS: usize = 10_000;
 
 /// Twice what as many bans take as there may be, with the longest reasons.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
@@ -63,6 +66,8 @@ enum What {
     },
     /// It is a later program's.
     Version(u64),
+    /// There are more in it than may be.
+    TooMany(usize),
 }
 
 #[derive(Deserialize)]
@@ -112,6 +117,7 @@ fn decode_bans(bytes: &[u8]) -> Result<Vec<KeptBan>, What> {
         }
     })?;
     match document.version {
+        VERSION if document.bans.len() > MAX_BANS => Err(What::TooMany(document.bans.len())),
         VERSION => Ok(document.bans),
         version => Err(What::Version(version)),
     }
@@ -142,6 +148,24 @@ impl KeptBan {
     }
 }
 
+/// The prefix with IPv4 addresses that are mapped into IPv6 (RFC 4291, 2.5.5.2) as what they are, the bits behind the
+/// prefix left alone. `None` of one that begins in those and is wider than all of them: nobody is in it who is meant.
+pub fn unmapped(net: IpNet) -> Option<IpNet> {
+    match net {
+        IpNet::V6(v6) => match v6.addr().to_ipv4_mapped() {
+            Some(address) => {
+                let length = v6.prefix_len().checked_sub(MAPPED)?;
+                Ipv4Net::new(address, length).ok().map(IpNet::V4)
+            }
+            None => Some(net),
+        },
+        IpNet::V4(_) => Some(net),
+    }
+}
+
+/// So long is the prefix of all mapped addresses.
+const MAPPED: u8 = 96;
+
 /// A single address stands without the length of its prefix.
 mod prefix {
     use super::*;
@@ -159,9 +183,14 @@ mod prefix {
         let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
         let address = || text.parse::<IpAddr>().map(IpNet::from);
         let net: Result<IpNet, _> = text.parse().or_else(|_| address());
-        net.map(|net| net.trunc()).map_err(|_| {
+        let net = net.map_err(|_| {
             serde::de::Error::custom(format_args!(
                 "{text:?} is no address and no prefix, as 192.0.2.7 or 192.0.2.0/24"
+            ))
+        })?;
+        unmapped(net).map(|net| net.trunc()).ok_or_else(|| {
+            serde::de::Error::custom(format_args!(
+                "{text:?} is wider than all of IPv4, which is 0.0.0.0/0"
             ))
         })
     }
@@ -181,6 +210,11 @@ impl fmt::Display for BansError {
             } => write!(
                 f,
                 "{path}:{line}:{column}: {reason}; without the file there are no bans"
+            ),
+            What::TooMany(count) => write!(
+                f,
+                "{path}: {count} bans, and there may be {MAX_BANS}: take some out, or have a packet filter keep those \
+                 addresses out"
             ),
             What::Version(got) => write!(
                 f,
@@ -257,6 +291,10 @@ mod tests {
                 ":2:38: invalid type",
             ),
             (
+                "{\"version\": 1,\n \"bans\": [{\"address\":\"::ffff:0.0.0.0/90\"}]}",
+                ":2:41: \"::ffff:0.0.0.0/90\" is wider than all of IPv4",
+            ),
+            (
                 "{\"version\": 1, \"bans\": [{\"net\":\"::1\"}]}",
                 "unknown field `net`",
             ),
@@ -290,6 +328,33 @@ mod tests {
                 .to_string()
                 .contains("no file")
         );
+    }
+
+    #[test]
+    fn an_address_that_is_mapped_into_another_is_itself() {
+        let table = [
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+            ("::ffff:192.0.2.9/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+        ];
+        for (text, net) in table {
+            let text = format!("{{\"version\":1,\"bans\":[{{\"address\":\"{text}\"}}]}}");
+            let bans = decode_bans(text.as_bytes()).unwrap();
+            assert_eq!(bans[0].net, net.parse::<IpNet>().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_than_there_may_be_are_refused_and_not_half_of_them_obeyed() {
+        let all: Vec<KeptBan> = (0..=MAX_BANS as u32)
+            .map(|n| ban(&format!("{}/32", std::net::Ipv4Addr::from(n)), None))
+            .collect();
+        let most = decode_bans(&encode_bans(&all[..MAX_BANS])).unwrap();
+        assert_eq!(most.len(), MAX_BANS);
+        let too_many = decode_bans(&encode_bans(&all));
+        assert!(matches!(too_many, Err(What::TooMany(count)) if count == MAX_BANS + 1));
     }
 
     #[test]

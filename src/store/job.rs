@@ -3,10 +3,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{
-    HashCost, HashError, Password, Phc, Snapshot, encode, hash, save, save_bans, verify,
-    verify_plain,
+    HashCost, HashError, KeptBan, Password, Phc, Snapshot, encode, encode_bans, hash, save,
+    save_bans, verify, verify_plain,
 };
 
 /// Something to be done where waiting holds up nobody. Saves go first ([`is_save`](Job::is_save)).
@@ -35,7 +36,7 @@ pub enum Job {
     SaveBans {
         ticket: u64,
         path: PathBuf,
-        bytes: Vec<u8>,
+        bans: Vec<Arc<KeptBan>>,
     },
 }
 
@@ -122,13 +123,9 @@ impl Job {
                 generation: snapshot.generation(),
                 result: save(&path, &encode(&snapshot)),
             },
-            Job::SaveBans {
+            Job::SaveBans { ticket, path, bans } => Done::BansSaved {
                 ticket,
-                path,
-                bytes,
-            } => Done::BansSaved {
-                ticket,
-                result: save_bans(&path, &bytes),
+                result: save_bans(&path, &encode_bans(bans.iter().map(Arc::as_ref))),
             },
         }
     }

@@ -38,7 +38,9 @@ pub use accounts::{
     Taken,
 };
 pub use attempts::{AttemptLimits, Attempts, Registrations, TryAgain};
-pub use bans::{BANS_FILE_NAME, BansError, KeptBan, encode_bans, load_bans, save_bans};
+pub use bans::{
+    BANS_FILE_NAME, BansError, KeptBan, MAX_BANS, encode_bans, load_bans, save_bans, unmapped,
+};
 pub use document::{Damage, Damaged, Form, MAX_FILE_BYTES, decode, encode, fuzz};
 pub use file::{FILE_NAME, LoadError, Loaded, load, save};
 pub use hash::{CostError, HashCost, HashError, Phc, PhcError, hash, verify, verify_plain};

@@ -240,6 +240,21 @@ fn what_is_no_door_is_told_and_nothing_is_served() {
 }
 
 #[test]
+fn more_ports_than_there_are_numbers_for_are_told() {
+    let daemon = nothing_named();
+    let named = "\"udp-room=127.0.0.1:0\", ".repeat(256);
+    daemon.configure_all(&format!("listen = [{named}]"));
+    let (socket, _) = port();
+    let status = refused(handed(&daemon, &[("udp-room", socket)]));
+    let log = fs::read_to_string(daemon.log_file()).unwrap();
+    assert_eq!(status, Some(78), "{log}");
+    assert!(
+        log.contains("257 UDP ports, those that were handed over among them"),
+        "{log}"
+    );
+}
+
+#[test]
 fn what_makes_no_sense_is_told_and_what_is_for_another_process_is_nothing() {
     for (fds, names, told) in [
         ("x", "tcp-room", "invalid LISTEN_FDS"),

@@ -122,6 +122,29 @@ impl Daemon {
         }
     }
 
+    /// All that it tells up to the one that begins so.
+    pub fn told_until(&self, start: &str) -> String {
+        let mut all = String::new();
+        until(start, || {
+            let told = self.told();
+            all += &told;
+            told.starts_with(start).then_some(())
+        });
+        all
+    }
+
+    /// All that it tells in that time.
+    pub fn told_while(&self, time: Duration) -> String {
+        let end = Instant::now() + time;
+        let left = || end.saturating_duration_since(Instant::now());
+        let more = || Some(left()).filter(|left| !left.is_zero());
+        let mut all = String::new();
+        while let Some(left) = more() {
+            all += &self.told_within(left).unwrap_or_default();
+        }
+        all
+    }
+
     /// Has it read its configuration again, and waits until it has.
     pub fn reload(&self, running: &Running) {
         running.mynah.signal(Signal::HUP);

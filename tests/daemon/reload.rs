@@ -1,15 +1,18 @@
 //! SIGHUP: the configuration is read again, and all of it is in force or nothing.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::daemon::Daemon;
 use crate::support::serve::Client;
-use crate::support::until;
+use crate::support::{PATIENCE, have, until};
 
 #[test]
 fn a_changed_limit_is_in_force_and_told() {
@@ -38,6 +41,20 @@ fn a_changed_limit_is_in_force_and_told() {
     ] {
         assert!(log.contains(line), "{line}: {log}");
     }
+}
+
+#[test]
+fn a_change_of_what_is_logged_is_told_at_the_louder_of_both() {
+    let daemon = Daemon::new("log_level = \"error\"");
+    let running = daemon.start();
+    daemon.configure("log_level = \"info\"");
+    daemon.reload(&running);
+    running.logs("reloaded: log_level: \"error\" -> \"info\"");
+    daemon.configure("log_level = \"off\"");
+    daemon.reload(&running);
+    running.logs("reloaded: log_level: \"info\" -> \"off\"");
+    let log = running.terminate();
+    assert!(!log.contains("stopping"), "{log}");
 }
 
 #[test]
@@ -108,12 +125,6 @@ fn listeners_come_and_go_and_those_inside_stay() {
     running.logs(&format!("not listening any more for udp-room on {port}"));
     TcpStream::connect(first).expect_err("nobody listens there");
     TcpStream::connect(second).expect("here somebody does");
-    // What is new is opened before what is old is closed.
-    daemon.configure_all(&format!("listen = [\"group={second}\"]"));
-    daemon.reload(&running);
-    running.logs(&format!(
-        "this server has that port for tcp-room on {second}"
-    ));
     daemon.configure_all("listen = [\"group=127.0.0.1:0\"]");
     daemon.reload(&running);
     TcpStream::connect(first).expect_err("nobody listens there");
@@ -125,6 +136,121 @@ fn listeners_come_and_go_and_those_inside_stay() {
     assert_eq!(other.hear_text(), "the doors are closed");
     let log = running.terminate();
     assert!(log.contains(&format!("not listening any more for tcp-room on {first}")));
+}
+
+/// A port that is free at all addresses, for TCP and for UDP, as well as that can be known.
+fn free_port() -> u16 {
+    until("a port is free", || {
+        let stream = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = stream.local_addr().unwrap().port();
+        UdpSocket::bind(("0.0.0.0", port)).ok().map(|_| port)
+    })
+}
+
+/// A datagram port that has joined a udp-room.
+fn guest(name: &str, at: SocketAddr) -> UdpSocket {
+    let guest = UdpSocket::bind("127.0.0.1:0").unwrap();
+    guest.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Not connected: a server on all addresses answers from the one that is nearest.
+    guest.send_to(format!("UN| {name}").as_bytes(), at).unwrap();
+    hears(&guest, name);
+    guest
+}
+
+/// Waits until it is told that.
+fn hears(guest: &UdpSocket, words: &str) {
+    until(words, || {
+        let mut buffer = [0; 2048];
+        let length = guest.recv(&mut buffer).unwrap();
+        let said = String::from_utf8_lossy(&buffer[..length]);
+        said.contains(words).then_some(())
+    });
+}
+
+#[test]
+fn r31_others_are_let_in_without_a_moment_in_which_nobody_is() {
+    let (room, group) = (free_port(), free_port());
+    let at = |ip: &str, port: u16| SocketAddr::new(ip.parse().unwrap(), port);
+    let listen = |ip: &str, room: u16, group: u16| {
+        format!(
+            "listen = [\"tcp-room={ip}:{room}\", \"udp-room={ip}:{room}\", \"group={ip}:{group}\"]"
+        )
+    };
+    let daemon = Daemon::new("");
+    daemon.configure_all(&listen("127.0.0.1", room, group));
+    let running = daemon.start();
+    let mut member = running.mynah.join("member");
+    let inside = guest("inside", at("127.0.0.1", room));
+    // Another program has one of the addresses: nobody is put out for what cannot be had.
+    for taken in [
+        OwnedFd::from(TcpListener::bind(("127.0.0.9", room)).unwrap()),
+        UdpSocket::bind(("127.0.0.9", group)).unwrap().into(),
+    ] {
+        daemon.configure_all(
+            &listen("0.0.0.0", room, group).replace("]", &format!(", \"ucrp=0.0.0.0:{group}\"]")),
+        );
+        let before = running.log().len();
+        daemon.reload(&running);
+        until("it is refused", || {
+            let log = running.log().split_off(before);
+            let refused = "not reloaded, everything stays as it is: cannot listen for ";
+            let why = "Address already in use (os error 98)\n";
+            (log.contains(refused) && log.contains(why)).then_some(())
+        });
+        TcpStream::connect(("127.0.0.2", group)).expect_err("nobody listens there");
+        member.say("as before");
+        until("it is heard", || {
+            (member.hear_text() == "as before").then_some(())
+        });
+        hears(&inside, "as before");
+        drop(taken);
+    }
+    // To all, and who came by TCP stays.
+    daemon.configure_all(&listen("0.0.0.0", room, group));
+    daemon.reload(&running);
+    running.logs(&format!(
+        "not listening any more for udp-room on 127.0.0.1:{room}"
+    ));
+    let mut other = Client::connect(at("127.0.0.2", room));
+    other.join("other");
+    assert_eq!(other.read_verdict(), 1);
+    let elsewhere = guest("elsewhere", at("127.0.0.3", room));
+    drop(elsewhere);
+    member.say("everybody is here");
+    until("it is heard", || {
+        (member.hear_text() == "everybody is here").then_some(())
+    });
+    // Its own it has alone again.
+    TcpListener::bind(("127.0.0.9", room)).expect_err("it is taken");
+    UdpSocket::bind(("127.0.0.9", room)).expect_err("it is taken");
+    // And two that change places, back where nobody else comes.
+    daemon.configure_all(&listen("127.0.0.1", group, room));
+    daemon.reload(&running);
+    running.logs(&format!(
+        "not listening any more for group on 0.0.0.0:{group}"
+    ));
+    TcpStream::connect(("127.0.0.2", room)).expect_err("nobody listens there");
+    let mut swapped = Client::connect(at("127.0.0.1", group));
+    swapped.join("swapped");
+    assert_eq!(swapped.read_verdict(), 1);
+    guest("guest", at("127.0.0.1", group));
+    let log = running.terminate();
+    assert!(!log.contains("shares its address"), "{log}");
+}
+
+#[test]
+fn a_port_that_a_door_keeps_is_not_had_for_another() {
+    let daemon = Daemon::new("");
+    let running = daemon.start();
+    let at = running.mynah.address();
+    daemon.configure_all(&format!(
+        "listen = [\"tcp-room={at}\", \"group=0.0.0.0:{}\"]",
+        at.port()
+    ));
+    daemon.reload(&running);
+    running.logs("not reloaded, everything stays as it is: ");
+    TcpStream::connect(at).expect("it is there");
+    running.terminate();
 }
 
 #[test]
@@ -160,12 +286,79 @@ fn accounts_are_not_served_all_of_a_sudden() {
     running.terminate();
 }
 
+/// Has a file be so that whoever opens it waits for the better part of a minute (`F_SETLEASE` in fcntl(2)), as with a
+/// disk in a network that is gone. It is over when the file is replaced, for who comes then, or the child killed.
+fn hold(file: &Path) -> Option<Child> {
+    let hold = "import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()";
+    if !have("python3") {
+        return None;
+    }
+    let mut python = Command::new("python3");
+    python.args(["-c", hold]).arg(file);
+    python.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = python.spawn().unwrap();
+    let mut said = String::new();
+    let out = child.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n");
+    Some(child)
+}
+
 #[test]
 fn r31_a_file_that_nobody_answers_for_keeps_nobody_waiting() {
     let daemon = Daemon::new("");
     let running = daemon.start();
     let mut member = running.mynah.join("member");
-    // Whoever opens it waits for somebody who writes, as for a disk in a network that is gone.
+    let Some(mut holder) = hold(&daemon.file()) else {
+        return;
+    };
+    for number in 0..100 {
+        running.mynah.signal(Signal::HUP);
+        member.say(&number.to_string());
+        assert_eq!(member.hear_text(), number.to_string());
+    }
+    // The first is waited for, then the one that was asked for meanwhile; whoever asks by the control socket hears of it.
+    let mut ctl = Command::new(env!("CARGO_BIN_EXE_mynah"));
+    ctl.arg("ctl")
+        .arg("--data-dir")
+        .arg(daemon.file().with_file_name("data"));
+    let answer = ctl.arg("reload").output().unwrap();
+    let told = "it could not be read within 5 s: its disk does not answer";
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(!answer.status.success() && said.contains(told), "{said}");
+    for _ in 0..2 {
+        daemon.told_of("RELOADING=1\n");
+        let status = daemon.told_of("READY=1\n");
+        let why = format!("; not reloaded: {told}");
+        assert!(status.contains(&why), "{status}");
+    }
+    running.logs(told);
+    // With a file that is there all is well, whatever the threads are at that wait for the other.
+    daemon.configure("limits.rooms = 7");
+    daemon.reload(&running);
+    running.logs("reloaded: limits.rooms: 4096 -> 7");
+    // As long as it waits again, it is told to stop, and does.
+    let mut other = hold(&daemon.file()).unwrap();
+    running.mynah.signal(Signal::HUP);
+    daemon.told_of("RELOADING=1\n");
+    let log = running.terminate();
+    let told = "not reloaded, everything stays as it is: the server is about to stop";
+    assert!(log.contains(told), "{log}");
+    for holder in [&mut holder, &mut other] {
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
+}
+
+#[test]
+fn r31_what_is_no_file_is_read_at_the_start_alone() {
+    let daemon = Daemon::new("");
+    let running = daemon.start();
+    // Whoever opens it waits for somebody who writes.
     let pipe = daemon.file().with_file_name("pipe");
     assert!(
         Command::new("mkfifo")
@@ -176,15 +369,18 @@ fn r31_a_file_that_nobody_answers_for_keeps_nobody_waiting() {
     );
     fs::remove_file(daemon.file()).unwrap();
     symlink(&pipe, daemon.file()).unwrap();
-    for number in 0..100 {
-        running.mynah.signal(Signal::HUP);
-        member.say(&number.to_string());
-        assert_eq!(member.hear_text(), number.to_string());
-    }
-    // As long as it waits there, it is told to stop, and does.
+    daemon.reload(&running);
+    running.logs(
+        "mynah.toml: cannot be read: it is no file, and what is none is read at the start alone",
+    );
+    fs::remove_file(daemon.file()).unwrap();
+    symlink("/dev/zero", daemon.file()).unwrap();
+    daemon.reload(&running);
+    daemon.configure("limits.rooms = 7");
+    daemon.reload(&running);
     let log = running.terminate();
-    let told = "not reloaded, everything stays as it is: the server is about to stop";
-    assert!(log.contains(told), "{log}");
+    assert_eq!(log.matches("it is no file").count(), 2, "{log}");
+    assert!(log.contains("reloaded: limits.rooms: 4096 -> 7"), "{log}");
 }
 
 #[test]

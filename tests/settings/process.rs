@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::namespaces::Network;
 use crate::support::logins;
-use crate::support::serve::{Client, Mynah};
-use crate::support::{until, wait_for_exit};
+use crate::support::serve::{self, Client, Mynah};
+use crate::support::{PATIENCE, until, wait_for_exit};
 use crate::{Comes, Config, Row, row};
 
 #[rustfmt::skip]
@@ -38,6 +38,11 @@ pub const ROWS: &[Row] = &[
     row("drain_timeout", "1", patience_of_a_drain, "60 minutes", "1 second, and it ends"),
     row("access.metrics.allow", "[\"192.0.2.0/24\"]", asks_for_health, "HTTP/1.1 200 OK", "nothing"),
     row("access.metrics.deny", "[\"127.0.0.1\"]", asks_for_health, "HTTP/1.1 200 OK", "nothing"),
+    row("welcome", "\"be kind\"", what_newcomers_are_told, "nothing", "be kind"),
+    row("access.tcp-room.allow", "[\"192.0.2.0/24\"]", stays_by_tcp, "in", "out"),
+    row("access.tcp-room.deny", "[\"127.0.0.0/8\"]", stays_by_tcp, "in", "out"),
+    row("access.udp-room.allow", "[\"192.0.2.0/24\"]", stays_by_udp, "in", "out"),
+    row("access.udp-room.deny", "[\"127.0.0.1\"]", stays_by_udp, "in", "out"),
     row("limits.keepalive_idle", "7", |config| of_sockets(config, |socket| socket.tcp_keepalive_time()), "20s", "7s"),
     row("limits.keepalive_interval", "7", |config| of_sockets(config, |socket| socket.tcp_keepalive_interval()), "10s", "7s"),
     row("limits.unacknowledged_time", "7", |config| of_sockets(config, |socket| socket.tcp_user_timeout().map(Option::unwrap)), "30s", "7s"),
@@ -58,6 +63,11 @@ impl Trial {
 
     /// One that listens for what its file says.
     fn begin_listening(config: &Config) -> Trial {
+        Trial::begin_with(config, |_| ())
+    }
+
+    /// The same, with something that happens as soon as it is there: before the reload, if the key comes by one.
+    fn begin_with(config: &Config, before: impl FnOnce(&Mynah)) -> Trial {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("mynah.toml");
         fs::write(&file, config.at_start()).unwrap();
@@ -71,6 +81,7 @@ impl Trial {
         command.stderr(log);
         let mynah = Mynah::start(command);
         let trial = Trial { folder, mynah };
+        before(&trial.mynah);
         if config.comes == Comes::ByReload {
             fs::write(&file, config.at_last()).unwrap();
             trial.mynah.signal(Signal::HUP);
@@ -245,6 +256,86 @@ fn asks_for_health(config: &Config) -> String {
     let _ = client.stream.write_all(request);
     let answer = String::from_utf8(client.read_to_end()).unwrap();
     answer.lines().next().unwrap_or("nothing").to_owned()
+}
+
+/// What somebody is told who comes. Who was there before a reload is not.
+fn what_newcomers_are_told(config: &Config) -> String {
+    let listen = "listen = [\"tcp-room=127.0.0.1:0\"]\n";
+    let mut inside = None;
+    let trial = Trial::begin_with(&config.over(listen), |mynah| {
+        inside = Some(mynah.join("ann"))
+    });
+    let mut inside = inside.unwrap();
+    let mut newcomer = trial.mynah.join("bob");
+    inside.say("hello");
+    let told = newcomer.hear_text();
+    if config.comes == Comes::ByReload {
+        assert_eq!(inside.hear_text(), "hello");
+    }
+    match &*told {
+        "hello" => "nothing".to_owned(),
+        _ => told,
+    }
+}
+
+/// Whether somebody on this machine is in, who was there before a reload, if the key comes by one.
+fn stays_by_tcp(config: &Config) -> String {
+    let listen = "listen = [\"tcp-room=127.0.0.1:0\"]\n";
+    let mut inside = None;
+    let trial = Trial::begin_with(&config.over(listen), |mynah| {
+        let mut client = Client::connect(mynah.address());
+        // Who is not let in is cut, perhaps before this.
+        let _ = client.stream.write_all(&serve::join("ann"));
+        if config.comes == Comes::ByReload {
+            assert_eq!(client.read_verdict(), 1);
+        }
+        inside = Some(client);
+    });
+    let mut client = inside.unwrap();
+    let _ = client
+        .stream
+        .write_all(&serve::say("12:34:56", "ann", "I say"));
+    let _ = client.stream.shutdown(Shutdown::Write);
+    let said = client.read_to_end();
+    let is_heard = said.windows(5).any(|words| words == b"I say");
+    let log = trial.log();
+    let is_told = log.contains("1 put out: nobody is let in any more from where they are");
+    assert_eq!(is_told, config.comes == Comes::ByReload, "{log}");
+    if is_heard { "in" } else { "out" }.to_owned()
+}
+
+/// The same by datagrams.
+fn stays_by_udp(config: &Config) -> String {
+    let listen = "listen = [\"udp-room=127.0.0.1:0\", \"tcp-room=127.0.0.1:0\"]\n";
+    let guest = UdpSocket::bind("127.0.0.1:0").unwrap();
+    guest.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut trial = Trial::begin_with(&config.over(listen), |mynah| {
+        guest.connect(mynah.address()).unwrap();
+        guest.send(b"UN| ann").unwrap();
+        if config.comes == Comes::ByReload {
+            guest.recv(&mut [0; 2048]).unwrap();
+        }
+    });
+    guest.send(b"PM| ann: I say").unwrap();
+    // Behind that, somebody comes by TCP and is answered: then it has been looked at.
+    let mut witness = Client::connect(trial.mynah.at(1));
+    witness.join("bob");
+    assert_eq!(witness.read_verdict(), 1);
+    witness.read_history();
+    witness.say("and now?");
+    until("it is heard", || {
+        (witness.hear_text() == "and now?").then_some(())
+    });
+    trial.mynah.signal(Signal::TERM);
+    wait_for_exit(&mut trial.mynah.child);
+    let log = trial.log();
+    let is_out = log.contains(" dropped_not_allowed=");
+    let joined = match (is_out, config.comes) {
+        (true, Comes::AtStart) => 1,
+        _ => 2,
+    };
+    assert!(log.contains(&format!(" joined={joined} ")), "{log}");
+    if is_out { "out" } else { "in" }.to_owned()
 }
 
 /// How long a member is told, to whom that is news, that the server will wait for it.

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mynah::chat::{LOBBY, TimeOfDay};
-use mynah::config::{Registration, Service, Settings};
+use mynah::config::{Registration, Settings};
 use mynah::protocol::registry::Protocol;
 use mynah::reactor::{Key, Readiness};
-use mynah::server::{Access, AccountSettings, Limits, Rules, Server};
+use mynah::server::{AccountSettings, Limits, Server};
 use mynah::store::{self, Done, HashCost, HashError, Job};
 
 pub use memory_port::MemoryPort;
@@ -91,8 +91,7 @@ impl House {
     /// One that is as a configuration says, but for where it listens.
     pub fn of(settings: &Settings, change: impl FnOnce(&mut AccountSettings)) -> House {
         let mut house = House::bare(settings.limits, settings.isolate);
-        house.server.advertise(settings.advertise);
-        house.receive_by(settings);
+        house.reconfigure(settings);
         let own = address(OWN);
         house.ports = (0..5)
             .map(|n| MemoryPort::at(SocketAddr::new(own.ip(), own.port() + n)))
@@ -126,25 +125,7 @@ impl House {
 
     /// The configuration is another one from now on, as it is after a reload.
     pub fn reconfigure(&mut self, settings: &Settings) {
-        let rules = Rules {
-            limits: settings.limits,
-            advertise: settings.advertise,
-            registration_open: settings.registration == Registration::Open,
-            hash_cost: settings.hash_cost,
-        };
-        self.server.reconfigure(rules, self.now);
-        self.receive_by(settings);
-    }
-
-    /// Who is let in, and what newcomers are told.
-    fn receive_by(&mut self, settings: &Settings) {
-        self.server.welcome_newcomers(&settings.welcome);
-        let to_chat = |(service, access): (&Service, &Access)| match service {
-            Service::Chat(protocol) => Some((*protocol, access.clone())),
-            Service::Metrics => None,
-        };
-        let access = settings.access.iter().filter_map(to_chat).collect();
-        self.server.let_in(&access, self.now);
+        self.server.go_by(&settings.terms(), self.now);
     }
 
     /// One without ports or accounts, for connections alone.

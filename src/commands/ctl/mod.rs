@@ -4,6 +4,7 @@ mod show;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::control;
 use super::place::{self, Failure};
@@ -70,8 +71,11 @@ fn request(command: CtlCommand) -> Result<Request, Failure> {
         } => Request::Ban {
             net,
             reason: reason_of(&reason)?,
-            // Less than a second is one.
-            seconds: time.map(|time| time.as_secs().max(1)),
+            seconds: match time {
+                Some(Duration::ZERO) => return Err(usage("--for 0s: a ban of no time is none")),
+                // Less than a second is one.
+                time => time.map(|time| time.as_secs().max(1)),
+            },
             force,
         },
         CtlCommand::Unban { net } => Request::Unban { net },
@@ -110,7 +114,7 @@ fn word(request: &Request, last: &Last) -> String {
         Request::Ban { net, seconds, .. } => {
             let time = match seconds {
                 Some(seconds) => {
-                    let time = std::time::Duration::from_secs(*seconds);
+                    let time = Duration::from_secs(*seconds);
                     format!("for {}", humantime::format_duration(time))
                 }
                 None => "for good".to_owned(),
