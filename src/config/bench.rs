@@ -128,7 +128,7 @@ impl fmt::Display for SharesError {
 
 impl std::error::Error for SharesError {}
 
-/// A length of time: a number and its unit, as `2s`, `500ms` or `1m 30s`.
+/// A length of time: a number and its unit, as `500ms`, `30m` or `1h 30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| {
         // Most often the unit is what is missing.
@@ -136,7 +136,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             Ok(_) => format!("; {0} seconds are {0}s", text.trim()),
             Err(_) => String::new(),
         };
-        format!("it is a number with its unit, as 2s, 500ms or 1m{meant}")
+        format!("it is a number with its unit, as 500ms, 2s, 30m, 12h or 7d{meant}")
     })
 }
 
@@ -192,7 +192,7 @@ mod tests {
         assert!(error.ends_with("; 2 seconds are 2s"), "{error}");
         assert_eq!(
             duration("soon").unwrap_err(),
-            "it is a number with its unit, as 2s, 500ms or 1m"
+            "it is a number with its unit, as 500ms, 2s, 30m, 12h or 7d"
         );
     }
 }

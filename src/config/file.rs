@@ -160,8 +160,9 @@ impl Source {
         })?;
         let page = self.page(text);
         let document = DeTable::parse(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let syntax = || page.error(at, None, Problem::Syntax(error.message().into()));
+            let span = error.span().unwrap_or_default();
+            let at = span.start;
+            let syntax = || page.error(at, None, Problem::Syntax(page.syntax(&error, &span)));
             page.without_quotes(at).unwrap_or_else(syntax)
         })?;
         let mut entries = Vec::new();
@@ -314,6 +315,25 @@ impl Page<'_> {
         let text = self.text.get(span.clone()).unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         crate::chat::cut(line, 80).to_owned()
+    }
+
+    /// What is no TOML there. Why a table cannot be begun twice, people have to be told: that dotted keys begin one is known
+    /// to few.
+    fn syntax(&self, error: &toml::de::Error, span: &Range<usize>) -> String {
+        let message = error.message();
+        let key = self.got(span);
+        if message != "duplicate key" || key.is_empty() {
+            return message.to_owned();
+        }
+        let line = self.text.lines().nth(self.line(span.start) - 1);
+        let table = line.and_then(|line| line.trim_start().strip_prefix('['));
+        let Some(table) = table.and_then(|rest| rest.split(']').next()) else {
+            return format!("the key {key} stands there twice");
+        };
+        let table = table.trim();
+        format!(
+            "the table [{table}] was begun before, by itself or by a key as {table}.x; have all of its keys in one place"
+        )
     }
 
     fn error(&self, byte: usize, key: Option<String>, problem: Problem) -> ConfigError {
@@ -615,7 +635,14 @@ mod tests {
     fn what_is_no_toml_is_told_with_its_line() {
         for (text, begin) in [
             ("isolate = true\nlisten = [\"x\"", "2: no TOML: "),
-            ("isolate = true\nisolate = true", "2: no TOML: "),
+            (
+                "isolate = true\nisolate = true",
+                "2: no TOML: the key isolate stands there twice",
+            ),
+            (
+                "access.group.deny = []\n[access.group]\nallow = []",
+                "2: no TOML: the table [access.group] was begun before, by itself or by a key as access.group.x; ",
+            ),
             (
                 "isolate = yes",
                 "1: isolate: yes cannot be; right is: true or false",
