@@ -433,11 +433,12 @@ fn signals_before_it_serves_are_obeyed_when_it_does() {
 #[test]
 fn without_a_file_a_reload_finds_what_there_was() {
     let daemon = Daemon::new("");
+    let home = tempfile::tempdir().unwrap();
     let mut command = Command::new("env");
     command
         .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mynah")])
         .args(["serve", "--listen", "tcp-room=127.0.0.1:0"])
-        .env("HOME", "/nonexistent")
+        .env("HOME", home.path())
         .env_remove("XDG_CONFIG_HOME")
         .stdin(Stdio::null())
         .stderr(fs::File::create(daemon.log_file()).unwrap());
