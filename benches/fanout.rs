@@ -141,7 +141,8 @@ static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
             about: About::default(),
             reread: None,
         };
-        server::run(doors, house, || {
+        let caught = server::Caught::new().expect("signals are caught");
+        server::run(doors, house, caught, || {
             let _ = ready.send(());
         })
     });

@@ -16,7 +16,7 @@ use mynah::reactor::raise_descriptor_limit;
 use rustix::process::Signal;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-use support::serve::{Client, Mynah};
+use support::serve::{Client, Mynah, reserve};
 use support::{PATIENCE, frames, until, wait_for_exit};
 use tempfile::TempDir;
 
@@ -411,6 +411,37 @@ fn who_is_banned_is_told_no_figures_either() {
     let answer = ask([127, 0, 0, 1]);
     let counted = "\nmynah_turned_away_total{reason=\"banned\"} 1\n";
     assert!(answer.contains(counted), "{answer}");
+}
+
+#[test]
+fn a_name_that_is_only_kept_is_no_member_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = ["tcrp", "ucrp", "metrics"].map(|service| format!("--listen={service}=127.0.0.1:0"));
+    let server = House::serve(folder.path(), &more.each_ref().map(String::as_str));
+    let data = folder.path().join("data");
+    let count = || {
+        let members = out(&ctl(&data, &["members"])).lines().count() - 1;
+        let rooms = out(&ctl(&data, &["rooms"]));
+        let tea = rooms.lines().find(|line| line.starts_with("tea ")).unwrap();
+        let status = out(&ctl(&data, &["status"]));
+        let figures = out(&ctl(&data, &["metrics"]));
+        let sample = "mynah_members{protocol=\"ucrp\"} ";
+        let sample = figures.lines().find_map(|line| line.strip_prefix(sample));
+        let last = |line: &str| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        let total = status
+            .lines()
+            .find(|line| line.starts_with("members "))
+            .unwrap();
+        [members, last(tea), last(total), last(sample.unwrap())]
+    };
+    let tcrp = TcpStream::connect(server.at(3)).unwrap();
+    let token = reserve(tcrp, frames::CREATE, "tea", "mio");
+    assert_eq!(count(), [0; 4]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let shown = frames::ucrp("tea", &token, "__REGISTER__");
+    socket.send_to(&shown, server.at(4)).unwrap();
+    until("the token was shown", || (count()[0] == 1).then_some(()));
+    assert_eq!(count(), [1; 4]);
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct Hub<Seat> {
     rooms_by_name: HashTable<RoomId>,
     /// Peers choose the names, so the hash is keyed.
     hasher: RandomState,
+    /// How many are heard.
+    heard: usize,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             by_name: HashTable::new(),
             rooms_by_name: HashTable::new(),
             hasher: RandomState::new(),
+            heard: 0,
         };
         let lobby = Name::parse("lobby").expect("invariant: `lobby` is a name");
         let id = hub.add_room(lobby);
@@ -155,6 +158,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
             return;
         }
         member.appeared = true;
+        self.heard += 1;
         if let Some(room) = self.rooms.get_mut(member.room.index()) {
             room.heard += 1;
         }
@@ -318,6 +322,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         self.members.len()
     }
 
+    /// How many of them are heard.
+    pub fn heard(&self) -> usize {
+        self.heard
+    }
+
     /// How many rooms there are, the lobby among them.
     pub fn room_count(&self) -> usize {
         self.rooms.len()
@@ -326,6 +335,11 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
     /// How many hold a name in a room.
     pub fn count(&self, room: RoomId) -> usize {
         self.room(room).map_or(0, |room| room.count)
+    }
+
+    /// How many are heard in a room.
+    pub fn heard_in(&self, room: RoomId) -> usize {
+        self.room(room).map_or(0, |room| room.heard)
     }
 
     fn room(&self, id: RoomId) -> Option<&Room> {
@@ -443,6 +457,7 @@ impl<Seat: Copy + PartialEq> Hub<Seat> {
         if let Some(next) = member.next.and_then(|id| self.members.get_mut(id.index())) {
             next.previous = member.previous;
         }
+        self.heard -= usize::from(member.appeared);
         if let Some(room) = self.rooms.get_mut(member.room.index()) {
             if room.first == Some(id) {
                 room.first = member.next;

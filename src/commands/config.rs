@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::config::{Merged, default_file};
+use crate::journal;
 
 /// Prints it on standard output (exit status 0). What is wrong with the configuration stands on standard error (78, as
 /// `serve` would end), and so does why nothing could be printed (1).
@@ -39,7 +40,7 @@ pub fn run(args: ConfigArgs) -> ExitCode {
     }
 }
 
-/// Standard error may be closed, which changes nothing.
+/// As `serve` says it: what a path or a value has in it does nothing to a terminal.
 fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "mynah: {line}");
+    journal::tell_last(format_args!("{line}"));
 }

@@ -16,8 +16,8 @@ use crate::reactor::{
     Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
 };
 use crate::server::{
-    self, About, AccountSettings, BanSettings, Door, House, Place, Purpose, Reread, Revision,
-    Terms, Wanted,
+    self, About, AccountSettings, BanSettings, Caught, Door, House, Place, Purpose, Reread,
+    Revision, Terms, Wanted,
 };
 use crate::store::{self, Accounts, Lock, LockError};
 
@@ -42,6 +42,8 @@ enum Failure {
 pub fn run(args: ServeArgs) -> ExitCode {
     // Before anything else is opened: their numbers are all that tells them from other descriptors.
     let inherited = inherited();
+    // And before anything that takes its time: who reloads a server that is about to start does not mean to end it.
+    let caught = Caught::new();
     let parent = args.parent.map_or(Ok(()), super::parent::end_with);
     let result = parent
         .map_err(|error| Failure::Other(error.to_string()))
@@ -57,7 +59,9 @@ pub fn run(args: ServeArgs) -> ExitCode {
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
             tell_of(&merged);
             let journal = Arc::new(journal);
-            let served = serve(args, &merged, inherited, &journal);
+            let caught = caught
+                .map_err(|error| Failure::Other(format!("signals cannot be caught: {error}")))?;
+            let served = serve(args, &merged, inherited, caught, &journal);
             // Whoever reads a file that nobody answers for has it still.
             journal.flush();
             served
@@ -86,6 +90,7 @@ fn serve(
     args: ServeArgs,
     merged: &Merged,
     inherited: Vec<Inherited>,
+    caught: Caught,
     journal: &Arc<Journal>,
 ) -> Result<(), Failure> {
     match raise_descriptor_limit() {
@@ -117,6 +122,7 @@ fn serve(
             server::MAX_PORTS
         )));
     }
+    warn_of_tokens(&terms.doors, &handed);
     // Kept until the end.
     let lock = match (logs_in, settings.control_path()) {
         (true, _) => lock(&settings.data_dir)?,
@@ -176,7 +182,7 @@ fn serve(
     };
     // Until the end.
     let _lock = lock;
-    let counters = server::run(doors, house, ready)
+    let counters = server::run(doors, house, caught, ready)
         .map_err(|error| Failure::Other(format!("the event loop failed: {error}")))?;
     log::info!("stopped: {counters}");
     Ok(())
@@ -187,6 +193,20 @@ fn hand_over(inherited: Inherited, settings: &Settings) -> Result<Door, Failure>
     let mesh = (settings.mesh.broadcast, settings.mesh.name.clone());
     let door = Door::of_inherited(inherited, settings.limits.dead_peer, mesh);
     door.map_err(|error| Failure::Configuration(error.to_string()))
+}
+
+/// What is named gets both halves; what is handed over may be one alone.
+fn warn_of_tokens(wanted: &[Wanted], handed: &[(Purpose, Place)]) {
+    let wanted = wanted.iter().map(Wanted::purpose);
+    let purposes = wanted.chain(handed.iter().map(|(purpose, _)| *purpose));
+    let purposes: Vec<Purpose> = purposes.collect();
+    let is_there = |protocol| purposes.contains(&Purpose::Chat(protocol));
+    if is_there(Protocol::Tcrp) && !is_there(Protocol::Ucrp) {
+        log::warn!(
+            "tcrp without ucrp: nobody can show the tokens that are given out there; hand over a socket for ucrp, too, or \
+             name one in `listen`"
+        );
+    }
 }
 
 /// How the configuration is read again: by the same flags, and compared with what is in force.

@@ -88,6 +88,15 @@ fn put(
 /// One network, or what is wrong with it.
 fn read(text: &str) -> Result<IpNet, String> {
     let prefix = Prefix::parse(text).map_err(|error| error.to_string())?;
+    // To some programs 010 is eight.
+    let is_padded = |number: &str| number.len() > 1 && number.starts_with('0');
+    let of_ipv4 = !text.contains(':') && text.split(['.', '/']).any(is_padded);
+    let of_ipv6 = text
+        .rsplit_once('/')
+        .is_some_and(|(_, bits)| is_padded(bits));
+    if of_ipv4 || of_ipv6 {
+        return Err(format!("a number begins with a zero; it would be {prefix}"));
+    }
     match prefix.was_trimmed() {
         // It may be the length that is wrong.
         true => Err(format!(
@@ -107,6 +116,28 @@ mod tests {
             .flat_map(|service| ["allow", "deny"].map(|list| format!("access.{service}.{list}")));
         let names: Vec<&str> = ACCESS.iter().map(|key| key.name).collect();
         assert_eq!(names, wanted.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_are_written_in_one_way() {
+        for wrong in [
+            "010.0.0.0/8",
+            "10.0.0.0/08",
+            "10.00.0.0/8",
+            "2001:db8::/032",
+        ] {
+            let why = read(wrong).unwrap_err();
+            assert!(!why.is_empty(), "{wrong}");
+        }
+        for right in [
+            "0.0.0.0/0",
+            "::/0",
+            "10.0.0.0/8",
+            "2001:0db8::/32",
+            "100.0.0.1",
+        ] {
+            read(right).unwrap_or_else(|why| panic!("{right}: {why}"));
+        }
     }
 
     #[test]

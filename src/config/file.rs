@@ -124,9 +124,10 @@ fn read(path: &Path, reading: Reading) -> Result<Source, ConfigError> {
 }
 
 /// Whether it is a pipe, a device or a socket: what such a thing has said it does not say again, and it may keep whoever
-/// opens it waiting for ever. A directory says so itself.
+/// opens it waiting for ever. A directory says so itself, and `/dev/null` is what people name who want none.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+        && !fs::canonicalize(path).is_ok_and(|path| path == Path::new("/dev/null"))
 }
 
 /// As much as there may be, and one byte more.

@@ -1,11 +1,14 @@
 //! Owns what has to go together: values that are right by themselves, and wrong beside others.
 
+use std::net::IpAddr;
+
 use super::error::{ConfigError, Origin, Problem};
 use super::key::Key;
 use super::merged::Merged;
 use super::table::{CONTROL, LANES, LISTEN, MEMORY, PASSES};
 use super::{Listen, Service};
 use crate::protocol::registry::{Protocol, Transport};
+use crate::reactor::MAX_SOCKET_PATH;
 use crate::server::{Limits, MAX_PORTS};
 use crate::store::CostError;
 
@@ -16,9 +19,6 @@ const OUTPUT: [&str; 4] = [
     "limits.backlog_bytes",
     "limits.mailing_bytes",
 ];
-
-/// The longest path of a Unix socket, in bytes, its end not counted (unix(7), `sun_path`).
-const LONGEST_SOCKET_PATH: usize = 107;
 
 /// A rate of 0 a second is none.
 pub(super) fn without_empty_rates(limits: &mut Limits) {
@@ -69,6 +69,13 @@ fn check_sockets(merged: &Merged) -> Result<(), ConfigError> {
             );
             refuse(merged, &[LISTEN], right)?;
         }
+        // Our IPv6 sockets take IPv6 alone, so the kernel refuses them such an address.
+        if let IpAddr::V6(ip) = one.address.ip()
+            && let Some(plain) = ip.to_ipv4_mapped()
+        {
+            let right = format!("an IPv4 address as such, {plain}, not {one}");
+            refuse(merged, &[LISTEN], right)?;
+        }
         let before = settings.listen.iter().take(number);
         if let Some(other) = before.clone().find(|other| is_taken(one, other)) {
             let right = format!("each address and port once; {other} and {one} are in one place");
@@ -76,19 +83,23 @@ fn check_sockets(merged: &Merged) -> Result<(), ConfigError> {
         }
     }
     if let Some(path) = settings.control_path()
-        && path.as_os_str().len() > LONGEST_SOCKET_PATH
+        && path.as_os_str().len() > MAX_SOCKET_PATH
     {
-        let right =
-            format!("a path of up to {LONGEST_SOCKET_PATH} bytes, the data directory included");
+        let right = format!("a path of up to {MAX_SOCKET_PATH} bytes, the data directory included");
         refuse(merged, &[CONTROL], right)?;
     }
     Ok(())
 }
 
-/// Whether the kernel gives a place to the one or the other. Port 0 is another one each time, and in a mesh all share one.
+/// Whether the kernel gives a place to the one or the other. The address that is all of its family is each of them. Port 0
+/// is another one each time, and in a mesh all share one.
 fn is_taken(one: &Listen, other: &Listen) -> bool {
     let is_mesh = |one: &Listen| one.service == Service::Chat(Protocol::UdpMesh);
-    one.address == other.address
+    let is_any = |one: &Listen| one.address.ip().is_unspecified();
+    let overlap =
+        one.address.is_ipv4() == other.address.is_ipv4() && (is_any(one) || is_any(other));
+    one.address.port() == other.address.port()
+        && (overlap || one.address == other.address)
         && one.service.transport() == other.service.transport()
         && one.address.port() != 0
         && !(is_mesh(one) && is_mesh(other))
@@ -169,6 +180,22 @@ mod tests {
                 "listen = [\"group=127.0.0.1:1\", \"tcp-room=127.0.0.1:1\"]",
                 "group=127.0.0.1:1 and tcp-room=127.0.0.1:1 are in one place",
             ),
+            (
+                "listen = [\"tcp-room=0.0.0.0:1\", \"group=127.0.0.1:1\"]",
+                "tcp-room=0.0.0.0:1 and group=127.0.0.1:1 are in one place",
+            ),
+            (
+                "listen = [\"udp-room=[::1]:1\", \"udp-login=[::]:1\"]",
+                "udp-room=[::1]:1 and udp-login=[::]:1 are in one place",
+            ),
+            (
+                "listen = [\"udp-mesh=0.0.0.0:1\", \"udp-room=127.0.0.1:1\"]",
+                "are in one place",
+            ),
+            (
+                "listen = [\"group=[::ffff:127.0.0.1]:1\"]",
+                "an IPv4 address as such, 127.0.0.1, not group=[::ffff:127.0.0.1]:1",
+            ),
             // The other half of tcrp is on the port behind it.
             (
                 "listen = [\"udp-room=127.0.0.1:2\", \"tcrp=127.0.0.1:1\"]",
@@ -187,6 +214,9 @@ mod tests {
         for fine in [
             "group=127.0.0.1:0 group=127.0.0.1:0",
             "group=127.0.0.1:1 udp-room=127.0.0.1:1",
+            "group=0.0.0.0:1 tcp-room=[::]:1",
+            "group=127.0.0.1:1 tcp-room=127.0.0.2:1",
+            "group=0.0.0.0:0 tcp-room=127.0.0.1:0",
             "udp-mesh=127.0.0.1:1 udp-mesh=127.0.0.1:1",
         ] {
             settings(&format!("listen = [\"{}\"]", fine.replace(' ', "\", \"")));

@@ -79,7 +79,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A basic string (TOML 1.0, “String”): no control character stands in it as it is.
+/// A basic string (TOML 1.0, “String”): nothing stands in it as it is that is not seen.
 fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')?;
     for c in text.chars() {
@@ -88,16 +88,34 @@ fn quote(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
             '\n' => f.write_str("\\n")?,
             '\t' => f.write_str("\\t")?,
             '\r' => f.write_str("\\r")?,
-            c if c.is_control() => write!(f, "\\u{:04X}", u32::from(c))?,
+            c if is_hidden(c) && u32::from(c) > 0xffff => write!(f, "\\U{:08X}", u32::from(c))?,
+            c if is_hidden(c) => write!(f, "\\u{:04X}", u32::from(c))?,
             c => f.write_char(c)?,
         }
     }
     f.write_char('"')
 }
 
+/// Whether it has no look of its own: a control character, or one that turns the direction of what stands behind it.
+fn is_hidden(c: char) -> bool {
+    c.is_control() || !c.is_ascii() && c.escape_debug().count() > 1
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_not_seen_is_written_out() {
+        for (text, shown) in [
+            ("a\u{202e}b", "\"a\\u202Eb\""),
+            ("\u{1b}[31m", "\"\\u001B[31m\""),
+            ("\u{e0001}", "\"\\U000E0001\""),
+            ("it's für 你", "\"it's für 你\""),
+        ] {
+            assert_eq!(Value::Text(text.to_owned()).to_string(), shown);
+        }
+    }
 
     use super::*;
 

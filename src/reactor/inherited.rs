@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 
 use mio::net::UnixListener;
 use socket2::{Domain, Socket, Type};
@@ -44,11 +45,28 @@ pub fn inherited() -> io::Result<Vec<Inherited>> {
     };
     let sockets = sys::adopt(*first, named.len());
     let names = named.into_iter().map(|(_, name)| name);
-    let sockets = sockets.into_iter().map(Socket::from);
+    let sockets: Vec<Socket> = sockets.into_iter().map(Socket::from).collect();
+    refuse_twins(&sockets)?;
     Ok(names
         .zip(sockets)
         .map(|(name, socket)| Inherited { name, socket })
         .collect())
+}
+
+/// One socket cannot be two doors: each would have some of those who come.
+fn refuse_twins(sockets: &[Socket]) -> io::Result<()> {
+    let mut seen = Vec::new();
+    for socket in sockets {
+        let file = rustix::fs::fstat(socket)?;
+        let number = socket.as_raw_fd();
+        let this = (file.st_dev, file.st_ino);
+        if let Some((_, other)) = seen.iter().find(|(seen, _)| *seen == this) {
+            let what = format!("descriptors {other} and {number} are one socket");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        seen.push((this, number));
+    }
+    Ok(())
 }
 
 impl Inherited {
@@ -71,20 +89,33 @@ impl Inherited {
 
     /// A UDP socket with a port.
     pub fn into_port(self) -> Result<UdpPort, Misfit> {
-        let fits = self.is_ip()? && self.is(Type::DGRAM)?;
-        self.check(fits, "a UDP socket (ListenDatagram=)")?;
+        let fits = self.is_ip()? && self.hears_all()?;
+        self.check(
+            fits,
+            "a UDP socket with a port, for all to send to (ListenDatagram=)",
+        )?;
         Ok(UdpPort::of(self.socket)?)
     }
 
     /// A UDP socket over IPv4, which alone has broadcasts.
     pub fn into_broadcast_port(self) -> Result<UdpPort, Misfit> {
-        let fits = self.socket.domain()? == Domain::IPV4 && self.is(Type::DGRAM)?;
-        self.check(fits, "an IPv4 UDP socket (ListenDatagram=)")?;
+        let fits = self.socket.domain()? == Domain::IPV4 && self.hears_all()?;
+        self.check(fits, "an IPv4 UDP socket with a port (ListenDatagram=)")?;
         Ok(UdpPort::of_broadcast(self.socket)?)
     }
 
     fn is(&self, kind: Type) -> io::Result<bool> {
         Ok(self.socket.r#type()? == kind)
+    }
+
+    /// Whether it is one for datagrams that has a port and is not connected to anybody.
+    fn hears_all(&self) -> io::Result<bool> {
+        Ok(self.is(Type::DGRAM)? && self.has_port()? && self.socket.peer_addr().is_err())
+    }
+
+    fn has_port(&self) -> io::Result<bool> {
+        let address = self.socket.local_addr()?.as_socket();
+        Ok(address.is_some_and(|address| address.port() != 0))
     }
 
     fn is_ip(&self) -> io::Result<bool> {
@@ -115,6 +146,12 @@ impl Inherited {
                 format!("a stream socket that listens ({family})")
             }
             Type::STREAM => format!("a stream socket that does not listen ({family})"),
+            Type::DGRAM if self.socket.peer_addr().is_ok() => {
+                format!("a datagram socket that is connected ({family})")
+            }
+            Type::DGRAM if self.is_ip()? && !self.has_port()? => {
+                format!("a datagram socket without a port ({family})")
+            }
             Type::DGRAM => format!("a datagram socket ({family})"),
             _ => format!("a socket for neither streams nor datagrams ({family})"),
         })

@@ -87,6 +87,12 @@ impl Signals {
         Ok(Signals { inner })
     }
 
+    /// The same for more of them, from now on.
+    pub fn catch_also(&self, signals: &[Signal]) -> io::Result<()> {
+        let mut numbers = signals.iter().map(|signal| signal.number());
+        numbers.try_for_each(|number| self.inner.add_signal(number))
+    }
+
     /// What came since the last call. The same signal sent several times may come once, and there is
     /// no order among different ones.
     pub fn pending(&mut self) -> impl Iterator<Item = Signal> + '_ {

@@ -270,7 +270,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
             let rooms = house
                 .hub
                 .rooms()
-                .filter_map(|id| Some((house.hub.room_name(id)?, house.hub.count(id))));
+                .filter_map(|id| Some((house.hub.room_name(id)?, house.hub.heard_in(id))));
             rows.extend(rooms.map(|(room, members)| {
                 Row::Room(RoomLine {
                     room: room.as_str().to_owned(),
@@ -284,7 +284,7 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
 
     fn status(&self) -> StatusLine {
         let About { version, data_dir } = self.orders.about.clone();
-        let members: usize = self.houses.iter().map(|house| house.hub.total()).sum();
+        let (members, _) = self.population();
         StatusLine {
             version,
             pid: std::process::id(),

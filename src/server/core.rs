@@ -375,11 +375,12 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.tenants.connections()
     }
 
-    /// How many are in, and in how many rooms.
+    /// How many members there are, and in how many rooms: those who are heard there. A name that is only kept is nobody's
+    /// yet.
     pub(super) fn population(&self) -> (usize, usize) {
         let hubs = self.houses.iter().map(|house| &house.hub);
         hubs.fold((0, 0), |(members, rooms), hub| {
-            (members + hub.total(), rooms + hub.room_count())
+            (members + hub.heard(), rooms + hub.room_count())
         })
     }
 
@@ -417,6 +418,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
     ///
     /// When it is not so.
     pub fn audit(&self) {
+        let population = self.members().count();
+        assert_eq!(self.population().0, population, "members are members");
         let mut members = 0;
         for (key, connection) in self.tenants.iter() {
             assert_ne!(

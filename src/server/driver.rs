@@ -120,16 +120,36 @@ enum Phase {
     },
 }
 
-impl Driver {
-    pub(super) fn new(doors: Vec<Door>, house: House) -> io::Result<Driver> {
-        let now = Instant::now();
+/// The signals of a server that is yet to be: from here on neither SIGHUP nor SIGUSR2 ends the process, and one that comes
+/// before it serves is obeyed as soon as it does. SIGINT and SIGTERM end it as they end any until then: a start may wait
+/// for whoever has the configuration.
+#[derive(Debug)]
+pub struct Caught {
+    poller: Poller,
+    signals: Signals,
+}
+
+impl Caught {
+    /// Those of the table of `Driver`. To be called before anything that may take its time.
+    ///
+    /// Fails when the kernel has no descriptors for it.
+    pub fn new() -> io::Result<Caught> {
         let poller = Poller::new()?;
-        let mut catch = vec![Signal::Interrupt, Signal::Terminate, Signal::User2];
+        let mut catch = vec![Signal::User2];
         // What nohup(1) has ignored stays ignored.
-        if house.reread.is_some() && !is_ignored(Signal::Hangup) {
+        if !is_ignored(Signal::Hangup) {
             catch.push(Signal::Hangup);
         }
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
+        Ok(Caught { poller, signals })
+    }
+}
+
+impl Driver {
+    pub(super) fn new(doors: Vec<Door>, house: House, caught: Caught) -> io::Result<Driver> {
+        let now = Instant::now();
+        let Caught { poller, signals } = caught;
+        signals.catch_also(&[Signal::Interrupt, Signal::Terminate])?;
         let waker = Arc::new(poller.waker(HELPER)?);
         let terms = house.terms;
         let mut server = Server::new(terms.rules.limits, house.isolate, now);
@@ -231,12 +251,11 @@ impl Driver {
     /// Closes a door. Connections that came by it stay; guests of a port go.
     pub(super) fn close(&mut self, door: &Opened) {
         match *door {
-            Opened::Entrance(at) => self.entrances.close(at),
+            Opened::Entrance(at) => self.entrances.close(&self.poller, at),
+            // No port that was handed over is closed before the end, and of others the kernel forgets what is closed.
             Opened::Port(id) => {
                 self.ports.remove(&id);
-                let socket = self.server.close_port(id, Instant::now());
-                // Closing it is what the kernel needs to forget it.
-                drop(socket);
+                drop(self.server.close_port(id, Instant::now()));
             }
         }
     }
@@ -472,7 +491,7 @@ impl Driver {
              {timeout} s at the latest"
         );
         self.forget_reload(now);
-        self.entrances.close_to_chat();
+        self.entrances.close_to_chat(&self.poller);
         self.server.drain(self.terms.drain_timeout, now);
         self.manager.draining(now);
         self.phase = Phase::Draining { until, look: now };

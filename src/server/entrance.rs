@@ -5,6 +5,7 @@ use std::io;
 use std::time::Instant;
 
 use mio::Token;
+use mio::event::Source;
 use slab::Slab;
 
 use super::doors::{Place, Purpose, Wanted};
@@ -45,6 +46,18 @@ pub(super) struct Entrances {
     all: Slab<Entrance>,
 }
 
+impl Entrance {
+    /// Closes it. One that was handed over is somebody else's too, so the kernel would go on telling of it (epoll(7)).
+    fn leave(mut self, poller: &Poller) {
+        let registry = poller.registry();
+        // What is not registered is not told of, and that is all that there can be.
+        let _ = match &mut self.socket {
+            EntranceSocket::Tcp(listener) => listener.deregister(registry),
+            EntranceSocket::Unix(listener) => listener.deregister(registry),
+        };
+    }
+}
+
 impl Entrances {
     /// Takes a door in and has the kernel tell who comes. With an error it is closed.
     pub(super) fn open(
@@ -80,14 +93,20 @@ impl Entrances {
     }
 
     /// Closes one. Who waits there and was not accepted is refused by the kernel.
-    pub(super) fn close(&mut self, at: usize) {
-        self.all.try_remove(at);
+    pub(super) fn close(&mut self, poller: &Poller, at: usize) {
+        if let Some(entrance) = self.all.try_remove(at) {
+            entrance.leave(poller);
+        }
     }
 
     /// Closes those that people come to for chat.
-    pub(super) fn close_to_chat(&mut self) {
-        self.all
-            .retain(|_, entrance| !matches!(entrance.purpose, Purpose::Chat(_)));
+    pub(super) fn close_to_chat(&mut self, poller: &Poller) {
+        let chat = self.all.iter().filter_map(|(at, entrance)| {
+            matches!(entrance.purpose, Purpose::Chat(_)).then_some(at)
+        });
+        for at in chat.collect::<Vec<_>>() {
+            self.close(poller, at);
+        }
     }
 
     /// Closes all.

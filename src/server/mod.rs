@@ -104,6 +104,7 @@ pub use connection::CloseReason;
 pub use control::{About, Asker, Obeyed, Order};
 pub use counters::Counters;
 pub use doors::{Door, OpenError, Place, Purpose, UnfitError, Wanted};
+pub use driver::Caught;
 pub use figures::Figures;
 pub use limits::{Advertise, Gathering, Limits, MessageRate};
 pub use members::{MemberRow, Whom};

@@ -46,8 +46,8 @@ impl<S: Stream, D: DatagramPort> Server<S, D> {
         self.let_in(&chat.collect(), now)
     }
 
-    /// Changes the rules at once. Nobody is let go by it: what it means for those who are over a lowered limit is said
-    /// with each of the [`Limits`].
+    /// Changes the rules at once. Nobody is let go by it: what it means for those who are over a lowered limit is in
+    /// `docs/configuration.md`, with each key.
     pub fn reconfigure(&mut self, rules: Rules, now: Instant) {
         self.now = now;
         let Rules {

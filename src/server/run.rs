@@ -7,7 +7,7 @@ use super::book::BanSettings;
 use super::control::About;
 use super::counters::Counters;
 use super::doors::Door;
-use super::driver::Driver;
+use super::driver::{Caught, Driver};
 use super::reload::{Reread, Terms};
 
 /// How the server behind the doors is to be.
@@ -23,15 +23,20 @@ pub struct House {
     pub bans: BanSettings,
     /// What it tells of itself.
     pub about: About,
-    /// Who reads the configuration again. Without it, SIGHUP ends the process as it ends any.
+    /// Who reads the configuration again. Without it, SIGHUP does nothing.
     pub reread: Option<Reread>,
 }
 
 /// Runs the server behind its doors until a signal ends it, and returns what it has counted.
 ///
 /// `ready` is called once everything is set up. What each signal does is told by `Driver`.
-pub fn run(doors: Vec<Door>, house: House, ready: impl FnOnce()) -> io::Result<Counters> {
-    let driver = Driver::new(doors, house)?;
+pub fn run(
+    doors: Vec<Door>,
+    house: House,
+    caught: Caught,
+    ready: impl FnOnce(),
+) -> io::Result<Counters> {
+    let driver = Driver::new(doors, house, caught)?;
     ready();
     driver.run()
 }

@@ -177,7 +177,7 @@ impl View<'_> {
         let rows = self.reasons_by_weight().into_iter().map(|one| {
             let now = one.per_second.is_some_and(|rate| rate > 0.0);
             let look = if now { Look::Warning } else { Look::Plain };
-            let what = fitted(&format!("{}: {}", one.what, one.reason), columns);
+            let what = of_reason(&one.what, &one.reason, columns);
             let total = write(Some(one.total), Unit::Count);
             let rate = write(one.per_second, Unit::PerSecond);
             (look, format!("{what} {total:>6} {rate:>8}"))
@@ -282,6 +282,17 @@ fn fitted(text: &str, columns: usize) -> String {
         left = rest;
     }
     fitted + &" ".repeat(left)
+}
+
+/// What happened and why, in so many columns. Where they are too few the reason stands whole, for as long as something
+/// is left of what it is the reason of.
+fn of_reason(what: &str, reason: &str, columns: usize) -> String {
+    let whole = format!("{what}: {reason}");
+    let for_what = columns.saturating_sub(width(reason) + width("…: "));
+    match width(&whole) > columns && for_what >= 4 {
+        true => fitted(&format!("{}…: {reason}", fitted(what, for_what)), columns),
+        false => fitted(&whole, columns),
+    }
 }
 
 fn width(text: &str) -> usize {
@@ -440,6 +451,15 @@ mod tests {
             ];
             assert_eq!(rows, expected);
         });
+    }
+
+    #[test]
+    fn a_reason_stands_whole_where_there_is_room_for_it() {
+        let of = |columns| of_reason("datagrams dropped", "out of turn", columns);
+        assert_eq!(of(30), "datagrams dropped: out of turn");
+        assert_eq!(of(24), "datagrams …: out of turn");
+        assert_eq!(of(18), "data…: out of turn");
+        assert_eq!(of(12), "datagrams dr");
     }
 
     #[test]

@@ -196,6 +196,9 @@ fn what_is_no_door_is_told_and_nothing_is_served() {
     let silent: OwnedFd = Socket::new(Domain::IPV4, Type::STREAM, None)
         .unwrap()
         .into();
+    let unbound: OwnedFd = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap().into();
+    let connected = UdpSocket::bind("127.0.0.1:0").unwrap();
+    connected.connect("127.0.0.1:9").unwrap();
     let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
     let clone = |fd: &OwnedFd| fd.try_clone().unwrap();
     let table = [
@@ -221,6 +224,21 @@ fn what_is_no_door_is_told_and_nothing_is_served() {
             clone(&stream),
             "a stream socket that listens (IPv4); needed is a UDP socket",
         ),
+        (
+            "udp-room",
+            clone(&unbound),
+            "a datagram socket without a port (IPv4); needed is a UDP socket with a port",
+        ),
+        (
+            "udp-mesh",
+            unbound,
+            "a datagram socket without a port (IPv4)",
+        ),
+        (
+            "udp-login",
+            connected.into(),
+            "a datagram socket that is connected (IPv4)",
+        ),
         ("udp-mesh", clone(&stream), "needed is an IPv4 UDP socket"),
         ("control", stream, "needed is a Unix socket that listens"),
         (
@@ -237,6 +255,35 @@ fn what_is_no_door_is_told_and_nothing_is_served() {
         assert!(log.contains(told), "{told}: {log}");
     }
     drop(folder);
+}
+
+#[test]
+fn rooms_whose_tokens_nobody_can_show_are_warned_of() {
+    for with_port in [false, true] {
+        let daemon = nothing_named();
+        let mut sockets = vec![("tcrp", listener().0)];
+        if with_port {
+            sockets.push(("ucrp", port().0));
+        }
+        let running = daemon.start_as(handed(&daemon, &sockets));
+        let log = running.terminate();
+        assert_eq!(
+            log.contains("tcrp without ucrp: nobody can show"),
+            !with_port,
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn one_socket_is_not_two_doors() {
+    let daemon = nothing_named();
+    let (socket, _) = listener();
+    let twin = socket.try_clone().unwrap();
+    let status = refused(handed(&daemon, &[("tcp-room", socket), ("group", twin)]));
+    let log = fs::read_to_string(daemon.log_file()).unwrap();
+    assert_eq!(status, Some(78), "{log}");
+    assert!(log.contains("descriptors 3 and 4 are one socket"), "{log}");
 }
 
 #[test]

@@ -8,11 +8,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::daemon::Daemon;
 use crate::support::serve::Client;
-use crate::support::{PATIENCE, have, until};
+use crate::support::{PATIENCE, have, until, wait_for_exit};
 
 #[test]
 fn a_changed_limit_is_in_force_and_told() {
@@ -398,6 +398,36 @@ fn r31_what_it_was_told_to_ignore_reloads_nothing() {
     }
     let log = running.terminate();
     assert!(!log.contains("reloaded"), "{log}");
+}
+
+#[test]
+fn signals_before_it_serves_are_obeyed_when_it_does() {
+    let daemon = Daemon::new("");
+    // Whoever opens it waits for somebody who writes: until then the start goes on.
+    let pipe = daemon.file().with_file_name("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    fs::remove_file(daemon.file()).unwrap();
+    symlink(&pipe, daemon.file()).unwrap();
+    let mut server = daemon.command("").stdout(Stdio::null()).spawn().unwrap();
+    let number = Pid::from_child(&server);
+    // Its own name, and what it catches, say that it is it, and so far (proc(5)).
+    let status = format!("/proc/{}/status", server.id());
+    until("it catches signals", || {
+        let status = fs::read_to_string(&status).unwrap();
+        let (_, caught) = status.split_once("SigCgt:\t").unwrap();
+        let caught = u64::from_str_radix(caught.lines().next().unwrap(), 16).unwrap();
+        let bit = |signal: Signal| 1 << (signal.as_raw() - 1);
+        let both = bit(Signal::HUP) | bit(Signal::USR2);
+        (caught & both == both).then_some(())
+    });
+    kill_process(number, Signal::HUP).unwrap();
+    kill_process(number, Signal::USR2).unwrap();
+    fs::write(&pipe, "listen = [\"tcp-room=127.0.0.1:0\"]\n").unwrap();
+    let status = wait_for_exit(&mut server);
+    let log = fs::read_to_string(daemon.log_file()).unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("draining: SIGUSR2, members: 0"), "{log}");
 }
 
 #[test]
