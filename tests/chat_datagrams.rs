@@ -324,6 +324,28 @@ fn a_wrong_password_is_exit_status_3_and_comes_from_a_file() {
 }
 
 #[test]
+fn who_is_put_out_is_told_why_and_exit_status_1() {
+    let reason = "kicked: the account was deleted";
+    let mut port = Port::bind();
+    let mut client = login(&port.address());
+    answer(&mut port, "C LOGIN alice", "PASSWORD existing");
+    let welcome = format!("WELCOME {SID}");
+    answer(&mut port, "C PASS alice secret word", &welcome);
+    answer(&mut port, &format!("C PING {SID}"), "PONG");
+    // It stays open: nobody but the server ends it.
+    let _stdin = client.stdin();
+    let lines = client.lines();
+    assert_eq!(lines.json(), joined("lobby"));
+    port.say(format!("D PM <server> {reason}"));
+    assert_eq!(lines.json(), closed(reason));
+    let expected = format!("mynah: {}: {reason}\n", port.address());
+    assert_eq!(client.end(), (Some(1), expected));
+    port.socket.set_nonblocking(true).unwrap();
+    let silence = port.socket.recv(&mut [0; 64]).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_named_and_exit_status_1() {
     let address = Port::bind().address();
     let mut client = login(&address);

@@ -360,7 +360,7 @@ fn a_password_is_asked_for_and_never_shown() {
     let mut buffer = [0; 4096];
     for (request, answer) in [
         ("C 1 LOGIN alice", "C 1 PASSWORD new"),
-        ("C 2 PASS alice secret", "C 2 DENIED registration closed"),
+        ("C 2 PASS alice secret", "C 2 DENIED wrong name or password"),
     ] {
         let from = loop {
             let (length, from) = server.recv_from(&mut buffer).unwrap();
@@ -372,7 +372,7 @@ fn a_password_is_asked_for_and_never_shown() {
         server.send_to(answer.as_bytes(), from).unwrap();
     }
     let reason = format!(
-        "mynah: {address}: registration closed; there is no account of that name, \
+        "mynah: {address}: wrong name or password; there is no account of that name, \
          so either somebody uses the name or no accounts are made here"
     );
     terminal.expect(&[&reason, ""]);

@@ -513,7 +513,7 @@ fn what_is_wrong_is_said_and_what_would_be_right() {
             "a server running, with /nowhere/at/all as its data directory?",
         ),
         (&["--control", "/nowhere/a.sock"], "", 1, "/nowhere/a.sock"),
-        (&["--config", &bad], "", 78, "bad.toml"),
+        (&["--config", &bad], "", 1, "bad.toml"),
         (
             &["--config", &none],
             "",
