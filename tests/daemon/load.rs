@@ -175,6 +175,8 @@ fn r31_a_hundred_reloads_a_second_lose_nobody_and_nothing() {
         for member in &mut members {
             member.hears("peer", &text);
         }
+        // Who comes meanwhile is let in.
+        running.mynah.join(&format!("newcomer{rounds}"));
         rounds += 1;
         // Under the rates that clients keep by themselves.
         thread::sleep(Duration::from_millis(100));
@@ -191,14 +193,19 @@ fn r31_a_hundred_reloads_a_second_lose_nobody_and_nothing() {
     }
     let log = running.terminate();
     let count = |words: &str| log.matches(words).count();
-    assert!(count("reloaded: limits.members_per_room: ") > 0, "{log}");
-    assert!(count("listening for tcp-room on 127.0.0.2:") > 0);
-    assert!(count("not listening any more for udp-room on 127.0.0.2:") > 0);
-    assert!(count("not reloaded, everything stays as it is: ") > 0);
+    // Those that come while one is read are one, so that a busy machine does fewer.
+    for (what, least) in [
+        ("reloaded: limits.members_per_room: ", 20),
+        ("listening for tcp-room on 127.0.0.2:", 10),
+        ("not listening any more for udp-room on 127.0.0.2:", 10),
+        ("not reloaded, everything stays as it is: ", 50),
+    ] {
+        assert!(count(what) >= least, "{what}{}\n{log}", count(what));
+    }
     assert!(!log.contains("limits.rooms: 4096 -> 1"), "{log}");
     println!(
-        "{rounds} rounds, {sent} SIGHUPs, {} reloads",
-        count("eloaded")
+        "{rounds} rounds, {sent} SIGHUPs, of which {} were refused",
+        count("not reloaded, ")
     );
 }
 
