@@ -51,7 +51,7 @@ pub use notify::{Notifier, watchdog_period};
 pub use poller::{Poller, Readiness};
 pub use private::{MAX_SOCKET_PATH, PrivateListener, is_trusted};
 pub use process::ProcessFigures;
-pub use signals::{Signal, Signals, is_ignored};
+pub use signals::{ControllingTerminal, Signal, Signals, is_ignored};
 pub use stream::Stream;
 pub use timers::{TimerId, Timers};
 pub use wire::Wire;

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 
 use mio::Token;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Signal as Number;
 use signal_hook_mio::v1_0;
 
@@ -69,6 +71,35 @@ impl fmt::Display for Signal {
 /// Whether the process was told to ignore it, as nohup(1) tells SIGHUP. To be asked before it is caught.
 pub fn is_ignored(signal: Signal) -> bool {
     sys::is_ignored(signal.number())
+}
+
+/// The terminal that has control of this process (tty(4)), if one had when this was made.
+#[derive(Debug)]
+pub struct ControllingTerminal {
+    was_there: bool,
+}
+
+impl ControllingTerminal {
+    /// As it is now.
+    pub fn of_process() -> ControllingTerminal {
+        ControllingTerminal {
+            was_there: matches!(open_terminal(), Ok(())),
+        }
+    }
+
+    /// Whether it was there and is not any more: its window was closed, or the connection to it was lost. Of that the
+    /// kernel tells by a [`Signal::Hangup`], as others do who want something else.
+    pub fn is_gone(&self) -> bool {
+        // Anything else, as a want of descriptors, says nothing about it.
+        let gone = [Errno::NXIO, Errno::IO].map(Err);
+        self.was_there && gone.contains(&open_terminal())
+    }
+}
+
+/// Opens the terminal and closes it again.
+fn open_terminal() -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open("/dev/tty", flags, Mode::empty()).map(drop)
 }
 
 /// Those of the signals that this program catches. What is not caught does what it always does.

@@ -26,7 +26,8 @@ use super::visiting::{date, receive_administrator, receive_onlooker};
 use crate::metrics::Histogram;
 use crate::protocol::registry::Protocol;
 use crate::reactor::{
-    Accept, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency, Wire, is_ignored,
+    Accept, ControllingTerminal, Helper, Key, Poller, Reserve, Signal, Signals, UdpPort, Urgency,
+    Wire, is_ignored,
 };
 use crate::store::Done;
 
@@ -61,6 +62,7 @@ const SIGNALS: Token = Token(u32::MAX as usize);
 pub(super) struct Driver {
     poller: Poller,
     signals: Signals,
+    terminal: ControllingTerminal,
     pub(super) entrances: Entrances,
     /// By their numbers.
     pub(super) ports: BTreeMap<u8, OpenPort>,
@@ -127,6 +129,7 @@ enum Phase {
 pub struct Caught {
     poller: Poller,
     signals: Signals,
+    terminal: ControllingTerminal,
 }
 
 impl Caught {
@@ -141,14 +144,22 @@ impl Caught {
             catch.push(Signal::Hangup);
         }
         let signals = Signals::new(&poller, SIGNALS, &catch)?;
-        Ok(Caught { poller, signals })
+        Ok(Caught {
+            poller,
+            signals,
+            terminal: ControllingTerminal::of_process(),
+        })
     }
 }
 
 impl Driver {
     pub(super) fn new(doors: Vec<Door>, house: House, caught: Caught) -> io::Result<Driver> {
         let now = Instant::now();
-        let Caught { poller, signals } = caught;
+        let Caught {
+            poller,
+            signals,
+            terminal,
+        } = caught;
         signals.catch_also(&[Signal::Interrupt, Signal::Terminate])?;
         let waker = Arc::new(poller.waker(HELPER)?);
         let terms = house.terms;
@@ -169,6 +180,7 @@ impl Driver {
         let mut driver = Driver {
             poller,
             signals,
+            terminal,
             entrances: Entrances::default(),
             ports: BTreeMap::new(),
             reserve: Reserve::new()?,
@@ -451,6 +463,12 @@ impl Driver {
         }
         for signal in signals {
             match signal {
+                // Who has closed its window has done with it. The shell there may have told the same.
+                Signal::Hangup if self.terminal.is_gone() => {
+                    if !self.is_stopping() {
+                        self.stop("the terminal is gone", now);
+                    }
+                }
                 Signal::Hangup => self.begin_reload(now),
                 Signal::User2 => self.drain(&signal.to_string(), now),
                 Signal::Interrupt | Signal::Terminate | Signal::WindowChange => {}

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::daemon::Daemon;
 use crate::support::serve::Client;
@@ -398,6 +399,25 @@ fn r31_what_it_was_told_to_ignore_reloads_nothing() {
     }
     let log = running.terminate();
     assert!(!log.contains("reloaded"), "{log}");
+}
+
+#[test]
+fn a_server_goes_with_its_terminal() {
+    let daemon = Daemon::new("");
+    let closed_there = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let window = openpt(closed_there).unwrap();
+    grantpt(&window).unwrap();
+    unlockpt(&window).unwrap();
+    let line = ptsname(&window, Vec::new()).unwrap();
+    let before = format!("exec <{}", line.to_str().unwrap());
+    let mut running = daemon.start_as(daemon.command_by(&before, "setsid --ctty"));
+    let _member = running.mynah.join("member");
+    // Somebody else's is a reload there, too.
+    running.mynah.signal(Signal::HUP);
+    running.logs("reloaded: nothing has changed");
+    drop(window);
+    assert_eq!(wait_for_exit(&mut running.mynah.child).code(), Some(0));
+    running.logs("stopping: the terminal is gone, 1 connections");
 }
 
 #[test]
