@@ -103,6 +103,11 @@ fn figures_move_with_those_who_come_talk_are_refused_and_go() {
     );
     let said = scrape(figures);
     assert_eq!(said["mynah_messages_total"], 1.0);
+    assert!(said["mynah_deliveries_total"] >= 1.0);
+    for way in ["received", "sent"] {
+        let bytes = format!("mynah_{way}_bytes_total{{transport=\"tcp\"}}");
+        assert!(said[&bytes] > come[&bytes], "{bytes}");
+    }
 
     stranger.join("ann");
     assert_eq!(stranger.read_verdict(), 0);
@@ -127,7 +132,8 @@ fn figures_move_with_those_who_come_talk_are_refused_and_go() {
     let told = gone["process_resident_memory_bytes"];
     assert!((told / memory - 1.0).abs() < 0.5, "{told} of {memory}");
     assert!(gone["process_cpu_seconds_total"] > 0.0);
-    assert!(gone["process_open_fds"] > 5.0);
+    // Linux before 6.2 does not tell.
+    assert!(gone.get("process_open_fds").is_none_or(|open| *open > 5.0));
 }
 
 #[test]
@@ -261,8 +267,9 @@ fn bad_visitors_keep_nobody_waiting() {
         }
     }
     // No more than so many are held, whoever they are.
-    let held = scrape(at)["process_open_fds"];
-    assert!(held < 60.0, "{held} descriptors");
+    let descriptors = format!("/proc/{}/fd", server.child.id());
+    let held = std::fs::read_dir(descriptors).unwrap().count();
+    assert!(held < 60, "{held} descriptors");
     drop((silent, deaf));
 }
 

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use support::pty::Pty;
+use support::serve::Mynah;
 
 /// Answers who asks over HTTP, as the server's metrics socket does.
 struct Figures {
@@ -437,6 +438,46 @@ fn a_pipe_gets_one_table() {
     let once = ["top", &address, "--once", "--interval", "100ms"];
     let mut pty = Pty::start(&once, &[], (80, 24));
     pty.expect_exit(0);
+}
+
+#[test]
+fn a_server_is_asked_over_its_control_socket_and_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().to_str().unwrap();
+    let mynah = Mynah::serve_with(&[
+        "--listen",
+        "tcp-room=127.0.0.1:0",
+        "--listen",
+        "metrics=127.0.0.1:0",
+        "--data-dir",
+        data_dir,
+    ]);
+    let _members = (mynah.join("ann"), mynah.join("ben"));
+    let metrics = mynah.at(1).to_string();
+    let socket = folder.path().join("mynah.sock");
+    for source in [
+        &["--data-dir", data_dir][..],
+        &["--control", socket.to_str().unwrap()],
+        &[&metrics],
+    ] {
+        let output = top(&[source, &["--interval", "100ms"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{source:?}: {text}");
+        let has = |words: &[&str]| {
+            text.lines()
+                .any(|line| line.split_whitespace().eq(words.iter().copied()))
+        };
+        let version = concat!("mynah ", env!("CARGO_PKG_VERSION"), " (");
+        assert!(text.starts_with(version), "{text}");
+        for words in [
+            &["live"][..],
+            &["members", "2"],
+            &["messages", "in", "0/s"],
+            &["tcp-room", "2", "2"],
+        ] {
+            assert!(has(words), "{words:?} in {text}");
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,8 @@ complete -c mynah -n "__fish_mynah_needs_command" -f -a "serve" -d 'Run the serv
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "chat" -d 'Talk to others through a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_needs_command" -f -a "ctl" -d 'Keep order in a running server: see who is in, kick, ban, speak to all, stop'
+complete -c mynah -n "__fish_mynah_needs_command" -f -a "account" -d 'Make and change accounts, whether a server runs or not'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "top" -d 'Watch a server: its figures live in this terminal'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
 complete -c mynah -n "__fish_mynah_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -124,6 +126,145 @@ complete -c mynah -n "__fish_mynah_using_subcommand bench" -l plot -d 'Draw the 
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s f -l floor -d 'Before each run measure the bare write loop, which no server can pass, and show the ratio'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s q -l quiet -d 'No word on standard error while it runs'
 complete -c mynah -n "__fish_mynah_using_subcommand bench" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "members" -d 'Who is in: name, protocol, address, room, and the bytes that it is behind'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "rooms" -d 'Which rooms there are, and how many are in each'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "kick" -d 'Put somebody out, who may come back'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "ban" -d 'Let nobody in from an address or prefix, and put out who is in; it is kept in the data directory'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "unban" -d 'Take a ban back'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "bans" -d 'Who is banned, since when, until when and why'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "say" -d 'Tell everybody something'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "reload" -d 'Read the configuration again, as SIGHUP'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "drain" -d 'Let nobody in any more, and stop when all have left, as SIGUSR2'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "stop" -d 'Stop, as SIGTERM'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "metrics" -d 'The figures, as Prometheus reads them'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "status" -d 'What server it is, since when, and where it listens'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "accounts" -d 'Which accounts there are'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and not __fish_seen_subcommand_from members rooms kick ban unban bans say reload drain stop metrics status accounts help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from members" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from members" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from members" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from members" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from members" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from rooms" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from rooms" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from rooms" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from rooms" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from rooms" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -l room -d 'In this room alone' -r
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -s a -l address -d 'WHOM is an address: everybody from there, or the one at ADDR:PORT'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from kick" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l for -d 'For so long, as 30m, 12h or 7d [default: for good]' -r
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l force -d 'Even if it is this machine, or a large part of all'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from ban" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from unban" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from unban" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from unban" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from unban" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from unban" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from bans" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from bans" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from bans" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from bans" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from bans" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from say" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from say" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from say" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from say" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from say" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from stop" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from stop" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from stop" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from stop" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from stop" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from metrics" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from metrics" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from metrics" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from metrics" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from metrics" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from status" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from status" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from status" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from status" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from accounts" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from accounts" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from accounts" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from accounts" -l json -d 'Show the answer as the server gives it: lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from accounts" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "members" -d 'Who is in: name, protocol, address, room, and the bytes that it is behind'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "rooms" -d 'Which rooms there are, and how many are in each'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "kick" -d 'Put somebody out, who may come back'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "ban" -d 'Let nobody in from an address or prefix, and put out who is in; it is kept in the data directory'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "unban" -d 'Take a ban back'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "bans" -d 'Who is banned, since when, until when and why'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "say" -d 'Tell everybody something'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again, as SIGHUP'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Let nobody in any more, and stop when all have left, as SIGUSR2'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop, as SIGTERM'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "metrics" -d 'The figures, as Prometheus reads them'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "status" -d 'What server it is, since when, and where it listens'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "accounts" -d 'Which accounts there are'
+complete -c mynah -n "__fish_mynah_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -l json -d 'Show the answer as lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -f -a "add" -d 'Make an account; its password is asked for'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -f -a "passwd" -d 'Give an account another password; who is in with the old one stays'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -f -a "delete" -d 'Take an account away, and let its owner go'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -f -a "list" -d 'Which accounts there are; never what their passwords are known by'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and not __fish_seen_subcommand_from add passwd delete list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -l password-file -d 'Read the password from the first line of this file; - is standard input' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -l json -d 'Show the answer as lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -l password-file -d 'Read the password from the first line of this file; - is standard input' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -l json -d 'Show the answer as lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from passwd" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from delete" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from delete" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from delete" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from delete" -l json -d 'Show the answer as lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from list" -l config -d 'Its configuration file' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from list" -l data-dir -d 'Its data directory' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from list" -l control -d 'Its control socket [default: mynah.sock in the data directory]' -r -F
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from list" -l json -d 'Show the answer as lines of JSON'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "add" -d 'Make an account; its password is asked for'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "passwd" -d 'Give an account another password; who is in with the old one stays'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Take an account away, and let its owner go'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "list" -d 'Which accounts there are; never what their passwords are known by'
+complete -c mynah -n "__fish_mynah_using_subcommand account; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mynah -n "__fish_mynah_using_subcommand top" -s i -l interval -d 'How long from one look to the next' -r
 complete -c mynah -n "__fish_mynah_using_subcommand top" -l control -d 'The server\'s control socket [default: as in its configuration]' -r -F
 complete -c mynah -n "__fish_mynah_using_subcommand top" -l data-dir -d 'The server\'s data directory, where its control socket is' -r -F
@@ -135,13 +276,15 @@ gathering\t'One write for each member with all that is there'
 datagrams\t'One datagram for each and member'"
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -l parent -d 'End when this process does, which has started us' -r
 complete -c mynah -n "__fish_mynah_using_subcommand bench-floor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "chat" -d 'Talk to others through a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "top" -d 'Watch a server: its figures live in this terminal'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
-complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench top bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "serve" -d 'Run the server: every protocol on this machine, unless told otherwise'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "config" -d 'Show the configuration: what there is to set, and what is set'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "chat" -d 'Talk to others through a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "bench" -d 'Measure a server: members of any protocol come in, talk, and count every delivery'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "ctl" -d 'Keep order in a running server: see who is in, kick, ban, speak to all, stop'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "account" -d 'Make and change accounts, whether a server runs or not'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "top" -d 'Watch a server: its figures live in this terminal'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "bench-floor" -d 'The bare write loop that `bench` measures beside a server'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and not __fish_seen_subcommand_from serve config chat bench ctl account top bench-floor help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "default" -d 'Print a configuration file with all keys, their defaults and what they are, commented out'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Read the configuration as `serve` with the same flags would, and print what holds and where each value comes from; exit status 78 if something is wrong'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "tcp-room" -d 'Binary frames over TCP, one room'
@@ -150,3 +293,20 @@ complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcom
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "udp-login" -d 'Text over UDP, one room, with accounts; the password crosses the network in clear'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "tcrp" -d 'Rooms with a host: asked for over TCP, talked in over UDP'
 complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from chat" -f -a "udp-mesh" -d 'A local network without a server: everybody hears everybody\'s broadcasts'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "members" -d 'Who is in: name, protocol, address, room, and the bytes that it is behind'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "rooms" -d 'Which rooms there are, and how many are in each'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "kick" -d 'Put somebody out, who may come back'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "ban" -d 'Let nobody in from an address or prefix, and put out who is in; it is kept in the data directory'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "unban" -d 'Take a ban back'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "bans" -d 'Who is banned, since when, until when and why'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "say" -d 'Tell everybody something'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again, as SIGHUP'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Let nobody in any more, and stop when all have left, as SIGUSR2'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "stop" -d 'Stop, as SIGTERM'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "metrics" -d 'The figures, as Prometheus reads them'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "status" -d 'What server it is, since when, and where it listens'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "accounts" -d 'Which accounts there are'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "add" -d 'Make an account; its password is asked for'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "passwd" -d 'Give an account another password; who is in with the old one stays'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "delete" -d 'Take an account away, and let its owner go'
+complete -c mynah -n "__fish_mynah_using_subcommand help; and __fish_seen_subcommand_from account" -f -a "list" -d 'Which accounts there are; never what their passwords are known by'

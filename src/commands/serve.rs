@@ -54,11 +54,15 @@ pub fn run(args: ServeArgs) -> ExitCode {
             let inherited = inherited.map_err(|error| {
                 Failure::Configuration(format!("the sockets that were handed over: {error}"))
             })?;
-            // Dropped last: what is logged until then gets out.
+            // What is logged until the end gets out.
             let journal = journal::start(merged.settings.log_level.clone())
                 .map_err(|error| Failure::Other(format!("cannot start the log: {error}")))?;
             tell_of(&merged);
-            serve(args, &merged, inherited, &Arc::new(journal))
+            let journal = Arc::new(journal);
+            let served = serve(args, &merged, inherited, &journal);
+            // Whoever reads a file that nobody answers for has it still.
+            journal.flush();
+            served
         });
     let (reason, status) = match result {
         Ok(()) => return ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::key::{Key, Kind, Reload, Unsaid, Wrong};
+use super::key::{Key, Kind, Reload, Told, Unsaid, Wrong};
 use super::{Service, Settings};
 use crate::control::Prefix;
 use crate::protocol::registry::Protocol;
@@ -70,9 +70,9 @@ fn put(
     list: fn(&mut Access) -> &mut Vec<IpNet>,
 ) -> Result<(), Wrong> {
     let nets = texts.iter().enumerate().map(|(number, text)| {
-        read(text).map_err(|right| Wrong {
+        read(text).map_err(|why| Wrong {
             item: Some(number),
-            right: Some(right),
+            told: Told::Because(why),
         })
     });
     let nets = nets.collect::<Result<_, Wrong>>()?;
@@ -85,15 +85,13 @@ fn put(
     Ok(())
 }
 
-/// One network, or what would be right.
+/// One network, or what is wrong with it.
 fn read(text: &str) -> Result<IpNet, String> {
-    let prefix = Prefix::parse(text).map_err(|_| {
-        "an IP address or a prefix, as 192.0.2.1, 10.0.0.0/8 or 2001:db8::/32".to_owned()
-    })?;
+    let prefix = Prefix::parse(text).map_err(|error| error.to_string())?;
     match prefix.was_trimmed() {
         // It may be the length that is wrong.
         true => Err(format!(
-            "the first address of a network before its length, as {prefix}"
+            "it is one address in {prefix}; a network begins with its first"
         )),
         false => Ok(prefix.net()),
     }

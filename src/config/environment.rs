@@ -5,8 +5,8 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::error::{ConfigError, Origin, Problem};
-use super::key::{Key, Kind, keys};
+use super::error::{ConfigError, Origin};
+use super::key::{Key, Kind, Wrong, keys};
 use super::merged::Merged;
 use super::suggest::nearest;
 use super::value::Value;
@@ -19,11 +19,12 @@ pub(super) const CONFIG: &str = "MYNAH_CONFIG";
 /// Those that say something to the clients or to our own tests, and are no settings.
 const OTHERS: &[&str] = &[
     CONFIG,
+    "MYNAH_COMMIT",
     "MYNAH_NO_SKIP",
     "MYNAH_PASSWORD",
     "MYNAH_SEED",
     "MYNAH_SEEDS",
-    "MYNAH_UPDATE",
+    "MYNAH_RENEW",
 ];
 
 /// The beginning of those that only tests have.
@@ -70,18 +71,17 @@ impl Environment {
             let Some(value) = self.get(&name) else {
                 continue;
             };
-            let refused = |right| ConfigError {
-                origin: Origin::Variable(name.clone()),
-                key: Some(key.name.to_owned()),
-                problem: Problem::Value {
-                    got: crate::chat::cut(&format!("{value:?}"), 80).to_owned(),
-                    right,
-                },
-            };
-            let text = value.to_str();
-            let text = text.ok_or_else(|| refused(format!("{}, in UTF-8", key.bare_right())))?;
-            key.set(&mut merged.settings, &bare(key, text))
-                .map_err(|wrong| refused(wrong.right.unwrap_or_else(|| key.bare_right())))?;
+            let not_utf8 = || Wrong::from("it is no UTF-8".to_owned());
+            let text = value.to_str().ok_or_else(not_utf8);
+            let set = text.and_then(|text| key.set(&mut merged.settings, &bare(key, text)));
+            set.map_err(|wrong| {
+                let got = crate::chat::cut(&format!("{value:?}"), 80).to_owned();
+                ConfigError {
+                    origin: Origin::Variable(name.clone()),
+                    key: Some(key.name.to_owned()),
+                    problem: wrong.problem(got, || key.bare_right()),
+                }
+            })?;
             merged.came_from(key, Origin::Variable(name));
         }
         Ok(())
@@ -209,7 +209,11 @@ mod tests {
                 "irc=127.0.0.1:1",
                 "nothing that listens is called \"irc\"",
             ),
-            ("MYNAH_LOG_LEVEL", "loud", "\"loud\" is no level"),
+            (
+                "MYNAH_LOG_LEVEL",
+                "loud",
+                "\"loud\" cannot be: \"loud\" is no level; there is: off, ",
+            ),
             ("MYNAH_DATA_DIR", "", "right is: a path"),
             ("MYNAH_ACCESS_TCP_ROOM_ALLOW", "10.1.0.0/8", "10.0.0.0/8"),
         ] {

@@ -46,6 +46,8 @@ pub enum Problem {
     },
     /// A value that the key does not take.
     Value { got: String, right: String },
+    /// The same, where it is better said what is wrong with it.
+    Refused { got: String, why: String },
 }
 
 /// More than anybody writes by hand.
@@ -84,6 +86,7 @@ impl fmt::Display for ConfigError {
                 }
                 write!(f, "there is: {}", known.join(", "))
             }
+            Problem::Refused { got, why } => write!(f, " {got} cannot be: {why}"),
             Problem::Value { got, right } => write!(f, " {got} cannot be; right is: {right}"),
         }
     }

@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{CONFIG, Environment};
 use super::error::{ConfigError, MAX_BYTES, Origin, Problem};
-use super::key::{Key, names};
+use super::key::{Key, Wrong, names};
 use super::merged::Merged;
 use super::suggest::nearest;
 use super::value::Value;
@@ -133,9 +133,8 @@ impl Source {
         };
         let document = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            let hint = page.hint(at).unwrap_or_default();
-            let message = format!("{}{hint}", error.message());
-            page.error(at, None, Problem::Syntax(message))
+            let syntax = || page.error(at, None, Problem::Syntax(error.message().into()));
+            page.without_quotes(at).unwrap_or_else(syntax)
         })?;
         let mut entries = Vec::new();
         page.flatten("", document.get_ref(), &mut entries)?;
@@ -180,8 +179,12 @@ impl Page<'_> {
             match value.get_ref() {
                 DeValue::Table(table) if is_table => self.flatten(&inside, table, entries)?,
                 _ if is_table => {
-                    let right = format!("a table, [{}]", entry.name);
-                    return Err(self.refused(&entry, value.span(), right));
+                    let (got, right) = (
+                        self.got(&value.span()),
+                        format!("a table, [{}]", entry.name),
+                    );
+                    let problem = Problem::Value { got, right };
+                    return Err(self.error(value.span().start, Some(entry.name), problem));
                 }
                 _ => entries.push(entry),
             }
@@ -194,16 +197,23 @@ impl Page<'_> {
             return Err(self.unknown(entry));
         };
         let whole = entry.value.span();
-        let value = Value::of_toml(entry.value)
-            .map_err(|at| self.refused(entry, at.unwrap_or(whole.clone()), key.right()))?;
-        key.set(&mut merged.settings, &value).map_err(|wrong| {
-            let items = entry.value.get_ref().as_array();
-            let item = wrong.item.and_then(|number| items?.get(number));
-            let span = item.map_or(whole.clone(), Spanned::span);
-            self.refused(entry, span, wrong.right.unwrap_or_else(|| key.right()))
-        })?;
-        merged.came_from(key, at(self.path, Some(self.line(entry.at))));
-        Ok(())
+        let (wrong, span) = match Value::of_toml(entry.value) {
+            Err(inside) => (Wrong::default(), inside.unwrap_or(whole)),
+            Ok(value) => match key.set(&mut merged.settings, &value) {
+                Ok(()) => {
+                    let line = self.line(entry.at);
+                    merged.came_from(key, at(self.path, Some(line)));
+                    return Ok(());
+                }
+                Err(wrong) => {
+                    let items = entry.value.get_ref().as_array();
+                    let item = wrong.item.and_then(|number| items?.get(number));
+                    (wrong, item.map_or(whole, Spanned::span))
+                }
+            },
+        };
+        let problem = wrong.problem(self.got(&span), || key.right());
+        Err(self.error(span.start, Some(entry.name.clone()), problem))
     }
 
     fn unknown(&self, entry: &Entry<'_, '_>) -> ConfigError {
@@ -237,12 +247,11 @@ impl Page<'_> {
         self.error(entry.at, Some(entry.name.clone()), problem)
     }
 
-    fn refused(&self, entry: &Entry<'_, '_>, span: Range<usize>, right: String) -> ConfigError {
-        let at = span.start;
-        let line = self.text.get(span).unwrap_or_default().lines().next();
-        let got = crate::chat::cut(line.unwrap_or_default(), 80).to_owned();
-        let problem = Problem::Value { got, right };
-        self.error(at, Some(entry.name.clone()), problem)
+    /// What stands there, so much of it as is told.
+    fn got(&self, span: &Range<usize>) -> String {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        crate::chat::cut(line, 80).to_owned()
     }
 
     fn error(&self, byte: usize, key: Option<String>, problem: Problem) -> ConfigError {
@@ -257,22 +266,32 @@ impl Page<'_> {
         line_at(self.text.as_bytes(), byte)
     }
 
-    /// What people forget who know other formats.
-    fn hint(&self, byte: usize) -> Option<&'static str> {
-        let line = self.text.lines().nth(self.line(byte).checked_sub(1)?)?;
-        let (_, value) = line.split_once('=')?;
+    /// What is wrong where a line is no TOML because it is written as in other formats, as `stall_time = 30s` or
+    /// `log_level = info`: what the key takes is better said than what TOML would.
+    fn without_quotes(&self, byte: usize) -> Option<ConfigError> {
+        let number = self.line(byte).checked_sub(1)?;
+        let (name, value) = self.text.lines().nth(number)?.split_once('=')?;
         let value = value.split('#').next()?.trim();
-        let first = value.chars().next()?;
-        let has_letter = value.contains(|c: char| c.is_ascii_alphabetic());
-        match first {
-            '0'..='9' if has_letter && !value.contains(['.', ':']) => {
-                Some("; a number is written without a unit")
-            }
-            c if c.is_alphanumeric() || c == '/' => {
-                Some("; a text stands in quotes, and true and false are small")
-            }
-            _ => None,
-        }
+        let is_bare = |c: char| c.is_alphanumeric() || c == '/';
+        // A key may stand there twice, with values that are right.
+        let bare = value.chars().next().is_some_and(is_bare) && DeValue::parse(value).is_err();
+        let before = self.text.lines().take(number);
+        let header = before
+            .filter_map(|line| line.trim().strip_prefix('['))
+            .last();
+        let table = header.map(|line| line.split(']').next().unwrap_or_default().trim());
+        let name = match table {
+            Some(table) => format!("{table}.{}", name.trim()),
+            None => name.trim().to_owned(),
+        };
+        let key = Key::named(&name).filter(|_| bare)?;
+        let got = crate::chat::cut(value, 80).to_owned();
+        let right = key.right();
+        let problem = match key.wrong_text(value) {
+            Some(wrong) => wrong.problem(got, || right),
+            None => Problem::Value { got, right },
+        };
+        Some(self.error(byte, Some(name), problem))
     }
 }
 
@@ -479,12 +498,12 @@ mod tests {
             (
                 "access.group.deny = [\"::1\", \"10.0.0.1/8\"]",
                 "access.group.deny: \"10.0.0.1/8\" ",
-                "as 10.0.0.0/8",
+                "in 10.0.0.0/8",
             ),
         ] {
             let said = said(format!("# first\n\n{line}\n"));
             assert!(said.starts_with(&format!("3: {begin}")), "{said}");
-            let (_, told) = said.split_once("cannot be; right is: ").unwrap();
+            let (_, told) = said.split_once("cannot be").unwrap();
             assert!(told.contains(right), "{said}");
         }
         let second = said("listen = [\n  \"tcp-room=127.0.0.1:1\",\n  \"tcp-room\",\n]\n");
@@ -537,31 +556,44 @@ mod tests {
         for (text, begin) in [
             ("isolate = true\nlisten = [\"x\"", "2: no TOML: "),
             ("isolate = true\nisolate = true", "2: no TOML: "),
-            ("isolate = yes", "1: no TOML: "),
+            (
+                "isolate = yes",
+                "1: isolate: yes cannot be; right is: true or false",
+            ),
             ("\n\n= 5", "3: no TOML: "),
         ] {
             let said = said(text);
             assert!(said.starts_with(begin), "{said}");
         }
         assert_eq!(said(b"\n\"\xff"), "2: a byte that is no UTF-8");
-        for (line, hint) in [
+        for (line, told) in [
             (
                 "limits.stall_time = 30s",
-                "; a number is written without a unit",
+                "limits.stall_time: 30s cannot be; right is: a whole number of seconds from 1 to 3600, without a unit \
+                 and without quotes: 30",
             ),
             (
-                "limits.stall_bytes = 64KiB # much",
-                "; a number is written without a unit",
+                "[limits]\nstall_bytes = 64KiB # much",
+                "limits.stall_bytes: 64KiB cannot be; right is: a whole number of bytes",
             ),
-            ("log_level = info", "; a text stands in quotes"),
+            (
+                "log_level = info",
+                "log_level: info cannot be; right is: a level in quotes",
+            ),
+            (
+                "data_dir = /srv",
+                "data_dir: /srv cannot be; right is: a path in quotes",
+            ),
             (
                 "isolate = True",
-                "; a text stands in quotes, and true and false are small",
+                "isolate: True cannot be; right is: true or false",
             ),
+            ("roms = 7s", "no TOML: "),
+            ("listen = [x]", "no TOML: "),
         ] {
             let said = said(format!("\n{line}\n"));
-            assert!(said.starts_with("2: no TOML: "), "{said}");
-            assert!(said.contains(hint), "{said}");
+            let at = if line.contains('\n') { 3 } else { 2 };
+            assert!(said.starts_with(&format!("{at}: {told}")), "{said}");
         }
         let folder = tempfile::tempdir().unwrap();
         let large = folder.path().join("large");

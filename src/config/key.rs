@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::Settings;
 use super::access::ACCESS;
+use super::error::Problem;
 use super::limits::LIMITS;
 use super::table::TABLE;
 use super::value::Value;
@@ -83,13 +84,24 @@ pub(super) enum Kind {
     },
 }
 
-/// Why a value is refused: it is not what is right for the key, or something more exact can be said.
+/// That a value is refused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Wrong {
     /// Which one of a list.
     pub(super) item: Option<usize>,
+    pub(super) told: Told,
+}
+
+/// What is said of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Told {
+    /// What is right for the key.
+    #[default]
+    OfKey,
     /// What would be right.
-    pub(super) right: Option<String>,
+    Right(String),
+    /// What is wrong.
+    Because(String),
 }
 
 /// All keys, in the order in which people are shown them.
@@ -175,12 +187,8 @@ impl Key {
             }
             (Kind::Text { set, .. }, Value::Text(text)) => set(settings, text),
             (Kind::Texts { set, .. }, Value::Texts(texts)) => set(settings, texts),
-            (Kind::Number { unit, bounds, .. }, Value::Text(text)) => {
-                // Somebody wrote a unit, or quotes.
-                let meant = unit.read(text).filter(|number| bounds.contains(number));
-                let meant = meant.map_or(String::new(), |number| format!(": {number}"));
-                let right = format!("{}, without a unit and without quotes{meant}", self.right());
-                Err(right.into())
+            (Kind::Number { .. }, Value::Text(text)) => {
+                Err(self.wrong_text(text).unwrap_or_default())
             }
             (
                 Kind::Number { .. } | Kind::Truth { .. } | Kind::Text { .. } | Kind::Texts { .. },
@@ -190,11 +198,42 @@ impl Key {
     }
 }
 
+impl Key {
+    /// What is wrong with a text where a number should be: somebody wrote a unit, or quotes.
+    pub(super) fn wrong_text(&self, text: &str) -> Option<Wrong> {
+        let Kind::Number { unit, bounds, .. } = &self.kind else {
+            return None;
+        };
+        let meant = unit.read(text).filter(|number| bounds.contains(number));
+        let meant = meant.map_or(String::new(), |number| format!(": {number}"));
+        let right = format!("{}, without a unit and without quotes{meant}", self.right());
+        Some(Wrong {
+            item: None,
+            told: Told::Right(right),
+        })
+    }
+}
+
+impl Wrong {
+    /// That what was there is refused, with what would be right for the key.
+    pub(super) fn problem(self, got: String, of_key: impl FnOnce() -> String) -> Problem {
+        match self.told {
+            Told::OfKey => Problem::Value {
+                got,
+                right: of_key(),
+            },
+            Told::Right(right) => Problem::Value { got, right },
+            Told::Because(why) => Problem::Refused { got, why },
+        }
+    }
+}
+
+/// What is wrong.
 impl From<String> for Wrong {
-    fn from(right: String) -> Wrong {
+    fn from(why: String) -> Wrong {
         Wrong {
             item: None,
-            right: Some(right),
+            told: Told::Because(why),
         }
     }
 }

@@ -124,7 +124,8 @@ pub(super) static LIMITS: &[Key] = &[
         Seconds, (1, 60), closing_time),
     row!("lingering_time", "For the peer to close after that.",
         Seconds, (1, 60), lingering_time),
-    row!("stopping_time", "For what is due to all, and for logins under way, once the server is told to stop.",
+    row!("stopping_time", "For what is due to all, and for logins under way, once the server is told to stop; to one connection no longer than \
+        `limits.closing_time`.",
         Seconds, (1, 60), stopping_time),
     with_new_connections(row!("keepalive_idle", "How long a TCP connection is silent before the kernel asks whether anybody \
         is there.",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::key::{Key, Kind, Reload, Unit, Unsaid, Wrong};
+use super::key::{Key, Kind, Reload, Told, Unit, Unsaid, Wrong};
 use super::{Listen, ListenError, welcome};
 use crate::chat::Name;
 use crate::journal::FilterError;
@@ -33,7 +33,7 @@ pub(super) static TABLE: &[Key] = &[
                 let listen = texts.iter().enumerate().map(|(number, text)| {
                     text.parse().map_err(|error: ListenError| Wrong {
                         item: Some(number),
-                        right: Some(error.to_string()),
+                        told: Told::Because(error.to_string()),
                     })
                 });
                 let listen: Vec<_> = listen.collect::<Result<_, Wrong>>()?;

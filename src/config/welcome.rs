@@ -40,15 +40,20 @@ impl fmt::Display for WelcomeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WelcomeError::TooLong { bytes } => {
-                write!(f, "a text of up to {MAX_BYTES} bytes; these are {bytes}")
+                write!(
+                    f,
+                    "it has {MAX_BYTES} bytes at the most, and this one {bytes}"
+                )
             }
             WelcomeError::TooManyLines { lines } => {
-                write!(f, "a text of up to {MAX_LINES} lines; these are {lines}")
+                write!(
+                    f,
+                    "it has {MAX_LINES} lines at the most, and this one {lines}"
+                )
             }
-            WelcomeError::Harmful { line } => write!(
-                f,
-                "a text without control characters; there is one in its line {line}"
-            ),
+            WelcomeError::Harmful { line } => {
+                write!(f, "there are control characters in its line {line}")
+            }
         }
     }
 }

@@ -83,7 +83,7 @@ counters! {
     joined,
     /// Messages that rooms and members were told.
     messages,
-    /// To how many others each of them went, all together.
+    /// Deliveries: to how many others each message went, all together.
     deliveries,
     /// Bytes read from connections.
     received_tcp_bytes,

@@ -154,6 +154,23 @@ impl Wanted {
         }
     }
 
+    /// The same at that place.
+    pub(super) fn at(&self, place: &Place) -> Wanted {
+        let mut other = self.clone();
+        match (&mut other, place) {
+            (Wanted::Chat { address, .. } | Wanted::Metrics { address }, Place::Address(place)) => {
+                *address = *place
+            }
+            (Wanted::Gateway { address, .. }, Place::Address(SocketAddr::V4(place))) => {
+                *address = *place;
+            }
+            (Wanted::Control { path, .. }, Place::Path(place)) => path.clone_from(place),
+            // A door is at a place of its own kind.
+            _ => {}
+        }
+        other
+    }
+
     /// Opens exactly that, or says why not: never another address instead. Port 0 is any. Peers on its streams are
     /// given up as `dead_peer` says.
     pub fn open(&self, dead_peer: DeadPeer) -> Result<Door, OpenError> {

@@ -238,12 +238,13 @@ impl Driver {
         }
     }
 
-    /// All doors, and what in the configuration they are for.
-    pub(super) fn doors(&self) -> impl Iterator<Item = (Opened, Option<&Wanted>)> {
+    /// All doors: where each is, and what in the configuration it is for.
+    pub(super) fn doors(&self) -> impl Iterator<Item = (Opened, &Place, Option<&Wanted>)> {
         let entrances = self.entrances.iter();
-        let entrances = entrances.map(|(at, door)| (Opened::Entrance(at), door.wanted.as_ref()));
+        let entrances =
+            entrances.map(|(at, door)| (Opened::Entrance(at), &door.place, door.wanted.as_ref()));
         let ports = self.ports.iter();
-        let ports = ports.map(|(id, port)| (Opened::Port(*id), port.wanted.as_ref()));
+        let ports = ports.map(|(id, port)| (Opened::Port(*id), &port.place, port.wanted.as_ref()));
         entrances.chain(ports)
     }
 
@@ -296,7 +297,7 @@ impl Driver {
             Phase::Draining { until, .. } if now >= until => {
                 let (members, _) = self.server.population();
                 self.stop(
-                    &format!("the drain has taken its time, {members} members left"),
+                    &format!("the drain has taken its time, members left: {members}"),
                     now,
                 );
                 self.is_done()
@@ -449,7 +450,7 @@ impl Driver {
         let (members, _) = self.server.population();
         let timeout = self.terms.drain_timeout.as_secs();
         log::info!(
-            "draining: {why}, {members} members; nobody is let in any more, and it stops once all have left, in \
+            "draining: {why}, members: {members}; nobody is let in any more, and it stops once all have left, in \
              {timeout} s at the latest"
         );
         self.forget_reload(now);

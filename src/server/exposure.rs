@@ -33,6 +33,7 @@ const SINGLE: &[(&str, &str)] = &[
     ("accepted", "mynah_connections_accepted_total"),
     ("joined", "mynah_joins_total"),
     ("messages", "mynah_messages_total"),
+    ("deliveries", "mynah_deliveries_total"),
     ("closed_late", "mynah_closed_late_total"),
     ("datagrams", "mynah_datagrams_received_total"),
     ("datagrams_sent", "mynah_datagrams_sent_total"),
@@ -46,6 +47,18 @@ const SINGLE: &[(&str, &str)] = &[
 ];
 
 const GROUPS: &[Group] = &[
+    Group {
+        family: "mynah_received_bytes_total",
+        help: "Bytes received of those who chat, by what carried them.",
+        label: "transport",
+        counters: &[("received_tcp_bytes", "tcp"), ("received_udp_bytes", "udp")],
+    },
+    Group {
+        family: "mynah_sent_bytes_total",
+        help: "Bytes sent to those who chat, by what carried them.",
+        label: "transport",
+        counters: &[("sent_tcp_bytes", "tcp"), ("sent_udp_bytes", "udp")],
+    },
     Group {
         family: "mynah_turned_away_total",
         help: "Connections and guests not taken in, by reason.",
@@ -309,7 +322,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fs;
     use std::path::Path;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use mio::net::TcpStream;
 
@@ -364,7 +377,14 @@ mod tests {
             turns: &Histogram::default(),
             draining: false,
             reloads: Reloads::default(),
-            process: ProcessFigures::read(),
+            process: ProcessFigures {
+                cpu: Some(Duration::from_secs(1)),
+                resident_bytes: Some(1),
+                virtual_bytes: Some(1),
+                open_descriptors: Some(1),
+                max_descriptors: Some(1),
+                started: Some(Duration::from_secs(1)),
+            },
         };
         expose(&server.figures(), &running)
     }

@@ -161,16 +161,14 @@ impl Driver {
     fn compare(&self, doors: &[Wanted]) -> (Vec<Opened>, Vec<Wanted>) {
         let mut missing = doors.to_vec();
         let mut unwanted = Vec::new();
-        for (door, wanted) in self.doors() {
+        for (door, place, wanted) in self.doors() {
             // Those that were handed over stay.
             let Some(wanted) = wanted else {
                 continue;
             };
-            // Each stands for one: two on port 0 are two.
-            match missing
-                .iter()
-                .position(|other| other.is_at_the_door(wanted))
-            {
+            // Each stands for one: two on port 0 are two. And one on port 0 is where the kernel has put it.
+            let is_it = |other: &Wanted| other.is_at_the_door(wanted) || *other == wanted.at(place);
+            match missing.iter().position(is_it) {
                 Some(at) => drop(missing.remove(at)),
                 None => unwanted.push(door),
             }
@@ -207,17 +205,15 @@ impl Driver {
 
     /// What is wrong with a door; and whether it is we who are in its way.
     fn explain(&self, error: &OpenError) -> String {
-        let ours = |(_, wanted): &(Opened, Option<&Wanted>)| {
-            let (Some(wanted), Place::Address(address)) = (wanted, &error.place) else {
-                return false;
-            };
-            let theirs = wanted.place().address();
-            theirs.is_some_and(|theirs| theirs.port() == address.port())
-                && wanted.purpose().transport() == error.purpose.transport()
+        let port = error.place.address().map(|address| address.port());
+        let transport = error.purpose.transport();
+        let ours = |(_, place, wanted): &(Opened, &Place, Option<&Wanted>)| {
+            wanted.is_some_and(|wanted| wanted.purpose().transport() == transport)
+                && place.address().map(|address| address.port()) == port
         };
         let in_use = error.error.kind() == io::ErrorKind::AddrInUse;
         match self.doors().find(ours).filter(|_| in_use) {
-            Some((door, _)) => format!(
+            Some((door, ..)) => format!(
                 "{error}: this server has that port for {}, and opens what is new before it closes what is old; restart \
                  it for that, or reload it first without that port",
                 self.describe(&door)

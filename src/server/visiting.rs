@@ -51,7 +51,10 @@ impl Driver {
         };
         log::debug!("control: {}", request.name());
         if matches!(request, Request::Status) {
-            let doors: Vec<_> = self.doors().map(|(door, _)| self.describe(&door)).collect();
+            let doors: Vec<_> = self
+                .doors()
+                .map(|(door, ..)| self.describe(&door))
+                .collect();
             self.server.describe_doors(doors);
         }
         let order = match self.server.obey(request, asker, now, date()) {

@@ -11,7 +11,7 @@ mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -108,26 +108,4 @@ fn the_configuration_that_is_installed_is_current_and_right() {
         shown.contains("\ndata_dir = \"/var/lib/mynah\"  # "),
         "{shown}"
     );
-}
-
-#[test]
-fn every_unit_is_in_the_package() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
-    let manifest: toml::Table = text.unwrap().parse().unwrap();
-    let deb = &manifest["package"]["metadata"]["deb"];
-    let units = deb["systemd-units"].as_array().unwrap().iter();
-    let packed: BTreeSet<&str> = units
-        .map(|one| one["unit-name"].as_str().unwrap())
-        .collect();
-    let files = held(&dist());
-    let is_unit = |name: &&PathBuf| {
-        name.extension()
-            .is_some_and(|end| end == "service" || end == "socket")
-    };
-    let units = files.keys().filter(is_unit);
-    let there: BTreeSet<&str> = units
-        .map(|unit| unit.file_stem().unwrap().to_str().unwrap())
-        .collect();
-    assert!(there.contains("mynah"), "is the test looking at the units?");
-    assert_eq!(packed, there);
 }

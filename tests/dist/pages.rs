@@ -58,10 +58,8 @@ fn page<'a>(
     man.render_name_section(&mut body).unwrap();
     writeln!(body, ".SH SYNOPSIS\n{}", synopsis(command)).unwrap();
     // A description of its own goes before that which is repeated from the name.
-    let (description, sections) = match sections.strip_prefix(".SH DESCRIPTION\n") {
-        Some(rest) => rest.split_at(rest.find(".SH ").unwrap_or(rest.len())),
-        None => ("", sections),
-    };
+    let (description, sections) = sections.split_at(described(sections));
+    let description = description.trim_start_matches(DESCRIPTION);
     man.render_description_section(&mut body).unwrap();
     if !description.is_empty() {
         body.extend_from_slice(b".PP\n");
@@ -115,14 +113,26 @@ fn tidied(text: &str) -> String {
     APOSTROPHES.to_owned() + &text
 }
 
-/// What stands in `dist/man/sections` for a page, or else for the page around it.
+/// What stands in `dist/man/sections` for a page, or else for the page around it, but for what that one describes.
 fn sections(name: &str, around: &[String]) -> String {
-    let outwards = around.iter().rev().map(String::as_str);
-    let mut names = [name].into_iter().chain(outwards);
     let folder = dist().join("man/sections");
-    let text = names.find_map(|name| fs::read_to_string(folder.join(format!("{name}.roff"))).ok());
-    text.unwrap_or_default()
+    let read = |name: &str| fs::read_to_string(folder.join(format!("{name}.roff"))).ok();
+    let inherited = || {
+        let text = around.iter().rev().find_map(|name| read(name))?;
+        Some(text.split_at(described(&text)).1.to_owned())
+    };
+    read(name).or_else(inherited).unwrap_or_default()
 }
+
+/// How long the description is with which sections begin, if they do.
+fn described(sections: &str) -> usize {
+    match sections.strip_prefix(DESCRIPTION) {
+        Some(rest) => DESCRIPTION.len() + rest.find(".SH ").unwrap_or(rest.len()),
+        None => 0,
+    }
+}
+
+const DESCRIPTION: &str = ".SH DESCRIPTION\n";
 
 /// Every page that is there, by path.
 fn paths() -> Vec<std::path::PathBuf> {

@@ -4,8 +4,6 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::logged::Logged;
 use crate::support::serve::{Client, Mynah, say};
-use crate::support::{PATIENCE, have, until, wait_for_exit};
+use crate::support::{PATIENCE, have, until};
 use crate::tracer::Tracer;
 
 /// Members who all say something as soon as they have heard as much as all say in a round.
@@ -149,37 +147,6 @@ fn r30_terminated_while_a_thousand_speak_all_are_sent_all_that_was_said() {
     let stopping = format!("stopping: SIGTERM, {VOICES} connections");
     assert!(stopped.log.contains(&stopping), "{}", stopped.log);
     assert!(std::net::TcpStream::connect(address).is_err());
-}
-
-#[test]
-fn r31_a_hang_up_ends_it_as_it_ends_any_program() {
-    // Whoever runs the tests may have them ignore it, as nohup(1) does, and what is ignored is inherited.
-    let mut command = Command::new("env");
-    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_mynah")]);
-    command.args(["serve", "--listen", "tcp-room=127.0.0.1:0"]);
-    let mut server = Mynah::start(command);
-    let _member = server.join("member");
-    server.signal(Signal::HUP);
-    let status = wait_for_exit(&mut server.child);
-    assert_eq!(status.signal(), Some(Signal::HUP.as_raw()));
-}
-
-#[test]
-fn r31_a_hang_up_that_it_was_told_to_ignore_changes_nothing() {
-    let mut command = Command::new("sh");
-    let script = "trap '' HUP; exec \"$0\" serve --listen tcp-room=127.0.0.1:0";
-    command.args(["-c", script, env!("CARGO_BIN_EXE_mynah")]);
-    let server = Logged::start(command);
-    let mut member = server.mynah.join("member");
-    for n in 0..1000 {
-        server.mynah.signal(Signal::HUP);
-        if n % 100 == 0 {
-            member.say(&n.to_string());
-            assert_eq!(member.hear_text(), n.to_string());
-        }
-    }
-    let stopped = server.stop();
-    assert_eq!(stopped.count("messages"), 10);
 }
 
 /// Thousands of lines to and fro; none is lost, doubled or changed.

@@ -1,16 +1,10 @@
 //! Who has an account, and how often anybody may try a password.
 
-use std::fs;
-
 use crate::memory_house::{ANN, House, SECOND, UDP_LOGIN};
 use crate::{Config, Row, in_house, row};
 
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row("accounts.registration", "\"closed\"", |config| in_cheap_house(config, |house| registrations(house, 1)), "1", "0"),
-    row("accounts.argon2_memory_kib", "1024", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=1024,t=2,p=1"),
-    row("accounts.argon2_passes", "1", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=19456,t=1,p=1"),
-    row("accounts.argon2_lanes", "2", |config| in_house(config, kept), "m=19456,t=2,p=1", "m=19456,t=2,p=2"),
     row("limits.registrations_per_hour", "2", |config| in_cheap_house(config, |house| registrations(house, 8)), "5", "2"),
     row("limits.wrong_passwords_per_name", "2", |config| in_cheap_house(config, guesses_at_one_name), "5", "2"),
     row("limits.wrong_passwords_per_address", "2", |config| in_cheap_house(&config.over("limits.max_per_address = 100\n"), guesses_from_one_address), "20", "2"),
@@ -39,14 +33,6 @@ fn registrations(house: &mut House, wanted: u16) -> u64 {
         log_in(house, &from, &format!("name{number}"), "a password");
     }
     house.count("registered")
-}
-
-/// By what the file knows a password.
-fn kept(house: &mut House) -> String {
-    house.login(ANN, "ann");
-    let file = fs::read_to_string(house.account_file()).unwrap();
-    let (_, cost) = file.split_once("$argon2id$v=19$").unwrap();
-    cost.split('$').next().unwrap().to_owned()
 }
 
 /// How many guesses at a name, each from another machine, are looked at.

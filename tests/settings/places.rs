@@ -1,6 +1,6 @@
 //! Who may be in, with whom, and as what.
 
-use mynah::protocol::registry::Protocol::{Group, TcpRoom};
+use mynah::protocol::registry::Protocol::TcpRoom;
 use mynah::protocol::udp_mesh::frame as mesh;
 
 use crate::memory_house::frames::{CREATE, say};
@@ -16,8 +16,6 @@ pub const ROWS: &[Row] = &[
     row("limits.secrets_per_address", "2", |config| in_house(config, |house| rooms_of(house, ANN, 20)), "16", "2"),
     row("limits.unproven_members", "2", |config| in_house(config, members_of_udp_room), "3", "2"),
     row("limits.members_per_room", "2", |config| in_house(config, members_of_the_lobby), "3", "2"),
-    row("isolate", "true", |config| in_house(config, meets), "bob is taken and hears ann", "bob is free and hears nobody"),
-    row("group.advertise", "\"claimed\"", |config| in_house(config, shown_of_bob), "192.0.2.2:7", "198.51.100.9:7"),
     row("mesh.name", "\"gate\"", |config| in_house(config, who_is_in_the_mesh), "mynah", "gate"),
     row("mesh.broadcast", "\"192.0.2.255\"", |config| in_house(config, where_the_mesh_is), "255.255.255.255:5238", "192.0.2.255:5238"),
 ];
@@ -57,34 +55,6 @@ fn members_of_the_lobby(house: &mut House) -> usize {
         house.join(TcpRoom, HERE, name);
     }
     house.names().len()
-}
-
-fn meets(house: &mut House) -> String {
-    let listener = house.join(TcpRoom, BOB, "bob");
-    listener.stream.keep();
-    house.give(UDP_ROOM, ANN, "UN| bob");
-    let free = house.names() == ["bob"] && house.count("joined") == 2;
-    house.give(UDP_ROOM, EVE, "UN| ann");
-    house.give(UDP_ROOM, EVE, "hi");
-    let heard = String::from_utf8_lossy(&listener.stream.received()).into_owned();
-    format!(
-        "bob is {} and hears {}",
-        if free { "free" } else { "taken" },
-        if heard.contains("hi") {
-            "ann"
-        } else {
-            "nobody"
-        }
-    )
-}
-
-fn shown_of_bob(house: &mut House) -> String {
-    let observer = house.join(Group, ANN, "ann");
-    observer.stream.keep();
-    house.come_with(Group, BOB, b"REGISTER:bob:198.51.100.9:7\r\n");
-    let told = String::from_utf8(observer.stream.received()).unwrap();
-    let shown = told.trim_end().strip_prefix("UPDATE:JOIN:bob:");
-    shown.expect("he comes").to_owned()
 }
 
 /// As whom the gateway answers somebody who comes.

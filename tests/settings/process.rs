@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
+use mynah::store::FILE_NAME;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 use socket2::{Domain, SockRef, Socket, Type};
 use tempfile::TempDir;
@@ -23,6 +25,14 @@ pub const ROWS: &[Row] = &[
         "tcp-room group udp-room udp-login tcrp ucrp", "group udp-mesh"
     ),
     row("data_dir", "\"elsewhere\"", where_it_keeps_things, "state/mynah", "elsewhere"),
+    row("control", "\"elsewhere.sock\"", where_it_is_controlled, "mynah.sock", "elsewhere.sock"),
+    row("control", "\"\"", where_it_is_controlled, "mynah.sock", "nowhere"),
+    row("isolate", "true", joins_as_somebody, "the name is taken", "the name is free"),
+    row("group.advertise", "\"claimed\"", shown_of_bob, "127.0.0.1:7", "127.0.0.9:7"),
+    row("accounts.registration", "\"closed\"", registers, "WELCOME", "DENIED wrong name or password"),
+    row("accounts.argon2_memory_kib", "1024", keeps_passwords, "m=19456,t=2,p=1", "m=1024,t=2,p=1"),
+    row("accounts.argon2_passes", "1", keeps_passwords, "m=19456,t=2,p=1", "m=19456,t=1,p=1"),
+    row("accounts.argon2_lanes", "2", keeps_passwords, "m=19456,t=2,p=1", "m=19456,t=2,p=2"),
     row("log_level", "\"warn,store=debug\"", what_it_logs, "INFO of commands, INFO of server", "DEBUG of store"),
     row("limits.stopping_time", "5", what_becomes_of_the_deaf, "the server ends first", "closed late"),
     row("drain_timeout", "1", patience_of_a_drain, "60 minutes", "1 second, and it ends"),
@@ -102,9 +112,9 @@ fn what_it_listens_for(config: &Config) -> String {
         let lines = log.lines();
         lines.filter_map(move |line| line.split_once(words).map(|(_, door)| word(door, 0)))
     };
-    let closed: Vec<String> = told("] not listening any more for ").collect();
+    let closed: Vec<String> = told(": not listening any more for ").collect();
     protocols.retain(|protocol| !closed.contains(protocol));
-    protocols.extend(told("] listening for "));
+    protocols.extend(told(": listening for "));
     protocols.join(" ")
 }
 
@@ -113,6 +123,71 @@ fn where_it_keeps_things(config: &Config) -> String {
     let is_home = |place: &&str| trial.folder.path().join(place).join("mynah.lock").exists();
     let places = ["state/mynah", "elsewhere"];
     places.into_iter().filter(is_home).collect()
+}
+
+fn where_it_is_controlled(config: &Config) -> String {
+    let trial = Trial::begin(config);
+    let data = trial.folder.path().join("state/mynah");
+    let is_there = |place: &&str| UnixStream::connect(data.join(place)).is_ok();
+    let mut places = ["mynah.sock", "elsewhere.sock"].into_iter();
+    places.find(is_there).unwrap_or("nowhere").to_owned()
+}
+
+/// Whether somebody in one protocol may have a name that somebody has in another.
+fn joins_as_somebody(config: &Config) -> String {
+    let Trial {
+        folder: _folder,
+        mynah,
+    } = Trial::begin(config);
+    let mut house = logins::House::of(mynah);
+    assert!(logins::is_in(&house.login("bob", "a password")));
+    let mut client = Client::connect(house.server.address());
+    client.join("bob");
+    match client.read_verdict() {
+        1 => "the name is free",
+        _ => "the name is taken",
+    }
+    .to_owned()
+}
+
+/// Where Ann is told that Bob is, who says that he is elsewhere.
+fn shown_of_bob(config: &Config) -> String {
+    let trial = Trial::begin_listening(&config.over("listen = [\"group=127.0.0.1:0\"]\n"));
+    let join = |line: &[u8]| {
+        let mut client = Client::connect(trial.mynah.address());
+        client.send(line);
+        BufReader::new(client.stream)
+    };
+    let mut lines = join(b"REGISTER:ann:127.0.0.1:5\r\n").lines();
+    let list = lines.next().unwrap().unwrap();
+    let _bob = join(b"REGISTER:bob:127.0.0.9:7\r\n");
+    let told = lines.next().unwrap().unwrap();
+    let shown = told.strip_prefix("UPDATE:JOIN:bob:");
+    shown.unwrap_or_else(|| panic!("{list} {told}")).to_owned()
+}
+
+/// What somebody is told who has no account.
+fn registers(config: &Config) -> String {
+    let Trial {
+        folder: _folder,
+        mynah,
+    } = Trial::begin(config);
+    let answer = logins::House::of(mynah).login("ann", "a password");
+    match logins::is_in(&answer) {
+        true => "WELCOME".to_owned(),
+        false => answer,
+    }
+}
+
+/// By what the file knows a password.
+fn keeps_passwords(config: &Config) -> String {
+    let Trial { folder, mynah } = Trial::begin(config);
+    let answer = logins::House::of(mynah).login("ann", "a password");
+    assert!(logins::is_in(&answer), "{answer}");
+    let file = folder.path().join("state/mynah").join(FILE_NAME);
+    let accounts = fs::read_to_string(file).unwrap();
+    let (_, cost) = accounts.split_once("$argon2id$v=19$").unwrap();
+    cost.split('$').next().unwrap().to_owned()
 }
 
 /// Of which rooms, at which levels.
@@ -130,7 +205,8 @@ fn what_it_logs(config: &Config) -> String {
     let words = fs::read_to_string(log).unwrap();
     let stamps = words[before..].lines().map(|line| {
         let (_, stamp) = line.split_once('[').unwrap();
-        let (level, target) = stamp.split_once(']').unwrap().0.split_once(' ').unwrap();
+        let (level, rest) = stamp.split_once("] ").unwrap();
+        let (target, _) = rest.split_once(": ").unwrap();
         let room = target.split("::").next().unwrap();
         format!("{level} of {room}")
     });

@@ -35,6 +35,10 @@ impl Mynah {
 
     /// Starts a command that comes to `mynah serve`, and waits until it is ready.
     pub fn start(mut command: Command) -> Mynah {
+        // A configuration of this machine is not ours.
+        if !command.get_envs().any(|(name, _)| name == "MYNAH_CONFIG") {
+            command.env("MYNAH_CONFIG", "/dev/null");
+        }
         let state = tempfile::tempdir().unwrap();
         let named = command
             .get_envs()

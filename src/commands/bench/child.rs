@@ -53,7 +53,14 @@ impl Child {
         let log = home.path.join(LOG);
         let stderr = File::create(&log).map_err(failed("making a temporary file"))?;
         let binary = own_program().map_err(failed("finding our own program"))?;
-        let mut process = Command::new(binary)
+        let mut command = Command::new(binary);
+        // What another server is set to by them is nothing to what is measured.
+        for (name, _) in env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"MYNAH_") {
+                command.env_remove(name);
+            }
+        }
+        let mut process = command
             // As it is known, wherever it was found.
             .arg0("mynah")
             .args(arguments)
