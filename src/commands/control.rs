@@ -50,17 +50,20 @@ pub fn ask(
         ErrorKind::ConnectionReset => AskError::Unheard { path: path.into() },
         _ => lost(path, error),
     };
-    match (&socket).write_all(&request.encode()) {
-        // It has said already why it will not hear us, and closed.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        written => written.map_err(at)?,
-    }
+    let unheard = match (&socket).write_all(&request.encode()) {
+        // It has closed already, and may have said why.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => true,
+        written => written.map(|()| false).map_err(at)?,
+    };
     let mut answer = BufReader::new(&socket);
     let mut line = Vec::new();
     loop {
         line.clear();
         let read = answer.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
         if read.map_err(at)? == 0 {
+            if unheard {
+                return Err(AskError::Unheard { path: path.into() });
+            }
             return Err(lost(path, "the server has ended the connection"));
         }
         if line.pop() != Some(b'\n') {

@@ -249,6 +249,14 @@ impl<S: Stream> Annex<S> {
         Some(&mut self.visitor(ticket)?.stream)
     }
 
+    /// Whether somebody was heard and has not all of its answer yet.
+    pub(super) fn owes_answers(&self) -> bool {
+        let owed = |visitor: &Visitor<S>| {
+            matches!(visitor.state, State::Waiting | State::Answering { .. })
+        };
+        self.visitors.iter().any(owed)
+    }
+
     /// How many there are.
     #[cfg(test)]
     fn len(&self) -> usize {

@@ -375,7 +375,7 @@ impl Driver {
 
     /// Whether everybody was told what is due, those included whose passwords are still with the helper.
     fn is_done(&self) -> bool {
-        self.server.is_empty() && !self.server.has_jobs_under_way()
+        self.server.is_empty() && !self.server.has_jobs_under_way() && !self.annex.owes_answers()
     }
 
     /// Step 1: waits, and passes on what the kernel tells; returns when that was.
