@@ -9,7 +9,7 @@
 //! | [`chat`] | people, names, rooms, messages, history, the hub | bytes, sockets, clocks |
 //! | [`protocol`] | one folder per wire protocol: codec, server half, client half | sockets, clocks, each other |
 //! | [`fanout`] | the shared log of an audience, cursors, who lags | protocols, sockets |
-//! | [`store`] | accounts: passwords, their file, attempts slowed down | protocols, sockets, clocks |
+//! | [`store`] | accounts and bans: passwords, their files, attempts slowed down | protocols, sockets, clocks |
 //! | [`reactor`] | the poll, the slab's keys, listeners, datagrams, timers, signals, the helper thread | chat, protocols |
 //! | [`server`] | the turn that ties sessions, hub, fan-out and transport together | |
 //! | [`metrics`] | the text format of figures, the histogram | sockets, clocks, what is counted |

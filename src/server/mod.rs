@@ -32,11 +32,15 @@
 //!                           └─ refused ───┴── never came ───────────────────────────────────────────────▲
 //! ```
 //!
-//! Connections are read in `core`, sent to in `sending` and ended in `closing`; `budget` bounds what waits for all of them; guests are heard in `receiving`,
-//! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`; what any of them asks is decided in `deciding`. `port`
-//! and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
+//! Connections are read in `core`, sent to in `sending` and ended in `closing`; guests are heard in `receiving`,
+//! come and go in `hosting` and are sent to in `posting`; what waits for all of them is bounded in `budget`, and what any
+//! of them asks is decided in `deciding`. `port` and `guest` are what they work on; `accounts` is who may log in, `login` how, `gateway` the mesh.
 //! Whoever runs the server can have it say something (`notices`), put somebody out, ban an address (`order`), see who is in
 //! (`members`) and change its rules (`rules`); from where people may come is in `access`, `bans` and `nets`.
+//!
+//! What only production has: `run` begins, `driver` owns the loop, its `doors` and `entrance`s; `reload` and `swap` change
+//! them, `manager` tells the service manager. Those who do not chat are in the `annex`, each at a `desk`: `visiting` and
+//! `exposure` answer who asks for figures, `control`, `registrar` and `book` an administrator.
 
 #![cfg_attr(
     not(test),
