@@ -13,11 +13,11 @@ use crate::config::{Change, Listen, Merged, Registration, Reload, Service, Setti
 use crate::journal::{self, Journal};
 use crate::protocol::registry::{Protocol, Transport};
 use crate::reactor::{
-    Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
+    DeadPeer, Inherited, give_back_code, give_back_free_memory, inherited, raise_descriptor_limit,
 };
 use crate::server::{
-    self, About, AccountSettings, BanSettings, Caught, Door, House, Place, Purpose, Reread,
-    Revision, Terms, Wanted,
+    self, About, AccountSettings, BanSettings, Caught, Door, House, OpenError, Place, Purpose,
+    Reread, Revision, Terms, Wanted,
 };
 use crate::store::{self, Accounts, Lock, LockError};
 
@@ -140,7 +140,7 @@ fn serve(
         path: lock.as_ref().map(|_| settings.bans_path()),
     };
     for wanted in &terms.doors {
-        match wanted.open(terms.rules.limits.dead_peer) {
+        match open(wanted, terms.rules.limits.dead_peer) {
             Ok(door) => doors.push(door),
             Err(error) if wanted.is_optional() => {
                 log::warn!("{error}; `mynah ctl` does not reach this server");
@@ -306,6 +306,19 @@ fn wanted(listen: &Listen, settings: &Settings) -> Result<Wanted, String> {
         )),
         (Service::Chat(protocol), address) => Ok(Wanted::Chat { protocol, address }),
     }
+}
+
+/// Opens a door. Two servers that begin in one folder at once get their control sockets one after the other.
+fn open(wanted: &Wanted, dead_peer: DeadPeer) -> Result<Door, OpenError> {
+    for _ in 0..LOCK_TRIES {
+        match wanted.open(dead_peer) {
+            Err(error) if error.error.kind() == io::ErrorKind::ResourceBusy => {
+                thread::sleep(LOCK_PAUSE);
+            }
+            result => return result,
+        }
+    }
+    wanted.open(dead_peer)
 }
 
 /// Takes the data directory for this server alone. Where it cannot be made, nobody can register, which is no

@@ -6,8 +6,6 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{UnixListener, UnixStream};
@@ -22,11 +20,6 @@ pub const MAX_SOCKET_PATH: usize = 107;
 
 /// Connections that wait to be accepted: whoever keeps order is few.
 const BACKLOG: i32 = 64;
-
-/// Others who open a socket in the same folder at the same time are done within a moment; so often it is looked whether
-/// they are.
-const TRIES: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// A Unix socket that listens. Register it with [`register_reading`](super::Poller::register_reading); when it is readable,
 /// [`accept`](PrivateListener::accept) until there is nobody.
@@ -49,7 +42,8 @@ impl PrivateListener {
     /// Listens at a path, for our own user and root alone: nobody else can connect, not for a moment.
     ///
     /// What a process that was killed has left there is replaced. With somebody listening there it is `AddrInUse`, and
-    /// with something that is no socket `AlreadyExists`: neither is touched.
+    /// with something that is no socket `AlreadyExists`: neither is touched. `ResourceBusy` is that somebody else opens one
+    /// in the same folder at this moment, and is done in the next: whoever may wait tries again.
     pub fn bind(path: &Path) -> io::Result<PrivateListener> {
         let (inner, path) = bind(path)?;
         Ok(PrivateListener {
@@ -129,16 +123,12 @@ fn bind(path: &Path) -> io::Result<(UnixListener, SocketPath)> {
     Ok((UnixListener::from_std(socket.into()), ours))
 }
 
-/// Takes the folder's lock, which goes with its descriptor (flock(2)).
+/// Takes the folder's lock, which goes with its descriptor (flock(2)), if nobody has it.
 fn lock(folder: &File) -> io::Result<()> {
-    for _ in 0..TRIES {
-        match folder.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Err(ErrorKind::ResourceBusy.into())
+    folder.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ErrorKind::ResourceBusy.into(),
+        TryLockError::Error(error) => error,
+    })
 }
 
 /// Removes a socket that nobody listens at.
@@ -187,6 +177,7 @@ impl Drop for SocketPath {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixStream as Blocking;
+    use std::thread;
 
     use super::*;
 
